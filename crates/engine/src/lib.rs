@@ -1,1 +1,29 @@
-//! (being written)
+//! Runs a model for callers: a plain state machine that knows no HTTP, no async and no clock.
+//!
+//! The life of a request, in numbered steps:
+//! 1. [`Engine::submit`] checks it ([`request`]) and puts it in the queue.
+//! 2. [`Engine::step`] admits it as soon as the cache has a slot for it ([`slots`]).
+//! 3. The step gathers unread prompt tokens and last tokens of all running sequences into one
+//!    batch and asks [`kollama_llama::Llama::forward`] for the logits of those that want one.
+//! 4. [`sampler`] turns each row of logits into one id.
+//! 5. The id becomes text, held back as long as it might become a stop string ([`stops`]).
+//! 6. The text leaves as an [`Emission`]; the last one says why the request ended, and its slot is
+//!    free again.
+//!
+//! [`scoring`] asks the same model how likely given continuations are.
+
+#![forbid(unsafe_code)]
+
+pub mod engine;
+pub mod error;
+pub mod request;
+pub mod sampler;
+pub mod scoring;
+pub mod slots;
+pub mod stops;
+
+pub use engine::Engine;
+pub use error::EngineError;
+pub use request::{Emission, Finish, Request, RequestId, Sampling};
+pub use scoring::{Score, ScoreRequest, Scorer};
+pub use kollama_tokenizer::Tokenizer;

@@ -1,1 +1,30 @@
-//! (being written)
+//! A tokenizer of Llama's kind: byte-pair encoding without a pre-tokenizer, with byte fallback.
+mod compare;
+mod counting;
+mod decoder;
+mod definition;
+mod encoder;
+mod error;
+mod extension;
+mod files;
+mod growing;
+mod hugging_face;
+mod joining;
+mod learner;
+mod merges;
+mod normalizer;
+mod protobuf;
+mod sentence_piece;
+mod stretches;
+mod tokenizer;
+mod trainer;
+mod vocabulary;
+
+pub use compare::{Comparison, pieces_of};
+pub use decoder::DecodeStream;
+pub use error::TokenizerError;
+pub use extension::{Extension, LearnOptions, Learned, extend, learn};
+pub use learner::LearnedPiece;
+pub use tokenizer::Tokenizer;
+pub use trainer::train;
+pub use vocabulary::TokenId;

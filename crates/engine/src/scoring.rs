@@ -1,0 +1,152 @@
+//! How likely continuations are: the log-likelihood requests of lm-evaluation-harness.
+//!
+//! Requests are laid end to end in one batch without padding; logits are computed only at the
+//! positions that are scored. Knows token ids, not tasks.
+
+use crate::error::EngineError;
+use kollama_kernels::{Span, Spans};
+use kollama_llama::{Batch, KvCache, Llama};
+
+/// A context and what might follow it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ScoreRequest {
+    /// Ids before the continuation; where empty, the scorer's prefix token stands in.
+    pub context: Vec<u32>,
+    /// Ids whose likelihood is asked for; at least one.
+    pub continuation: Vec<u32>,
+}
+
+/// The answer to a [`ScoreRequest`].
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Score {
+    /// Σ ln p over the ids of the continuation.
+    pub logprob: f64,
+    /// Whether each of them was the likeliest (the first, among equals).
+    pub is_greedy: bool,
+    /// How many ids were scored.
+    pub num_tokens: usize,
+}
+
+/// A model and the memory to score with.
+pub struct Scorer {
+    llama: Llama,
+    cache: KvCache,
+    prefix: Option<u32>,
+    rows: usize,
+}
+
+/// One request cut to the positions of the model: what is read, and from which row on it counts.
+struct Window {
+    ids: Vec<u32>,
+    labels: Vec<i32>,
+}
+
+impl Scorer {
+    /// `prefix` stands for an empty context (the end token, as in lm-evaluation-harness).
+    pub fn new(llama: Llama, prefix: Option<u32>) -> Result<Scorer, EngineError> {
+        let rows = llama.config.max_position_embeddings.max(2048);
+        let cache = KvCache::new(&llama.config, &llama.device, rows)?;
+        Ok(Scorer { llama, cache, prefix, rows })
+    }
+
+    /// The model.
+    pub fn llama(&self) -> &Llama {
+        &self.llama
+    }
+
+    /// Gives the model back.
+    pub fn into_llama(self) -> Llama {
+        self.llama
+    }
+
+    /// Tokens the model reads at once: longer requests are cut from the left.
+    pub fn window(&self) -> usize {
+        self.llama.config.max_position_embeddings
+    }
+
+    /// Scores requests in order; `progress` is told how many are done.
+    pub fn score(
+        &mut self,
+        requests: &[ScoreRequest],
+        progress: &mut dyn FnMut(usize),
+    ) -> Result<Vec<Score>, EngineError> {
+        let mut scores = Vec::with_capacity(requests.len());
+        let mut waiting = Vec::new();
+        for request in requests {
+            let window = self.cut(request)?;
+            let rows: usize = waiting.iter().map(|window: &Window| window.ids.len()).sum();
+            if rows + window.ids.len() > self.rows {
+                scores.extend(self.run(&waiting)?);
+                waiting.clear();
+                progress(scores.len());
+            }
+            waiting.push(window);
+        }
+        scores.extend(self.run(&waiting)?);
+        progress(scores.len());
+        Ok(scores)
+    }
+
+    /// `(context + continuation)[-(window + 1):][:-1]` is read, the continuation is predicted.
+    fn cut(&self, request: &ScoreRequest) -> Result<Window, EngineError> {
+        if request.continuation.is_empty() {
+            return Err(EngineError::EmptyContinuation);
+        }
+        let mut ids = request.context.clone();
+        if ids.is_empty() {
+            ids.push(self.prefix.ok_or(EngineError::NoPrefixToken)?);
+        }
+        ids.extend(&request.continuation);
+        self.check_ids(&ids)?;
+        ids.drain(..ids.len().saturating_sub(self.window() + 1));
+        let scored = request.continuation.len().min(ids.len() - 1);
+        let labels = ids[ids.len() - scored..].iter().map(|&id| id as i32).collect();
+        ids.pop();
+        Ok(Window { ids, labels })
+    }
+
+    fn check_ids(&self, ids: &[u32]) -> Result<(), EngineError> {
+        let vocab_size = self.llama.config.vocab_size;
+        match ids.iter().find(|&&id| id as usize >= vocab_size) {
+            Some(&id) => Err(EngineError::UnknownToken { id, vocab_size }),
+            None => Ok(()),
+        }
+    }
+
+    fn run(&mut self, windows: &[Window]) -> Result<Vec<Score>, EngineError> {
+        if windows.is_empty() {
+            return Ok(Vec::new());
+        }
+        let batch = lay_out(windows);
+        let labels: Vec<i32> = windows.iter().flat_map(|w| w.labels.iter().copied()).collect();
+        let rows = self.llama.score(&batch, &labels, &mut self.cache);
+        let mut rows = rows.into_iter();
+        let scores: Vec<Score> =
+            windows.iter().map(|window| sum_up(rows.by_ref().take(window.labels.len()))).collect();
+        let finite = scores.iter().all(|score| score.logprob.is_finite());
+        if finite { Ok(scores) } else { Err(EngineError::NotFinite) }
+    }
+}
+
+/// All windows in one batch, each in cache rows of its own.
+fn lay_out(windows: &[Window]) -> Batch {
+    let mut ids = Vec::new();
+    let mut spans = Vec::new();
+    let mut wanted = Vec::new();
+    for window in windows {
+        let start = ids.len();
+        ids.extend(&window.ids);
+        spans.push(Span { queries: start..ids.len(), keys: start..ids.len() });
+        wanted.extend((ids.len() - window.labels.len()..ids.len()).map(|row| row as u32));
+    }
+    Batch { ids, spans: Spans::new(spans), wanted }
+}
+
+fn sum_up(rows: impl Iterator<Item = (f32, bool)>) -> Score {
+    let none = Score { logprob: 0.0, is_greedy: true, num_tokens: 0 };
+    rows.fold(none, |sum, (loss, greedy)| Score {
+        logprob: sum.logprob - f64::from(loss),
+        is_greedy: sum.is_greedy && greedy,
+        num_tokens: sum.num_tokens + 1,
+    })
+}

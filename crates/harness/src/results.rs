@@ -1,0 +1,433 @@
+//! Results to files, and back for whoever draws tables and plots from them.
+//!
+//! One `results_K_shot.json` for each number of shots, laid out as the `polyglot` branch of
+//! lm-evaluation-harness does (`results`, `versions`, `config`) with what it does not record under
+//! `kollama`; one line of JSON per document; one Markdown table. Numbers are written with the
+//! fewest digits that read back as the same number.
+
+use crate::error::HarnessError;
+use crate::evaluate::{BOOTSTRAP_ITERATIONS, MODE, Sample, TaskResult};
+use crate::metrics::Measured;
+use crate::shots;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+/// A results file: all tasks of one number of shots.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Results {
+    /// Task, then metric (or metric and `_stderr`), to its value.
+    pub results: BTreeMap<String, BTreeMap<String, Option<f64>>>,
+    /// Task to its version.
+    pub versions: BTreeMap<String, u32>,
+    /// How the run was started, under the names of lm-evaluation-harness.
+    pub config: Config,
+    /// What else decides whether two results compare.
+    pub kollama: Provenance,
+}
+
+/// How a run was started.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Config {
+    /// The program that ran the model.
+    pub model: String,
+    /// Where the model came from.
+    pub model_args: String,
+    /// Solved examples before each question.
+    pub num_fewshot: usize,
+    /// Always none: results do not depend on it.
+    pub batch_size: Option<usize>,
+    /// What the model ran on.
+    pub device: String,
+    /// Always true: nothing is answered from an earlier run.
+    pub no_cache: bool,
+    /// The limit on documents, where there was one.
+    pub limit: Option<usize>,
+    /// Resamples behind the standard error of `macro_f1`.
+    pub bootstrap_iters: usize,
+    /// Always empty: no task is described before its shots.
+    pub description_dict: BTreeMap<String, String>,
+}
+
+/// What lm-evaluation-harness does not record.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Provenance {
+    /// Version of this crate.
+    pub version: String,
+    /// The protocol.
+    pub mode: String,
+    /// What each generator was seeded with.
+    pub seeds: Seeds,
+    /// Fingerprint of the tokenizer.
+    pub tokenizer: String,
+    /// Positions of the model.
+    pub window: usize,
+    /// Task to what was scored.
+    pub tasks: BTreeMap<String, Scored>,
+}
+
+/// Seeds of Python's generator.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Seeds {
+    /// Of the one that shuffles documents and draws shots.
+    pub documents_and_shots: u64,
+    /// Of the first chunk of resamples; each later chunk adds one.
+    pub bootstrap: u64,
+}
+
+/// What was scored for a task.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Scored {
+    /// Documents.
+    pub documents: usize,
+    /// Documents whose beginning did not fit into the window.
+    pub cut_documents: usize,
+    /// Requests: one per document and choice.
+    pub requests: usize,
+    /// SHA-256 over the ids of all requests.
+    pub requests_sha256: String,
+}
+
+impl Results {
+    /// The results of `evaluated` that had `shots` shots.
+    pub fn of(evaluated: &[TaskResult], shots: usize, model: &str, device: &str) -> Results {
+        let own: Vec<&TaskResult> = evaluated
+            .iter()
+            .filter(|task| task.shots == shots)
+            .collect();
+        let by_task = || own.iter().map(|task| (task.task.to_owned(), *task));
+        Results {
+            results: by_task()
+                .map(|(name, task)| (name, values(&task.metrics)))
+                .collect(),
+            versions: by_task().map(|(name, task)| (name, task.version)).collect(),
+            config: config(
+                shots,
+                own.first().and_then(|task| task.limit),
+                model,
+                device,
+            ),
+            kollama: Provenance {
+                version: env!("CARGO_PKG_VERSION").to_owned(),
+                mode: MODE.to_owned(),
+                seeds: Seeds {
+                    documents_and_shots: shots::SEED,
+                    bootstrap: 0,
+                },
+                tokenizer: own
+                    .first()
+                    .map(|task| task.tokenizer.clone())
+                    .unwrap_or_default(),
+                window: own.first().map_or(0, |task| task.window),
+                tasks: by_task().map(|(name, task)| (name, scored(task))).collect(),
+            },
+        }
+    }
+
+    /// Reads a file that [`write`] wrote.
+    pub fn read(path: &Path) -> Result<Results, HarnessError> {
+        let bytes = std::fs::read(path).map_err(|source| HarnessError::Read {
+            path: path.to_path_buf(),
+            source,
+        })?;
+        serde_json::from_slice(&bytes).map_err(|source| HarnessError::BadResults {
+            path: path.to_path_buf(),
+            source,
+        })
+    }
+}
+
+/// Writes everything about `evaluated` into `folder`, which is made where it is missing, and says
+/// which files those are. `model` and `device` are recorded as they are given.
+pub fn write(
+    folder: &Path,
+    evaluated: &[TaskResult],
+    model: &str,
+    device: &str,
+) -> Result<Vec<PathBuf>, HarnessError> {
+    std::fs::create_dir_all(folder).map_err(|source| HarnessError::Write {
+        path: folder.to_path_buf(),
+        source,
+    })?;
+    let mut files = Vec::new();
+    for task in evaluated {
+        let name = format!("samples_{}_{}_shot.jsonl", task.task, task.shots);
+        files.push((folder.join(name), samples_text(task)));
+    }
+    for shots in shot_counts(evaluated) {
+        let results = Results::of(evaluated, shots, model, device);
+        files.push((
+            folder.join(format!("results_{shots}_shot.json")),
+            pretty(&results),
+        ));
+    }
+    files.push((folder.join("results.md"), markdown(evaluated)));
+    for (path, text) in &files {
+        write_whole(path, text.as_bytes()).map_err(|source| HarnessError::Write {
+            path: path.clone(),
+            source,
+        })?;
+    }
+    Ok(files.into_iter().map(|(path, _)| path).collect())
+}
+
+/// Tasks and their metrics down, numbers of shots across, as in a model card.
+pub fn markdown(evaluated: &[TaskResult]) -> String {
+    let shots = shot_counts(evaluated);
+    let mut rows: Vec<(&str, &str)> = Vec::new();
+    for task in evaluated {
+        for measured in &task.metrics {
+            let row = (task.task, measured.metric.name());
+            if !rows.contains(&row) {
+                rows.push(row);
+            }
+        }
+    }
+    let head: String = shots
+        .iter()
+        .map(|shots| format!(" {shots}-shot |"))
+        .collect();
+    let mut text = format!(
+        "| task | metric |{head}\n|---|---|{}\n",
+        "---:|".repeat(shots.len())
+    );
+    for (task, metric) in rows {
+        let cells: String = shots
+            .iter()
+            .map(|&shots| cell(evaluated, task, metric, shots))
+            .collect();
+        text += &format!("| {task} | {metric} |{cells}\n");
+    }
+    text
+}
+
+fn cell(evaluated: &[TaskResult], task: &str, metric: &str, shots: usize) -> String {
+    let mut results = evaluated.iter().filter(|result| result.task == task);
+    let measured = results
+        .find(|result| result.shots == shots)
+        .and_then(|result| result.metrics.iter().find(|m| m.metric.name() == metric));
+    match measured {
+        None => " - |".to_owned(),
+        Some(Measured {
+            value,
+            standard_error: None,
+            ..
+        }) => format!(" {value:.4} |"),
+        Some(Measured {
+            value,
+            standard_error: Some(error),
+            ..
+        }) => {
+            format!(" {value:.4} ± {error:.4} |")
+        }
+    }
+}
+
+fn shot_counts(evaluated: &[TaskResult]) -> BTreeSet<usize> {
+    evaluated.iter().map(|task| task.shots).collect()
+}
+
+fn values(metrics: &[Measured]) -> BTreeMap<String, Option<f64>> {
+    let named = |measured: &Measured| {
+        let name = measured.metric.name();
+        [
+            (name.to_owned(), Some(measured.value)),
+            (format!("{name}_stderr"), measured.standard_error),
+        ]
+    };
+    metrics.iter().flat_map(named).collect()
+}
+
+fn config(num_fewshot: usize, limit: Option<usize>, model: &str, device: &str) -> Config {
+    Config {
+        model: "kollama".to_owned(),
+        model_args: format!("pretrained={model}"),
+        num_fewshot,
+        batch_size: None,
+        device: device.to_owned(),
+        no_cache: true,
+        limit,
+        bootstrap_iters: BOOTSTRAP_ITERATIONS,
+        description_dict: BTreeMap::new(),
+    }
+}
+
+fn scored(task: &TaskResult) -> Scored {
+    Scored {
+        documents: task.samples.len(),
+        cut_documents: task.cut_documents(),
+        requests: task.samples.iter().map(|sample| sample.scores.len()).sum(),
+        requests_sha256: task.requests_sha256.clone(),
+    }
+}
+
+fn samples_text(task: &TaskResult) -> String {
+    task.samples
+        .iter()
+        .map(|sample| format!("{}\n", sample_line(sample)))
+        .collect()
+}
+
+fn sample_line(sample: &Sample) -> Value {
+    let scores = &sample.scores;
+    json!({
+        "doc_id": sample.prompt.document,
+        "target": sample.outcome.gold,
+        "prediction": sample.outcome.predicted,
+        "logprobs": scores.iter().map(|score| score.logprob).collect::<Vec<_>>(),
+        "is_greedy": scores.iter().map(|score| score.is_greedy).collect::<Vec<_>>(),
+        "num_tokens": scores.iter().map(|score| score.num_tokens).collect::<Vec<_>>(),
+        "is_cut": sample.is_cut,
+        "requests_sha256": sample.requests_sha256,
+        "context": sample.prompt.context,
+        "choices": sample.choices,
+    })
+}
+
+fn pretty(results: &Results) -> String {
+    let text = serde_json::to_string_pretty(results);
+    text.expect("maps with string keys and finite numbers are JSON") + "\n"
+}
+
+/// Beside, then renamed: a file under its own name is always whole.
+fn write_whole(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    let mut beside = path.as_os_str().to_owned();
+    beside.push(".partial");
+    let mut file = File::create(&beside)?;
+    file.write_all(bytes)?;
+    file.sync_all()?;
+    std::fs::rename(&beside, path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::metrics::{Metric, Outcome};
+    use crate::shots::Prompt;
+    use kollama_engine::Score;
+
+    fn result(task: &'static str, shots: usize, value: f64) -> TaskResult {
+        let score = |logprob| Score {
+            logprob,
+            is_greedy: false,
+            num_tokens: 2,
+        };
+        TaskResult {
+            task,
+            version: 0,
+            shots,
+            limit: Some(1),
+            window: 64,
+            tokenizer: "f00d".to_owned(),
+            requests_sha256: "beef".to_owned(),
+            metrics: vec![
+                Measured {
+                    metric: Metric::Accuracy,
+                    value,
+                    standard_error: Some(0.1),
+                },
+                Measured {
+                    metric: Metric::MacroF1,
+                    value: value / 3.0,
+                    standard_error: None,
+                },
+            ],
+            samples: vec![Sample {
+                prompt: Prompt {
+                    document: 7,
+                    context: "가\n\n나".to_owned(),
+                },
+                choices: vec![" a".to_owned(), " b".to_owned()],
+                outcome: Outcome {
+                    gold: 1,
+                    predicted: 0,
+                },
+                scores: vec![score(-0.1), score(-1.0 / 3.0)],
+                requests_sha256: "cafe".to_owned(),
+                is_cut: true,
+            }],
+        }
+    }
+
+    fn three() -> [TaskResult; 3] {
+        [
+            result("copa", 0, 0.5),
+            result("copa", 5, 0.25),
+            result("sentineg", 5, 0.75),
+        ]
+    }
+
+    #[test]
+    fn each_number_of_shots_gets_a_file_that_reads_back_equal() {
+        let folder = tempfile::tempdir().unwrap();
+        let paths = write(folder.path(), &three(), "models/tiny", "cpu").unwrap();
+        let names: Vec<_> = paths.iter().map(|path| path.file_name().unwrap()).collect();
+        assert_eq!(names[3], "results_0_shot.json");
+        assert_eq!(names[4], "results_5_shot.json");
+        let read = Results::read(&paths[4]).unwrap();
+        assert_eq!(read, Results::of(&three(), 5, "models/tiny", "cpu"));
+        assert_eq!(read.results["copa"]["macro_f1"], Some(0.25 / 3.0));
+        assert_eq!(read.results["copa"]["macro_f1_stderr"], None);
+        assert_eq!(read.config.model_args, "pretrained=models/tiny");
+        assert_eq!(read.kollama.tasks["sentineg"].cut_documents, 1);
+        assert_eq!(
+            std::fs::read_dir(folder.path()).unwrap().count(),
+            paths.len()
+        );
+    }
+
+    #[test]
+    fn the_three_keys_of_polyglot_come_first_and_under_its_names() {
+        let text = pretty(&Results::of(&three(), 0, "m", "cpu"));
+        let value: Value = serde_json::from_str(&text).unwrap();
+        let keys: Vec<&String> = value.as_object().unwrap().keys().collect();
+        assert_eq!(keys, ["results", "versions", "config", "kollama"]);
+        let expected = json!({"acc": 0.5, "acc_stderr": 0.1,
+            "macro_f1": 0.5 / 3.0, "macro_f1_stderr": null});
+        assert_eq!(value["results"]["copa"], expected);
+        assert_eq!(value["versions"]["copa"], 0);
+        assert_eq!(value["config"]["num_fewshot"], 0);
+    }
+
+    #[test]
+    fn a_line_per_document_keeps_every_digit_of_its_scores() {
+        let text = samples_text(&three()[0]);
+        let sample: Value = serde_json::from_str(text.trim_end()).unwrap();
+        assert_eq!(sample["logprobs"], json!([-0.1, -1.0 / 3.0]));
+        assert_eq!(
+            (&sample["doc_id"], &sample["prediction"]),
+            (&json!(7), &json!(0))
+        );
+        assert_eq!(
+            text.lines().count(),
+            1,
+            "line feeds of the prompt are escaped"
+        );
+    }
+
+    #[test]
+    fn the_table_has_tasks_down_and_shots_across() {
+        let expected = "| task | metric | 0-shot | 5-shot |\n\
+            |---|---|---:|---:|\n\
+            | copa | acc | 0.5000 ± 0.1000 | 0.2500 ± 0.1000 |\n\
+            | copa | macro_f1 | 0.1667 | 0.0833 |\n\
+            | sentineg | acc | - | 0.7500 ± 0.1000 |\n\
+            | sentineg | macro_f1 | - | 0.2500 |\n";
+        assert_eq!(markdown(&three()), expected);
+    }
+
+    #[test]
+    fn a_file_that_is_something_else_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("results_0_shot.json");
+        std::fs::write(&path, "{\"results\": 3}").unwrap();
+        let message = Results::read(&path).unwrap_err().to_string();
+        assert!(
+            message.contains("results_0_shot.json: not a results file"),
+            "{message}"
+        );
+    }
+}

@@ -1,0 +1,44 @@
+//! The tasks there are, by name. Each file beside this one turns one family of data into [`Task`]s.
+
+pub mod kobest;
+
+use crate::error::HarnessError;
+use crate::task::Task;
+use std::path::Path;
+
+type Load = fn(&Path) -> Result<Task, HarnessError>;
+
+const TASKS: [(&str, Load); 2] = [
+    (kobest::COPA, kobest::copa),
+    (kobest::SENTINEG, kobest::sentineg),
+];
+
+/// The names that [`load`] knows.
+pub fn names() -> Vec<&'static str> {
+    TASKS.iter().map(|(name, _)| *name).collect()
+}
+
+/// Reads the data of the task `name` from the folder `data`.
+pub fn load(name: &str, data: &Path) -> Result<Task, HarnessError> {
+    match TASKS.iter().find(|(known, _)| *known == name) {
+        Some((_, load)) => load(data),
+        None => Err(HarnessError::UnknownTask {
+            name: name.to_owned(),
+            known: names(),
+        }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_unknown_task_is_answered_with_the_names_there_are() {
+        let message = load("kobest_cop", Path::new(".")).unwrap_err().to_string();
+        assert_eq!(
+            message,
+            "no task is called \"kobest_cop\"; there are kobest_copa, kobest_sentineg"
+        );
+    }
+}

@@ -1,0 +1,110 @@
+//! The seam: what a device must know. Nothing else crosses. Formulae and shapes stand in
+//! [`crate::ops`], which checks every shape before it calls; a backend may rely on them.
+
+use crate::error::KernelError;
+use crate::layout::{Heads, Spans};
+use crate::view::{Address, View};
+use std::ops::Range;
+
+/// One AdamW update with decoupled weight decay (Loshchilov and Hutter 2019), in numbers.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct AdamW {
+    /// Learning rate of this step.
+    pub learning_rate: f32,
+    /// Decay of the first moment.
+    pub beta1: f32,
+    /// Decay of the second moment.
+    pub beta2: f32,
+    /// Added to the root of the second moment.
+    pub epsilon: f32,
+    /// Decoupled decay; 0 for norms.
+    pub weight_decay: f32,
+    /// Gradients are multiplied with it first: the clipping factor.
+    pub gradient_scale: f32,
+    /// Number of this update, from 1.
+    pub step: u64,
+}
+
+/// Queries, keys and values as views.
+#[derive(Clone, Copy)]
+pub struct QkvViews {
+    pub queries: View,
+    pub keys: View,
+    pub values: View,
+}
+
+/// Where the gradients of the output projection go: hidden rows and weight, and the factor of the loss.
+#[derive(Clone, Copy)]
+pub struct HeadGradientViews {
+    pub d_hidden: View,
+    pub d_weight: View,
+    pub scale: f32,
+}
+
+/// A device. Every view handed in is `f32` except where said; outputs come first and never overlap
+/// an input. `d_` outputs are added to, other outputs are overwritten.
+pub trait Backend: Send + Sync {
+    fn name(&self) -> String;
+
+    /// Zeroed memory, aligned to 64 bytes.
+    fn allocate(&self, bytes: usize) -> Result<Address, KernelError>;
+    fn free(&self, address: Address, bytes: usize);
+    fn copy_in(&self, address: Address, bytes: &[u8]);
+    fn copy_out(&self, bytes: &mut [u8], address: Address);
+    fn clear(&self, x: View);
+    fn copy(&self, out: View, x: View);
+    /// Waits for everything asked for and reports what failed meanwhile.
+    fn finish(&self) -> Result<(), KernelError>;
+
+    /// `w` may be bf16.
+    fn matmul(&self, out: View, x: View, w: View);
+    fn matmul_backward_input(&self, d_x: View, d_out: View, w: View);
+    fn matmul_backward_weight(&self, d_w: View, d_out: View, x: View);
+    /// `table` may be bf16.
+    fn embedding(&self, out: View, table: View, ids: &[u32]);
+    fn embedding_backward(&self, d_table: View, d_out: View, ids: &[u32]);
+    fn rms_norm(&self, out: View, x: View, weight: View, epsilon: f32);
+    fn rms_norm_backward(
+        &self,
+        d_x: View,
+        d_weight: View,
+        d_out: View,
+        x: View,
+        weight: View,
+        epsilon: f32,
+    );
+    fn rope(&self, x: View, turns: View, heads: usize);
+    fn rope_backward(&self, d_x: View, turns: View, heads: usize);
+    fn attention(&self, out: View, log_sums: View, input: QkvViews, spans: &Spans, heads: Heads);
+    /// `result` is `(out, log_sums)` of the forward call.
+    fn attention_backward(
+        &self,
+        d_input: QkvViews,
+        d_out: View,
+        result: (View, View),
+        input: QkvViews,
+        spans: &Spans,
+        heads: Heads,
+    );
+    fn swiglu(&self, out: View, gate: View, up: View);
+    fn swiglu_backward(&self, d_gate: View, d_up: View, d_out: View, gate: View, up: View);
+    fn add(&self, out: View, x: View);
+    /// `weight` may be bf16 where no gradients are asked for; `logits` is scratch whose rows say
+    /// how large a chunk is.
+    fn cross_entropy(
+        &self,
+        losses: View,
+        gradients: Option<HeadGradientViews>,
+        logits: View,
+        hidden: View,
+        weight: View,
+        labels: &[i32],
+    );
+    fn square_sum(&self, x: View) -> f64;
+    fn adamw(&self, parameters: View, gradients: View, moments: (View, View), update: AdamW);
+}
+
+/// Rows of a view, as a view.
+pub fn rows_of(view: View, rows: &Range<usize>) -> View {
+    view.row_range(rows.start, rows.len())
+}

@@ -1,0 +1,133 @@
+//! The optimiser's update in one pass over memory, and the sum of squares that clipping needs.
+
+use crate::backend::AdamW;
+use crate::cpu::instructions::Kernel;
+use crate::cpu::machine::{Machine, Scratch, rows_per_task};
+use crate::cpu::rms_norm::dot;
+use crate::cpu::simd::Simd;
+use crate::cpu::threads::SharedMut;
+use crate::view::View;
+
+/// Values whose squares are summed in single precision before double precision takes over.
+const BLOCK: usize = 4096;
+/// Blocks of a task.
+const BLOCKS: usize = 16;
+
+/// `Σ x²`
+pub fn square_sum(machine: &Machine, scratch: &mut Scratch, x: View) -> f64 {
+    // SAFETY: an input of the running operation.
+    let x = unsafe { x.f32s() };
+    scratch.sums.clear();
+    scratch.sums.resize(x.len().div_ceil(BLOCK), 0.0);
+    let sums = SharedMut::new(&mut scratch.sums);
+    machine.pool.run_ranges(x.len().div_ceil(BLOCK), BLOCKS, &|blocks| {
+        for block in blocks {
+            let x = &x[block * BLOCK..((block + 1) * BLOCK).min(x.len())];
+            // SAFETY: every block has a sum of its own.
+            let sum = unsafe { sums.part(block..block + 1) };
+            sum[0] = f64::from(machine.instructions.run(SquareSum { x }));
+        }
+    });
+    scratch.sums.iter().sum()
+}
+
+/// The update of [`crate::ops::adamw`].
+pub fn update(
+    machine: &Machine,
+    parameters: View,
+    gradients: View,
+    (first, second): (View, View),
+    update: AdamW,
+) {
+    let factors = Factors::of(&update);
+    machine.pool.run_ranges(parameters.rows, rows_per_task(parameters.columns), &|rows| {
+        let part = |view: View| view.row_range(rows.start, rows.len());
+        // SAFETY: rows of the running operation's outputs that no other task writes, and its input.
+        let kernel = unsafe {
+            Update {
+                parameters: part(parameters).f32s_mut(),
+                gradients: part(gradients).f32s(),
+                first: part(first).f32s_mut(),
+                second: part(second).f32s_mut(),
+                factors,
+            }
+        };
+        machine.instructions.run(kernel);
+    });
+}
+
+struct SquareSum<'a> {
+    x: &'a [f32],
+}
+
+impl Kernel for SquareSum<'_> {
+    type Output = f32;
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) -> f32 {
+        dot(s, self.x, self.x)
+    }
+}
+
+/// What is the same for every parameter, calculated once in double precision.
+#[derive(Clone, Copy)]
+struct Factors {
+    keep: f32,
+    scale: f32,
+    beta1: f32,
+    beta2: f32,
+    one_minus_beta1: f32,
+    one_minus_beta2: f32,
+    rate: f32,
+    second_correction: f32,
+    epsilon: f32,
+}
+
+impl Factors {
+    fn of(update: &AdamW) -> Factors {
+        let (beta1, beta2) = (f64::from(update.beta1), f64::from(update.beta2));
+        let (rate, step) = (f64::from(update.learning_rate), update.step as f64);
+        Factors {
+            keep: (1.0 - rate * f64::from(update.weight_decay)) as f32,
+            scale: update.gradient_scale,
+            beta1: update.beta1,
+            beta2: update.beta2,
+            one_minus_beta1: (1.0 - beta1) as f32,
+            one_minus_beta2: (1.0 - beta2) as f32,
+            rate: (rate / (1.0 - beta1.powf(step))) as f32,
+            second_correction: (1.0 / (1.0 - beta2.powf(step))) as f32,
+            epsilon: update.epsilon,
+        }
+    }
+}
+
+struct Update<'a> {
+    parameters: &'a mut [f32],
+    gradients: &'a [f32],
+    first: &'a mut [f32],
+    second: &'a mut [f32],
+    factors: Factors,
+}
+
+impl Kernel for Update<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let f = self.factors;
+        let (beta1, beta2) = (s.splat(f.beta1), s.splat(f.beta2));
+        let (rest1, rest2) = (s.splat(f.one_minus_beta1), s.splat(f.one_minus_beta2));
+        let (keep, scale, rate) = (s.splat(f.keep), s.splat(f.scale), s.splat(f.rate));
+        let (correction, epsilon) = (s.splat(f.second_correction), s.splat(f.epsilon));
+        for i in (0..self.gradients.len()).step_by(S::LANES) {
+            let g = s.mul(s.load(&self.gradients[i..]), scale);
+            let m = s.mul_add(rest1, g, s.mul(beta1, s.load(&self.first[i..])));
+            let v = s.mul_add(rest2, s.mul(g, g), s.mul(beta2, s.load(&self.second[i..])));
+            let root = s.add(s.sqrt(s.mul(v, correction)), epsilon);
+            let p = s.mul(s.load(&self.parameters[i..]), keep);
+            s.store(s.sub(p, s.div(s.mul(rate, m), root)), &mut self.parameters[i..]);
+            s.store(m, &mut self.first[i..]);
+            s.store(v, &mut self.second[i..]);
+        }
+    }
+}

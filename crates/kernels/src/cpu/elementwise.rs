@@ -1,0 +1,48 @@
+//! Zeroing, copying and adding whole matrices, by several threads where they are large.
+
+use crate::cpu::instructions::Kernel;
+use crate::cpu::machine::{Machine, rows_per_task};
+use crate::cpu::simd::Simd;
+use crate::host_memory;
+use crate::view::View;
+
+/// Sets `x` to zero.
+pub fn clear(machine: &Machine, x: View) {
+    machine.pool.run_ranges(x.rows, rows_per_task(x.columns), &|rows| {
+        host_memory::clear(x.row_range(rows.start, rows.len()));
+    });
+}
+
+/// `out = x`
+pub fn copy(machine: &Machine, out: View, x: View) {
+    machine.pool.run_ranges(x.rows, rows_per_task(x.columns), &|rows| {
+        let part = |view: View| view.row_range(rows.start, rows.len());
+        host_memory::copy(part(out), part(x));
+    });
+}
+
+/// `out += x`
+pub fn add(machine: &Machine, out: View, x: View) {
+    machine.pool.run_ranges(x.rows, rows_per_task(x.columns), &|rows| {
+        let part = |view: View| view.row_range(rows.start, rows.len());
+        // SAFETY: rows of the running operation's output that no other task writes, and its input.
+        let (out, x) = unsafe { (part(out).f32s_mut(), part(x).f32s()) };
+        machine.instructions.run(Add { out, x });
+    });
+}
+
+struct Add<'a> {
+    out: &'a mut [f32],
+    x: &'a [f32],
+}
+
+impl Kernel for Add<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        for i in (0..self.x.len()).step_by(S::LANES) {
+            s.store(s.add(s.load(&self.out[i..]), s.load(&self.x[i..])), &mut self.out[i..]);
+        }
+    }
+}

@@ -1,0 +1,187 @@
+//! The tile: a few rows by two vectors of columns of a product, kept in registers while the depth
+//! runs by (Goto and van de Geijn 2008). All multiplications of all operations end here.
+//!
+//! An element of the result is the chain of its terms in the order of the depth, each added by one
+//! rounding (two where there is no FMA), whatever tile it lies in and however many rows there are.
+
+use crate::cpu::instructions::Kernel;
+use crate::cpu::simd::{Simd, TILE_VECTORS};
+
+/// What happens to the chain of a tile.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Store {
+    /// It starts from zero and replaces what was there.
+    Overwrite,
+    /// It starts from zero and is added to what was there, in one rounding.
+    Add,
+    /// It goes on from what was there.
+    Continue,
+}
+
+/// A rectangle of floats in memory: where it starts and how far apart its rows are.
+#[derive(Clone, Copy)]
+pub struct Target {
+    /// Element (0, 0).
+    pub start: *mut f32,
+    /// Floats from one row to the next.
+    pub stride: usize,
+}
+
+/// Packed rows times packed columns (see `matmul_pack.rs`: the left side narrow, the right side
+/// filled up).
+pub struct PanelProduct<'a> {
+    target: Target,
+    rows: usize,
+    columns: usize,
+    depth: usize,
+    left: &'a [f32],
+    right: &'a [f32],
+    store: Store,
+}
+
+impl<'a> PanelProduct<'a> {
+    /// # Safety
+    /// `rows` by `columns` floats of `target` must be valid, and nobody else may use them until
+    /// the product has run.
+    pub unsafe fn new(
+        target: Target,
+        (rows, columns, depth): (usize, usize, usize),
+        left: &'a [f32],
+        right: &'a [f32],
+        store: Store,
+    ) -> PanelProduct<'a> {
+        PanelProduct { target, rows, columns, depth, left, right, store }
+    }
+}
+
+impl Kernel for PanelProduct<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        assert!(self.left.len() >= self.rows * self.depth, "packed rows");
+        let width = self.columns.next_multiple_of(S::TILE_COLUMNS);
+        assert!(self.right.len() >= width * self.depth, "packed columns");
+        for column in (0..self.columns).step_by(S::TILE_COLUMNS) {
+            for row in (0..self.rows).step_by(S::TILE_ROWS) {
+                // SAFETY: row and column lie inside the target, and the panels that start there
+                // inside the packed sides, by the assertions.
+                unsafe { self.tile_of(s, row, column) };
+            }
+        }
+    }
+}
+
+impl PanelProduct<'_> {
+    /// # Safety
+    /// `row` and `column` must be multiples of the tile inside the product.
+    #[inline(always)]
+    unsafe fn tile_of<S: Simd>(&self, s: S, row: usize, column: usize) {
+        let tile = Tile {
+            // SAFETY: the caller's promise.
+            start: unsafe { self.target.start.add(row * self.target.stride + column) },
+            stride: self.target.stride,
+            columns: S::TILE_COLUMNS.min(self.columns - column),
+            depth: self.depth,
+            left: self.left[row * self.depth..].as_ptr(),
+            right: self.right[column * self.depth..].as_ptr(),
+            store: self.store,
+        };
+        // SAFETY: the caller's promise; a panel has as many rows as the arm says.
+        unsafe {
+            match S::TILE_ROWS.min(self.rows - row) {
+                1 => tile.run::<S, 1>(s),
+                2 => tile.run::<S, 2>(s),
+                3 if S::TILE_ROWS >= 3 => tile.run::<S, 3>(s),
+                4 if S::TILE_ROWS >= 4 => tile.run::<S, 4>(s),
+                5 if S::TILE_ROWS >= 5 => tile.run::<S, 5>(s),
+                6 if S::TILE_ROWS >= 6 => tile.run::<S, 6>(s),
+                7 if S::TILE_ROWS >= 7 => tile.run::<S, 7>(s),
+                8 if S::TILE_ROWS >= 8 => tile.run::<S, 8>(s),
+                9 if S::TILE_ROWS >= 9 => tile.run::<S, 9>(s),
+                10 if S::TILE_ROWS >= 10 => tile.run::<S, 10>(s),
+                11 if S::TILE_ROWS >= 11 => tile.run::<S, 11>(s),
+                12 if S::TILE_ROWS >= 12 => tile.run::<S, 12>(s),
+                13 if S::TILE_ROWS >= 13 => tile.run::<S, 13>(s),
+                14 if S::TILE_ROWS >= 14 => tile.run::<S, 14>(s),
+                rows => unreachable!("a tile of {rows} rows"),
+            }
+        }
+    }
+}
+
+struct Tile {
+    start: *mut f32,
+    stride: usize,
+    columns: usize,
+    depth: usize,
+    left: *const f32,
+    right: *const f32,
+    store: Store,
+}
+
+/// Depths that the right panel is asked for ahead of its use.
+const AHEAD: usize = 8;
+
+impl Tile {
+    /// # Safety
+    /// `ROWS` rows of `columns` floats at `start`, `ROWS * depth` at `left` and
+    /// `S::TILE_COLUMNS * depth` at `right` must be valid.
+    #[inline(always)]
+    unsafe fn run<S: Simd, const ROWS: usize>(&self, s: S) {
+        let mut sums = [[s.splat(0.0); TILE_VECTORS]; ROWS];
+        for row in 0..ROWS {
+            let line = self.start.wrapping_add(row * self.stride);
+            s.prefetch(line);
+            s.prefetch(line.wrapping_add(S::TILE_COLUMNS - 1));
+        }
+        if self.store == Store::Continue {
+            for (row, sums) in sums.iter_mut().enumerate() {
+                // SAFETY: the caller's promise.
+                let out = unsafe { self.row(row) };
+                *sums = [s.load(out), s.load(&out[S::LANES.min(out.len())..])];
+            }
+        }
+        let (mut left, mut right) = (self.left, self.right);
+        for _ in 0..self.depth {
+            // SAFETY: `depth` steps stay inside the panels by the caller's promise.
+            unsafe {
+                let b0 = s.load_at(right);
+                let b1 = s.load_at(right.add(S::LANES));
+                s.prefetch(right.wrapping_add(AHEAD * S::TILE_COLUMNS));
+                s.prefetch(right.wrapping_add(AHEAD * S::TILE_COLUMNS + S::LANES));
+                for row in 0..ROWS {
+                    let a = s.splat(*left.add(row));
+                    sums[row][0] = s.mul_add(a, b0, sums[row][0]);
+                    sums[row][1] = s.mul_add(a, b1, sums[row][1]);
+                }
+                left = left.add(ROWS);
+                right = right.add(S::TILE_COLUMNS);
+            }
+        }
+        for (row, sums) in sums.iter().enumerate() {
+            // SAFETY: the caller's promise.
+            let out = unsafe { self.row(row) };
+            let (first, second) = out.split_at_mut(S::LANES.min(self.columns));
+            self.put(s, first, sums[0]);
+            self.put(s, second, sums[1]);
+        }
+    }
+
+    /// # Safety
+    /// The row must be valid, and no other slice of it in use.
+    #[inline(always)]
+    #[allow(clippy::mut_from_ref, reason = "the tile is a rectangle that it owns; see Safety")]
+    unsafe fn row(&self, row: usize) -> &mut [f32] {
+        // SAFETY: the caller's promise.
+        unsafe { std::slice::from_raw_parts_mut(self.start.add(row * self.stride), self.columns) }
+    }
+
+    #[inline(always)]
+    fn put<S: Simd>(&self, s: S, out: &mut [f32], sums: S::V) {
+        match self.store {
+            Store::Add => s.store(s.add(s.load(out), sums), out),
+            Store::Overwrite | Store::Continue => s.store(sums, out),
+        }
+    }
+}

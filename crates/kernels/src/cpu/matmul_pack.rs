@@ -1,0 +1,233 @@
+//! Copies one side of a product into panels, in the order in which the tile of `matmul_kernel.rs`
+//! reads it: for each depth `k` the lanes of the panel side by side. The four layouts of a product
+//! (either side along its rows or its columns) and the two dtypes differ only here.
+
+use crate::cpu::instructions::Kernel;
+use crate::cpu::simd::Simd;
+use half::bf16;
+use std::ops::Range;
+
+/// Elements of a side as they are stored.
+#[derive(Clone, Copy)]
+pub enum Elements<'a> {
+    /// Single precision.
+    F32(&'a [f32]),
+    /// Widened while packing.
+    Bf16(&'a [bf16]),
+}
+
+/// Which index of a side runs along memory.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Along {
+    /// Element (lane, k) stands at `lane * stride + k`.
+    Depth,
+    /// Element (lane, k) stands at `k * stride + lane`.
+    Lanes,
+}
+
+/// One side of a product: lanes (rows of the result on the left, columns on the right) by depth
+/// (the index that is summed over).
+#[derive(Clone, Copy)]
+pub struct Side<'a> {
+    /// From element (0, 0) on.
+    pub elements: Elements<'a>,
+    /// What runs along memory.
+    pub along: Along,
+    /// Elements from one row of memory to the next.
+    pub stride: usize,
+    /// Number of lanes.
+    pub lanes: usize,
+    /// Number of terms of each sum.
+    pub depth: usize,
+}
+
+impl<'a> Side<'a> {
+    /// `f32` elements from (0, 0) on.
+    pub fn of(x: &'a [f32], along: Along, stride: usize, lanes: usize, depth: usize) -> Side<'a> {
+        Side { elements: Elements::F32(x), along, stride, lanes, depth }
+    }
+}
+
+/// Packs the given lanes and depths into panels of `width` lanes. A panel holds
+/// `width * depths.len()` floats; the last one is narrower if `narrow`, else filled with zeros.
+pub struct Pack<'a> {
+    /// The panels, one after the other.
+    pub out: &'a mut [f32],
+    /// Where the numbers come from.
+    pub side: Side<'a>,
+    /// Which lanes.
+    pub lanes: Range<usize>,
+    /// Which depths.
+    pub depths: Range<usize>,
+    /// Lanes of a panel: at most two vectors.
+    pub width: usize,
+    /// Whether the last panel has only the lanes that are left.
+    pub narrow: bool,
+}
+
+/// Floats of packed panels.
+pub fn packed_length(lanes: usize, depth: usize, width: usize) -> usize {
+    lanes.next_multiple_of(width) * depth
+}
+
+/// An element type that vectors are loaded from.
+trait Element: Copy {
+    fn load<S: Simd>(s: S, x: &[Self]) -> S::V;
+}
+
+impl Element for f32 {
+    #[inline(always)]
+    fn load<S: Simd>(s: S, x: &[f32]) -> S::V {
+        s.load(x)
+    }
+}
+
+impl Element for bf16 {
+    #[inline(always)]
+    fn load<S: Simd>(s: S, x: &[bf16]) -> S::V {
+        s.load_bf16(x)
+    }
+}
+
+impl Kernel for Pack<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        match (self.side.elements, self.side.along) {
+            (Elements::F32(x), Along::Depth) => self.along_depth(s, x),
+            (Elements::F32(x), Along::Lanes) => self.along_lanes(s, x),
+            (Elements::Bf16(x), Along::Depth) => self.along_depth(s, x),
+            (Elements::Bf16(x), Along::Lanes) => self.along_lanes(s, x),
+        }
+    }
+}
+
+impl Pack<'_> {
+    /// Squares of a vector's worth of lanes and depths, turned in registers. Where a panel is
+    /// narrower than a vector, a store runs into the place of the next depth, which is written
+    /// after it.
+    #[inline(always)]
+    fn along_depth<S: Simd, E: Element>(self, s: S, x: &[E]) {
+        let depth = self.depths.len();
+        let panels = self.out.chunks_mut(self.width * depth);
+        for (panel, lane) in panels.zip(self.lanes.clone().step_by(self.width)) {
+            let present = self.width.min(self.lanes.end - lane);
+            let width = if self.narrow { present } else { self.width };
+            let panel = &mut panel[..width * depth];
+            for strip in (0..width).step_by(S::LANES) {
+                let lanes = S::LANES.min(present.saturating_sub(strip));
+                for k in (0..depth).step_by(S::LANES) {
+                    let first = (lane + strip) * self.side.stride + self.depths.start + k;
+                    let rows = if lanes > 0 { &x[first..] } else { &x[..0] };
+                    let square = load_square(s, rows, self.side.stride, lanes, depth - k);
+                    store_square(s, square, &mut panel[k * width + strip..], width);
+                }
+            }
+        }
+    }
+
+    /// Rows of memory are rows of panels; a row is read as a whole, so that no cache line of it is
+    /// fetched twice.
+    #[inline(always)]
+    fn along_lanes<S: Simd, E: Element>(self, s: S, x: &[E]) {
+        let depth = self.depths.len();
+        let last = (self.lanes.len().max(1) - 1) / self.width * self.width;
+        for k in 0..depth {
+            let start = (self.depths.start + k) * self.side.stride;
+            let row = &x[start + self.lanes.start..start + self.lanes.end];
+            for lane in (0..row.len()).step_by(self.width) {
+                let narrow = self.narrow && lane == last;
+                let width = if narrow { row.len() - lane } else { self.width };
+                let panel = &mut self.out[lane * depth..lane * depth + width * depth];
+                for strip in (0..width).step_by(S::LANES) {
+                    let values = E::load(s, &row[(lane + strip).min(row.len())..]);
+                    s.store(values, &mut panel[k * width + strip..]);
+                }
+            }
+        }
+    }
+}
+
+/// `lanes` rows of memory, as columns; zeros beyond the lanes and beyond `depth`.
+#[inline(always)]
+fn load_square<S: Simd, E: Element>(
+    s: S,
+    x: &[E],
+    stride: usize,
+    lanes: usize,
+    depth: usize,
+) -> S::Square {
+    let mut square = s.square();
+    if lanes == S::LANES && depth >= S::LANES {
+        for lane in 0..S::LANES {
+            square.as_mut()[lane] = E::load(s, &x[lane * stride..][..S::LANES]);
+        }
+    } else {
+        for lane in 0..lanes {
+            square.as_mut()[lane] = E::load(s, &x[lane * stride..][..depth.min(S::LANES)]);
+        }
+    }
+    s.transpose(&mut square);
+    square
+}
+
+/// The rows of a square, `width` apart, as many as there is room for.
+#[inline(always)]
+fn store_square<S: Simd>(s: S, mut square: S::Square, out: &mut [f32], width: usize) {
+    if out.len() >= (S::LANES - 1) * width + S::LANES {
+        for row in 0..S::LANES {
+            s.store(square.as_mut()[row], &mut out[row * width..][..S::LANES]);
+        }
+    } else {
+        for (row, at) in (0..out.len()).step_by(width).enumerate().take(S::LANES) {
+            s.store(square.as_mut()[row], &mut out[at..]);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cpu::instructions::Instructions;
+    use crate::cpu::path::CpuPath;
+
+    fn packed(path: CpuPath, side: Side, width: usize, narrow: bool) -> Vec<f32> {
+        let mut out = vec![f32::NAN; packed_length(side.lanes, side.depth, width)];
+        let (lanes, depths) = (0..side.lanes, 0..side.depth);
+        let pack = Pack { out: &mut out, side, lanes, depths, width, narrow };
+        Instructions::checked(path).unwrap().run(pack);
+        out
+    }
+
+    #[test]
+    fn both_layouts_and_dtypes_pack_to_the_same_panels_with_zeros_beyond_the_last_lane() {
+        for (path, lanes, depth) in CpuPath::available()
+            .into_iter()
+            .flat_map(|path| [(path, 1, 1), (path, 37, 19), (path, 64, 32), (path, 5, 50)])
+        {
+            let at = |lane: usize, k: usize| (lane * depth + k) as f32 % 251.0;
+            let rows: Vec<f32> = (0..lanes * depth).map(|i| at(i / depth, i % depth)).collect();
+            let columns: Vec<f32> = (0..lanes * depth).map(|i| at(i % lanes, i / lanes)).collect();
+            let short: Vec<bf16> = rows.iter().map(|&x| bf16::from_f32(x)).collect();
+            let by_rows = Side::of(&rows, Along::Depth, depth, lanes, depth);
+            let by_columns = Side::of(&columns, Along::Lanes, lanes, lanes, depth);
+            let halved = Side { elements: Elements::Bf16(&short), ..by_rows };
+            let tile = Instructions::checked(path).unwrap();
+            for (width, narrow) in [(tile.tile_rows(), true), (tile.tile_columns(), false)] {
+                for side in [by_rows, by_columns, halved] {
+                    let out = packed(path, side, width, narrow);
+                    for lane in 0..lanes.next_multiple_of(width) {
+                        let panel = lane / width * width;
+                        let present = if narrow { width.min(lanes - panel) } else { width };
+                        for k in (0..depth).filter(|_| lane - panel < present) {
+                            let expected = if lane < lanes { at(lane, k) } else { 0.0 };
+                            let found = out[panel * depth + k * present + lane - panel];
+                            assert_eq!(found, expected, "{path:?} lane {lane} depth {k}");
+                        }
+                    }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,30 @@
+//! Why a device said no. Wrong shapes are not here: they are bugs of the caller and panic like a
+//! bad index, with names and numbers.
+
+/// What can go wrong at the door of a device.
+#[derive(Debug, thiserror::Error)]
+pub enum KernelError {
+    /// The device could not give that much memory.
+    #[error("out of memory: {bytes} bytes were asked for on {device}")]
+    OutOfMemory {
+        /// Size of the refused request.
+        bytes: usize,
+        /// Name of the device.
+        device: String,
+    },
+    /// `KOLLAMA_CPU` (or the caller) names a path that does not exist.
+    #[error("unknown CPU path {name:?}: expected portable, avx2 or avx512")]
+    UnknownPath {
+        /// The name as given.
+        name: String,
+    },
+    /// The named path exists, but this processor lacks its instructions.
+    #[error("this processor cannot run the {name} path; leave KOLLAMA_CPU unset to choose by detection")]
+    PathNotSupported {
+        /// The path asked for.
+        name: &'static str,
+    },
+    /// A device of zero threads was asked for.
+    #[error("a CPU device needs at least one thread")]
+    NoThreads,
+}

@@ -1,0 +1,198 @@
+//! Memory for rows by columns on a device; given back when dropped. Knows nothing of arithmetic.
+
+use crate::device::Device;
+use crate::dtype::DType;
+use crate::error::KernelError;
+use crate::view::{Address, View};
+use half::bf16;
+use std::ops::Range;
+
+/// A row-major matrix on a device. Rows are tokens (or vocabulary entries), columns are features.
+pub struct Matrix {
+    device: Device,
+    address: Address,
+    capacity: usize,
+    rows: usize,
+    columns: usize,
+    dtype: DType,
+}
+
+impl Matrix {
+    /// A matrix of zeros.
+    pub fn zeros(
+        device: &Device,
+        rows: usize,
+        columns: usize,
+        dtype: DType,
+    ) -> Result<Matrix, KernelError> {
+        let bytes = rows * columns * dtype.bytes();
+        let address = device.backend().allocate(bytes)?;
+        Ok(Matrix { device: device.clone(), address, capacity: rows, rows, columns, dtype })
+    }
+
+    /// An `f32` matrix with the given values, row after row.
+    ///
+    /// # Panics
+    /// If there are not `rows * columns` values.
+    pub fn from_values(
+        device: &Device,
+        rows: usize,
+        columns: usize,
+        values: &[f32],
+    ) -> Result<Matrix, KernelError> {
+        let mut matrix = Matrix::zeros(device, rows, columns, DType::F32)?;
+        assert_eq!(values.len(), rows * columns, "values of a {rows} x {columns} matrix");
+        matrix.write_rows(0, values);
+        Ok(matrix)
+    }
+
+    /// The device that holds it.
+    pub fn device(&self) -> &Device {
+        &self.device
+    }
+
+    /// Number of rows in use.
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// Number of columns.
+    pub fn columns(&self) -> usize {
+        self.columns
+    }
+
+    /// How elements are stored.
+    pub fn dtype(&self) -> DType {
+        self.dtype
+    }
+
+    /// Rows that fit without asking for memory.
+    pub fn capacity(&self) -> usize {
+        self.capacity
+    }
+
+    /// Uses only the first `rows` rows from now on; their contents stay.
+    ///
+    /// # Panics
+    /// If `rows` is more than [`Matrix::capacity`].
+    pub fn set_rows(&mut self, rows: usize) {
+        assert!(rows <= self.capacity, "{rows} rows in a matrix of {}", self.capacity);
+        self.rows = rows;
+    }
+
+    /// Bytes of memory held.
+    pub fn bytes(&self) -> usize {
+        self.capacity * self.columns * self.dtype.bytes()
+    }
+
+    /// Writes whole rows from `first` on, rounding to nearest even where the matrix is bf16.
+    pub fn write_rows(&mut self, first: usize, values: &[f32]) {
+        match self.dtype {
+            DType::F32 => self.write_row_bytes(first, bytes_of_f32(values)),
+            DType::Bf16 => {
+                let rounded: Vec<u8> =
+                    values.iter().flat_map(|&x| bf16::from_f32(x).to_ne_bytes()).collect();
+                self.write_row_bytes(first, &rounded);
+            }
+        }
+    }
+
+    /// Reads whole rows from `first` on, as many as `values` has room for.
+    pub fn read_rows(&self, first: usize, values: &mut [f32]) {
+        match self.dtype {
+            DType::F32 => self.read_row_bytes(first, bytes_of_f32_mut(values)),
+            DType::Bf16 => {
+                let mut bytes = vec![0; values.len() * 2];
+                self.read_row_bytes(first, &mut bytes);
+                for (value, pair) in values.iter_mut().zip(bytes.chunks_exact(2)) {
+                    *value = bf16::from_ne_bytes([pair[0], pair[1]]).to_f32();
+                }
+            }
+        }
+    }
+
+    /// All rows in use, as `f32`.
+    pub fn to_vec(&self) -> Vec<f32> {
+        let mut values = vec![0.0; self.rows * self.columns];
+        self.read_rows(0, &mut values);
+        values
+    }
+
+    /// Writes whole rows of raw elements (this machine's byte order) in the matrix's own dtype.
+    pub fn write_row_bytes(&mut self, first: usize, bytes: &[u8]) {
+        let view = self.byte_rows(first, bytes.len());
+        self.device.backend().copy_in(view.address, bytes);
+    }
+
+    /// Reads whole rows of raw elements in the matrix's own dtype.
+    pub fn read_row_bytes(&self, first: usize, bytes: &mut [u8]) {
+        let view = self.byte_rows(first, bytes.len());
+        self.device.backend().copy_out(bytes, view.address);
+    }
+
+    /// Sets rows to zero.
+    pub fn clear_rows(&mut self, rows: Range<usize>) {
+        let view = self.view().row_range(rows.start, rows.len());
+        self.device.backend().clear(view);
+    }
+
+    /// Sets every row in use to zero.
+    pub fn clear(&mut self) {
+        self.clear_rows(0..self.rows);
+    }
+
+    pub(crate) fn view(&self) -> View {
+        View { address: self.address, rows: self.rows, columns: self.columns, dtype: self.dtype }
+    }
+
+    fn byte_rows(&self, first: usize, bytes: usize) -> View {
+        let row = self.columns * self.dtype.bytes();
+        assert_eq!(bytes % row, 0, "{bytes} bytes are not whole rows of {row}");
+        self.view().row_range(first, bytes / row)
+    }
+}
+
+impl Drop for Matrix {
+    fn drop(&mut self) {
+        let bytes = self.bytes();
+        self.device.backend().free(self.address, bytes);
+    }
+}
+
+impl std::fmt::Debug for Matrix {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Matrix({} x {}, {:?})", self.rows, self.columns, self.dtype)
+    }
+}
+
+fn bytes_of_f32(values: &[f32]) -> &[u8] {
+    bytemuck::cast_slice(values)
+}
+
+fn bytes_of_f32_mut(values: &mut [f32]) -> &mut [u8] {
+    bytemuck::cast_slice_mut(values)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bf16_rows_round_to_nearest_even_and_read_back_widened() {
+        let device = Device::reference();
+        let mut matrix = Matrix::zeros(&device, 1, 3, DType::Bf16).unwrap();
+        matrix.write_rows(0, &[1.0, 1.0 + 1.0 / 256.0, 1.0 + 3.0 / 256.0]);
+        assert_eq!(matrix.to_vec(), [1.0, 1.0, 1.0 + 4.0 / 256.0]);
+    }
+
+    #[test]
+    fn fewer_rows_keep_what_they_held() {
+        let device = Device::reference();
+        let mut matrix = Matrix::from_values(&device, 3, 2, &[1., 2., 3., 4., 5., 6.]).unwrap();
+        matrix.clear_rows(1..2);
+        matrix.set_rows(1);
+        assert_eq!(matrix.to_vec(), [1., 2.]);
+        matrix.set_rows(3);
+        assert_eq!(matrix.to_vec(), [1., 2., 0., 0., 5., 6.]);
+    }
+}

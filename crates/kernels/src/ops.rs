@@ -1,0 +1,311 @@
+//! The page: every operation, its formula and its shapes; nowhere else does a position stand for a
+//! meaning.
+//!
+//! Outputs come first, then inputs, then sizes. Plain outputs are overwritten; outputs called
+//! `d_…` are gradients and are **added to**. Operations return nothing: a wrong shape is a bug of
+//! the caller and panics with names and numbers; memory was asked for earlier, by [`Matrix`].
+//! Every sum is taken in an order that does not depend on the number of threads.
+//!
+//! Index names: `t` a row (token), `i` an input column, `o` an output column, `h` a head, `j` a
+//! column inside a head, `s` a key row, `c` a vocabulary entry.
+
+use crate::backend::{HeadGradientViews, QkvViews};
+pub use crate::backend::AdamW;
+use crate::dtype::DType;
+use crate::layout::{Heads, Spans};
+use crate::matrix::Matrix;
+use std::ops::Range;
+
+/// Label that is not counted.
+pub const NOT_COUNTED: i32 = -100;
+
+/// Queries `[t, heads.queries * size]`, keys and values `[s, heads.keys * size]`.
+#[derive(Clone, Copy)]
+pub struct Qkv<'a> {
+    /// One row per query token.
+    pub queries: &'a Matrix,
+    /// One row per key token.
+    pub keys: &'a Matrix,
+    /// One row per key token.
+    pub values: &'a Matrix,
+}
+
+/// Gradients of [`Qkv`], same shapes.
+pub struct QkvGradients<'a> {
+    /// Gradient of the queries.
+    pub queries: &'a mut Matrix,
+    /// Gradient of the keys.
+    pub keys: &'a mut Matrix,
+    /// Gradient of the values.
+    pub values: &'a mut Matrix,
+}
+
+/// What [`attention`] leaves for its backward.
+pub struct AttentionResult<'a> {
+    /// The output `[t, heads.queries * size]`.
+    pub out: &'a Matrix,
+    /// `[t, heads.queries]`: log of the sum of the exponentials of the scaled scores.
+    pub log_sums: &'a Matrix,
+}
+
+/// Where [`cross_entropy`] puts its gradients.
+pub struct HeadGradients<'a> {
+    /// `[t, i]`, added to.
+    pub d_hidden: &'a mut Matrix,
+    /// `[c, i]`, added to.
+    pub d_weight: &'a mut Matrix,
+    /// The loss is multiplied with it: 1 / number of counted labels of the whole step.
+    pub scale: f32,
+}
+
+/// `out[t, o] = Σ_i x[t, i] · w[o, i]`; `w` may be bf16.
+pub fn matmul(out: &mut Matrix, x: &Matrix, w: &Matrix) {
+    shape("out", out, x.rows(), w.rows());
+    shape("w", w, w.rows(), x.columns());
+    out.device().backend().matmul(out.view(), x.view(), w.view());
+}
+
+/// `d_x[t, i] += Σ_o d_out[t, o] · w[o, i]`
+pub fn matmul_backward_input(d_x: &mut Matrix, d_out: &Matrix, w: &Matrix) {
+    shape("d_x", d_x, d_out.rows(), w.columns());
+    shape("w", w, d_out.columns(), d_x.columns());
+    d_x.device().backend().matmul_backward_input(d_x.view(), d_out.view(), w.view());
+}
+
+/// `d_w[o, i] += Σ_t d_out[t, o] · x[t, i]`
+pub fn matmul_backward_weight(d_w: &mut Matrix, d_out: &Matrix, x: &Matrix) {
+    shape("d_w", d_w, d_out.columns(), x.columns());
+    shape("x", x, d_out.rows(), x.columns());
+    d_w.device().backend().matmul_backward_weight(d_w.view(), d_out.view(), x.view());
+}
+
+/// `out[t, i] = table[ids[t], i]`; `table` may be bf16. Also gathers rows of any matrix.
+pub fn embedding(out: &mut Matrix, table: &Matrix, ids: &[u32]) {
+    shape("out", out, ids.len(), table.columns());
+    within("ids", ids, table.rows());
+    out.device().backend().embedding(out.view(), table.view(), ids);
+}
+
+/// `d_table[ids[t], i] += d_out[t, i]`, rows taken in the order of `t`.
+pub fn embedding_backward(d_table: &mut Matrix, d_out: &Matrix, ids: &[u32]) {
+    shape("d_out", d_out, ids.len(), d_table.columns());
+    within("ids", ids, d_table.rows());
+    d_table.device().backend().embedding_backward(d_table.view(), d_out.view(), ids);
+}
+
+/// `out[t, i] = weight[0, i] · x[t, i] / √(Σ_i x[t, i]² / columns + epsilon)` (Zhang and Sennrich 2019)
+pub fn rms_norm(out: &mut Matrix, x: &Matrix, weight: &Matrix, epsilon: f32) {
+    shape("out", out, x.rows(), x.columns());
+    shape("weight", weight, 1, x.columns());
+    out.device().backend().rms_norm(out.view(), x.view(), weight.view(), epsilon);
+}
+
+/// Adds the gradients of [`rms_norm`] to `d_x[t, i]` and `d_weight[0, i]`.
+pub fn rms_norm_backward(
+    d_x: &mut Matrix,
+    d_weight: &mut Matrix,
+    d_out: &Matrix,
+    x: &Matrix,
+    weight: &Matrix,
+    epsilon: f32,
+) {
+    shape("d_x", d_x, x.rows(), x.columns());
+    shape("d_weight", d_weight, 1, x.columns());
+    shape("d_out", d_out, x.rows(), x.columns());
+    shape("weight", weight, 1, x.columns());
+    d_x.device().backend().rms_norm_backward(
+        d_x.view(),
+        d_weight.view(),
+        d_out.view(),
+        x.view(),
+        weight.view(),
+        epsilon,
+    );
+}
+
+/// Turns every head of `x[t, h * size + j]` in place, `j` paired with `j + size/2` (Su et al. 2021,
+/// in the half-split pairing of Hugging Face): with `cos = turns[t, j]`, `sin = turns[t, j + size/2]`
+/// for `j < size/2`: `(x_j, x_{j+size/2}) ← (x_j·cos − x_{j+size/2}·sin, x_{j+size/2}·cos + x_j·sin)`.
+pub fn rope(x: &mut Matrix, turns: &Matrix, heads: usize) {
+    rope_shapes(x, turns, heads);
+    x.device().backend().rope(x.view(), turns.view(), heads);
+}
+
+/// The gradient of [`rope`], in place: the turn back. Not added to, since input and output are one.
+pub fn rope_backward(d_x: &mut Matrix, turns: &Matrix, heads: usize) {
+    rope_shapes(d_x, turns, heads);
+    d_x.device().backend().rope_backward(d_x.view(), turns.view(), heads);
+}
+
+/// Causal attention inside each span, grouped queries:
+/// `out[t, h] = Σ_s softmax_s(queries[t, h]·keys[s, g] · heads.scale()) values[s, g]`, `g = h / heads.group()`,
+/// over the keys that [`crate::Span`] says. `log_sums[t, h]` = log Σ_s exp(scaled score). No `[t, s]` matrix is kept
+/// (Dao et al. 2022).
+pub fn attention(
+    out: &mut Matrix,
+    log_sums: &mut Matrix,
+    input: Qkv<'_>,
+    spans: &Spans,
+    heads: Heads,
+) {
+    qkv_shapes(&input, spans, heads);
+    shape("out", out, spans.rows(), heads.query_columns());
+    shape("log_sums", log_sums, spans.rows(), heads.queries);
+    let backend = out.device().backend();
+    backend.attention(out.view(), log_sums.view(), input.views(), spans, heads);
+}
+
+/// Adds the gradients of [`attention`] to `d_input`; scores are computed again from `log_sums`.
+pub fn attention_backward(
+    d_input: QkvGradients<'_>,
+    d_out: &Matrix,
+    result: AttentionResult<'_>,
+    input: Qkv<'_>,
+    spans: &Spans,
+    heads: Heads,
+) {
+    qkv_shapes(&input, spans, heads);
+    shape("d_queries", d_input.queries, input.queries.rows(), input.queries.columns());
+    shape("d_keys", d_input.keys, input.keys.rows(), input.keys.columns());
+    shape("d_values", d_input.values, input.values.rows(), input.values.columns());
+    shape("d_out", d_out, spans.rows(), heads.query_columns());
+    shape("out", result.out, spans.rows(), heads.query_columns());
+    shape("log_sums", result.log_sums, spans.rows(), heads.queries);
+    let d_views = QkvViews {
+        queries: d_input.queries.view(),
+        keys: d_input.keys.view(),
+        values: d_input.values.view(),
+    };
+    let result = (result.out.view(), result.log_sums.view());
+    let backend = d_out.device().backend();
+    backend.attention_backward(d_views, d_out.view(), result, input.views(), spans, heads);
+}
+
+/// `out[t, i] = gate[t, i] · σ(gate[t, i]) · up[t, i]` (Shazeer 2020)
+pub fn swiglu(out: &mut Matrix, gate: &Matrix, up: &Matrix) {
+    shape("out", out, gate.rows(), gate.columns());
+    shape("up", up, gate.rows(), gate.columns());
+    out.device().backend().swiglu(out.view(), gate.view(), up.view());
+}
+
+/// Adds the gradients of [`swiglu`] to `d_gate` and `d_up`.
+pub fn swiglu_backward(
+    d_gate: &mut Matrix,
+    d_up: &mut Matrix,
+    d_out: &Matrix,
+    gate: &Matrix,
+    up: &Matrix,
+) {
+    for (name, matrix) in [("d_gate", &*d_gate), ("d_up", &*d_up), ("d_out", d_out), ("up", up)] {
+        shape(name, matrix, gate.rows(), gate.columns());
+    }
+    let backend = d_out.device().backend();
+    backend.swiglu_backward(d_gate.view(), d_up.view(), d_out.view(), gate.view(), up.view());
+}
+
+/// `out[t, i] += x[t, i]`
+pub fn add(out: &mut Matrix, x: &Matrix) {
+    shape("x", x, out.rows(), out.columns());
+    out.device().backend().add(out.view(), x.view());
+}
+
+/// `out[first + t, i] = x[t, i]`: whole rows to another place, for example into a cache.
+pub fn copy_rows(out: &mut Matrix, first: usize, x: &Matrix, rows: Range<usize>) {
+    assert_eq!(out.columns(), x.columns(), "copy_rows: columns of out and x");
+    let (to, from) = (out.view(), x.view());
+    let rows_to = to.row_range(first, rows.len());
+    out.device().backend().copy(rows_to, from.row_range(rows.start, rows.len()));
+}
+
+/// Output projection and cross-entropy in one, in chunks of `logits.rows()` rows, so that the
+/// logits `[t, c]` never exist as a whole: with `z[t, c] = Σ_i hidden[t, i] · weight[c, i]`,
+/// `losses[t, 0] = log Σ_c exp z[t, c] − z[t, labels[t]]` and `losses[t, 1]` = 1 if the label is
+/// the first maximum of `z[t]`, else 0; both 0 where the label is [`NOT_COUNTED`].
+/// With `gradients`, those of `scale · Σ_t losses[t, 0]` are added as well. Without, `weight` may
+/// be bf16.
+pub fn cross_entropy(
+    losses: &mut Matrix,
+    gradients: Option<HeadGradients<'_>>,
+    logits: &mut Matrix,
+    hidden: &Matrix,
+    weight: &Matrix,
+    labels: &[i32],
+) {
+    shape("losses", losses, hidden.rows(), 2);
+    shape("logits", logits, logits.rows().max(1), weight.rows());
+    shape("weight", weight, weight.rows(), hidden.columns());
+    assert_eq!(labels.len(), hidden.rows(), "labels of hidden");
+    let known = |&label: &i32| label == NOT_COUNTED || (0..weight.rows() as i32).contains(&label);
+    assert!(labels.iter().all(known), "labels must be below {} or {NOT_COUNTED}", weight.rows());
+    let gradients = gradients.map(|g| {
+        shape("d_hidden", g.d_hidden, hidden.rows(), hidden.columns());
+        shape("d_weight", g.d_weight, weight.rows(), weight.columns());
+        let (d_hidden, d_weight) = (g.d_hidden.view(), g.d_weight.view());
+        HeadGradientViews { d_hidden, d_weight, scale: g.scale }
+    });
+    let backend = losses.device().backend();
+    let (losses, logits) = (losses.view(), logits.view());
+    backend.cross_entropy(losses, gradients, logits, hidden.view(), weight.view(), labels);
+}
+
+/// `Σ x[t, i]²` over the given rows, in f64.
+pub fn square_sum(x: &Matrix, rows: Range<usize>) -> f64 {
+    x.device().backend().square_sum(x.view().row_range(rows.start, rows.len()))
+}
+
+/// One [`AdamW`] update of the given rows, with `g = gradient_scale · gradients`:
+/// `p ← p·(1 − lr·decay)`; `m ← β₁m + (1−β₁)g`; `v ← β₂v + (1−β₂)g²`;
+/// `p ← p − lr/(1−β₁ᵗ) · m / (√(v/(1−β₂ᵗ)) + ε)`.
+pub fn adamw(
+    parameters: &mut Matrix,
+    gradients: &Matrix,
+    first_moment: &mut Matrix,
+    second_moment: &mut Matrix,
+    rows: Range<usize>,
+    update: AdamW,
+) {
+    let (count, columns) = (parameters.rows(), parameters.columns());
+    shape("gradients", gradients, count, columns);
+    shape("first_moment", first_moment, count, columns);
+    shape("second_moment", second_moment, count, columns);
+    let part = |matrix: &Matrix| matrix.view().row_range(rows.start, rows.len());
+    let moments = (part(first_moment), part(second_moment));
+    let backend = gradients.device().backend();
+    backend.adamw(part(parameters), part(gradients), moments, update);
+}
+
+impl Qkv<'_> {
+    fn views(&self) -> QkvViews {
+        QkvViews {
+            queries: self.queries.view(),
+            keys: self.keys.view(),
+            values: self.values.view(),
+        }
+    }
+}
+
+fn qkv_shapes(input: &Qkv<'_>, spans: &Spans, heads: Heads) {
+    assert_eq!(heads.queries % heads.keys, 0, "query heads must be a multiple of key heads");
+    shape("queries", input.queries, spans.rows(), heads.query_columns());
+    shape("keys", input.keys, input.keys.rows(), heads.key_columns());
+    shape("values", input.values, input.keys.rows(), heads.key_columns());
+    assert!(spans.key_rows() <= input.keys.rows(), "spans read beyond the last key");
+}
+
+fn rope_shapes(x: &Matrix, turns: &Matrix, heads: usize) {
+    assert_eq!(turns.columns() % 2, 0, "a head must have an even number of columns");
+    shape("x", x, turns.rows(), heads * turns.columns());
+}
+
+fn shape(name: &str, matrix: &Matrix, rows: usize, columns: usize) {
+    let found = (matrix.rows(), matrix.columns());
+    assert_eq!(found, (rows, columns), "{name} has a wrong shape");
+    assert!(name == "w" || name == "weight" || name == "table" || matrix.dtype() == DType::F32,
+        "{name} must be f32");
+}
+
+fn within(name: &str, ids: &[u32], rows: usize) {
+    if let Some(id) = ids.iter().find(|&&id| id as usize >= rows) {
+        panic!("{name} holds {id}, but the table has {rows} rows");
+    }
+}

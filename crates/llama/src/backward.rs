@@ -1,0 +1,159 @@
+//! Loss to gradients: `forward.rs` read from the bottom up. Each block stands in the reverse order
+//! of its twin there. Every operation adds to its gradients, so residual sums need no code.
+
+use crate::activations::{LayerActivations, Scratch};
+use crate::config::LlamaConfig;
+use crate::forward::TrainBatch;
+use crate::model::Llama;
+use crate::parameters::{LayerParameters, Parameters};
+use crate::tape::{Gradients, Recompute, Tape};
+use kollama_kernels::ops::{self, AttentionResult, HeadGradients, Qkv, QkvGradients};
+use kollama_kernels::{Heads, Matrix, Spans};
+
+impl Llama {
+    /// Σ −log p over the counted labels; adds the gradients of `scale` times it to `gradients`.
+    ///
+    /// # Panics
+    /// If ids, labels, spans, tape and gradients do not fit each other.
+    pub fn loss_and_gradients(
+        &self,
+        batch: &TrainBatch,
+        scale: f32,
+        tape: &mut Tape,
+        gradients: &mut Parameters,
+    ) -> f64 {
+        self.read_whole(batch, tape);
+        let loss = self.head_backward(batch, scale, tape, gradients);
+        for index in (0..self.parameters.layers.len()).rev() {
+            self.layer_backward(index, &batch.spans, tape, gradients);
+        }
+        ops::embedding_backward(&mut gradients.embed_tokens, &tape.d.x, &batch.ids);
+        loss
+    }
+
+    /// Output projection, loss and last norm: leaves `d.x` for the last layer.
+    fn head_backward(
+        &self,
+        batch: &TrainBatch,
+        scale: f32,
+        tape: &mut Tape,
+        gradients: &mut Parameters,
+    ) -> f64 {
+        self.norm_last(tape);
+        tape.d.x.clear();
+        tape.d.normed.clear();
+        let (d_hidden, d_weight) = (&mut tape.d.normed, gradients.head_mut());
+        ops::cross_entropy(
+            &mut tape.losses,
+            Some(HeadGradients { d_hidden, d_weight, scale }),
+            &mut tape.logits,
+            &tape.scratch.normed,
+            self.parameters.head(),
+            &batch.labels,
+        );
+        let last = &tape.inputs[self.config.num_hidden_layers];
+        let (d, norm, epsilon) = (&mut tape.d, &self.parameters.norm, self.config.rms_norm_eps);
+        ops::rms_norm_backward(&mut d.x, &mut gradients.norm, &d.normed, last, norm, epsilon);
+        tape.sum_of_losses()
+    }
+
+    /// Turns `d.x` from the gradient of a layer's output into that of its input.
+    fn layer_backward(
+        &self,
+        index: usize,
+        spans: &Spans,
+        tape: &mut Tape,
+        gradients: &mut Parameters,
+    ) {
+        if tape.recompute() == Recompute::Layer {
+            self.read_layer(index, spans, tape);
+        }
+        tape.d.clear_all_but_x();
+        let place = tape.place(index);
+        let step = BackwardStep {
+            layer: &self.parameters.layers[index],
+            activations: &tape.layers[place],
+            x: &tape.inputs[index],
+            config: &self.config,
+            heads: self.config.heads(),
+        };
+        let (d, scratch, d_layer) = (&mut tape.d, &mut tape.scratch, &mut gradients.layers[index]);
+        step.feed_forward(d, d_layer, scratch);
+        step.attend(d, d_layer, scratch, spans);
+        step.project(d, d_layer, scratch);
+    }
+}
+
+/// One layer read backwards: its weights and what forward left of it.
+struct BackwardStep<'a> {
+    layer: &'a LayerParameters,
+    activations: &'a LayerActivations,
+    x: &'a Matrix,
+    config: &'a LlamaConfig,
+    heads: Heads,
+}
+
+impl BackwardStep<'_> {
+    /// `out = middle + (silu(gate) · up) · Wd`
+    fn feed_forward(
+        &self,
+        d: &mut Gradients,
+        d_layer: &mut LayerParameters,
+        scratch: &mut Scratch,
+    ) {
+        let LayerActivations { gate, up, .. } = self.activations;
+        ops::swiglu(&mut scratch.product, gate, up);
+        ops::matmul_backward_weight(&mut d_layer.down_proj, &d.x, &scratch.product);
+        ops::matmul_backward_input(&mut d.product, &d.x, &self.layer.down_proj);
+        ops::swiglu_backward(&mut d.gate, &mut d.up, &d.product, gate, up);
+    }
+
+    /// `gate, up = norm(middle) · Wg, Wu`; `middle = x + attention(queries, keys, values) · Wo`
+    fn attend(
+        &self,
+        d: &mut Gradients,
+        d_layer: &mut LayerParameters,
+        scratch: &mut Scratch,
+        spans: &Spans,
+    ) {
+        let (layer, epsilon) = (self.layer, self.config.rms_norm_eps);
+        let LayerActivations { queries, keys, values, attended, log_sums, middle, .. } =
+            self.activations;
+        let norm = &layer.post_attention_layernorm;
+        ops::rms_norm(&mut scratch.normed, middle, norm, epsilon);
+        ops::matmul_backward_weight(&mut d_layer.up_proj, &d.up, &scratch.normed);
+        ops::matmul_backward_weight(&mut d_layer.gate_proj, &d.gate, &scratch.normed);
+        ops::matmul_backward_input(&mut d.normed, &d.up, &layer.up_proj);
+        ops::matmul_backward_input(&mut d.normed, &d.gate, &layer.gate_proj);
+        let d_norm = &mut d_layer.post_attention_layernorm;
+        ops::rms_norm_backward(&mut d.x, d_norm, &d.normed, middle, norm, epsilon);
+
+        ops::matmul_backward_weight(&mut d_layer.o_proj, &d.x, attended);
+        ops::matmul_backward_input(&mut d.attended, &d.x, &layer.o_proj);
+        ops::attention_backward(
+            QkvGradients { queries: &mut d.queries, keys: &mut d.keys, values: &mut d.values },
+            &d.attended,
+            AttentionResult { out: attended, log_sums },
+            Qkv { queries, keys, values },
+            spans,
+            self.heads,
+        );
+    }
+
+    /// `queries, keys = turn(norm(x) · Wq), turn(norm(x) · Wk)`; `values = norm(x) · Wv`
+    fn project(&self, d: &mut Gradients, d_layer: &mut LayerParameters, scratch: &mut Scratch) {
+        let (layer, epsilon) = (self.layer, self.config.rms_norm_eps);
+        ops::rope_backward(&mut d.keys, &scratch.turns, self.heads.keys);
+        ops::rope_backward(&mut d.queries, &scratch.turns, self.heads.queries);
+        ops::rms_norm(&mut scratch.normed, self.x, &layer.input_layernorm, epsilon);
+        d.normed.clear();
+        ops::matmul_backward_weight(&mut d_layer.v_proj, &d.values, &scratch.normed);
+        ops::matmul_backward_input(&mut d.normed, &d.values, &layer.v_proj);
+        ops::matmul_backward_weight(&mut d_layer.k_proj, &d.keys, &scratch.normed);
+        ops::matmul_backward_input(&mut d.normed, &d.keys, &layer.k_proj);
+        ops::matmul_backward_weight(&mut d_layer.q_proj, &d.queries, &scratch.normed);
+        ops::matmul_backward_input(&mut d.normed, &d.queries, &layer.q_proj);
+        let d_norm = &mut d_layer.input_layernorm;
+        ops::rms_norm_backward(&mut d.x, d_norm, &d.normed, self.x, &layer.input_layernorm, epsilon);
+    }
+}

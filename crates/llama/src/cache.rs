@@ -1,0 +1,170 @@
+//! Keys and values of tokens already read, and the working memory to read more: after
+//! [`KvCache::new`] nothing is asked for, however long decoding runs. Which rows belong to whom is
+//! the caller's affair; the model only sees spans.
+
+use crate::activations::{LayerActivations, Scratch};
+use crate::config::LlamaConfig;
+use crate::error::LlamaError;
+use kollama_kernels::{DType, Device, Matrix, Span, Spans, ops};
+use std::ops::Range;
+
+/// Rows are read in pieces of at most this many, which bounds the working memory.
+const PIECE_ROWS: usize = 512;
+/// Scoring holds the logits of at most this many rows.
+const SCORED_ROWS: usize = 128;
+
+/// Keys and values of every layer, one row per token, and room to work.
+pub struct KvCache {
+    /// `[rows, key columns]` per layer, turned.
+    pub(crate) keys: Vec<Matrix>,
+    /// `[rows, key columns]` per layer.
+    pub(crate) values: Vec<Matrix>,
+    /// `[t, hidden]`: the row that runs through all layers.
+    pub(crate) x: Matrix,
+    pub(crate) activations: LayerActivations,
+    pub(crate) scratch: Scratch,
+    /// `[wanted, hidden]`, normed: what the output projection sees.
+    pub(crate) last: Matrix,
+    /// `[wanted, 2]`: see `ops::cross_entropy`.
+    pub(crate) losses: Matrix,
+    /// `[chunk, vocab]`, only for scoring.
+    pub(crate) logits: Matrix,
+}
+
+impl KvCache {
+    /// Memory for `rows` tokens of all sequences together.
+    ///
+    /// # Errors
+    /// If the device has not that much.
+    pub fn new(config: &LlamaConfig, device: &Device, rows: usize) -> Result<KvCache, LlamaError> {
+        let make = |rows, columns| Matrix::zeros(device, rows, columns, DType::F32);
+        let columns = config.heads().key_columns();
+        let per_layer = || -> Result<Vec<Matrix>, LlamaError> {
+            (0..config.num_hidden_layers).map(|_| Ok(make(rows, columns)?)).collect()
+        };
+        let piece = rows.min(PIECE_ROWS);
+        Ok(KvCache {
+            keys: per_layer()?,
+            values: per_layer()?,
+            x: make(piece, config.hidden_size)?,
+            activations: LayerActivations::new(config, device, piece)?,
+            scratch: Scratch::new(config, device, piece, rows)?,
+            last: make(rows, config.hidden_size)?,
+            losses: make(rows, 2)?,
+            logits: make(rows.clamp(1, SCORED_ROWS), config.vocab_size)?,
+        })
+    }
+
+    /// Rows that it holds.
+    pub fn rows(&self) -> usize {
+        self.last.capacity()
+    }
+
+    /// Bytes of memory held, working memory included.
+    pub fn bytes(&self) -> usize {
+        let kept = self.keys.iter().chain(&self.values).map(Matrix::bytes).sum::<usize>();
+        let work = [&self.x, &self.last, &self.losses, &self.logits];
+        let work = work.iter().map(|matrix| matrix.bytes()).sum::<usize>();
+        kept + work + self.activations.bytes() + self.scratch.bytes()
+    }
+
+    /// Copies the keys and values of `rows` of every layer to the rows from `to` on, for a
+    /// sequence that begins like another.
+    ///
+    /// # Panics
+    /// If either range lies beyond the last row.
+    pub fn copy_rows(&mut self, rows: Range<usize>, to: usize) {
+        let piece = self.activations.keys.capacity().max(1);
+        for start in rows.clone().step_by(piece) {
+            let part = start..rows.end.min(start + piece);
+            let between = &mut self.activations.keys;
+            between.set_rows(part.len());
+            for matrix in self.keys.iter_mut().chain(&mut self.values) {
+                ops::copy_rows(between, 0, matrix, part.clone());
+                ops::copy_rows(matrix, to + start - rows.start, between, 0..part.len());
+            }
+        }
+    }
+
+    /// Makes room for a piece and looks up its turns.
+    pub(crate) fn begin(&mut self, spans: &Spans) {
+        self.x.set_rows(spans.rows());
+        self.activations.set_rows(spans.rows());
+        self.scratch.begin(spans);
+    }
+
+    /// Puts the new keys and values of a layer where their spans end.
+    pub(crate) fn keep(&mut self, layer: usize, spans: &Spans) {
+        for Span { queries, keys } in spans.iter() {
+            let first = keys.end - queries.len();
+            let new = &self.activations;
+            ops::copy_rows(&mut self.keys[layer], first, &new.keys, queries.clone());
+            ops::copy_rows(&mut self.values[layer], first, &new.values, queries.clone());
+        }
+    }
+
+    /// Cuts spans into pieces that fit the working memory: first row of each piece, and its spans.
+    pub(crate) fn pieces(&self, spans: &Spans) -> Vec<(usize, Spans)> {
+        pieces(spans, self.x.capacity())
+    }
+}
+
+/// A later piece of a sequence sees what an earlier one has left in the cache, so cutting changes
+/// nothing but the memory needed.
+fn pieces(spans: &Spans, limit: usize) -> Vec<(usize, Spans)> {
+    let (mut pieces, mut piece, mut filled, mut first) = (Vec::new(), Vec::new(), 0, 0);
+    for span in spans.iter() {
+        let mut left = span.queries.len();
+        while left > 0 {
+            let taken = left.min(limit - filled);
+            left -= taken;
+            let keys = span.keys.start..span.keys.end - left;
+            piece.push(Span { queries: filled..filled + taken, keys });
+            filled += taken;
+            if filled == limit {
+                pieces.push((first, Spans::new(std::mem::take(&mut piece))));
+                first += filled;
+                filled = 0;
+            }
+        }
+    }
+    if !piece.is_empty() {
+        pieces.push((first, Spans::new(piece)));
+    }
+    pieces
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_spans_are_cut_and_every_row_keeps_its_position() {
+        let spans = Spans::new(vec![
+            Span { queries: 0..3, keys: 20..30 },
+            Span { queries: 3..8, keys: 0..5 },
+            Span { queries: 8..9, keys: 7..8 },
+        ]);
+        let pieces = pieces(&spans, 4);
+        let firsts: Vec<_> = pieces.iter().map(|(first, _)| *first).collect();
+        assert_eq!(firsts, [0, 4, 8]);
+        let positions: Vec<_> = pieces.iter().flat_map(|(_, spans)| spans.positions()).collect();
+        assert_eq!(positions, spans.positions());
+        let second = pieces[1].1.iter().next().unwrap();
+        assert_eq!((second.queries.clone(), second.keys.clone()), (0..4, 0..5));
+    }
+
+    #[test]
+    fn copied_rows_arrive_in_every_layer() {
+        let config = LlamaConfig::preset("tiny").unwrap();
+        let mut cache = KvCache::new(&config, &Device::reference(), 6).unwrap();
+        let row: Vec<f32> = (0..32).map(|i| i as f32).collect();
+        for matrix in cache.keys.iter_mut().chain(&mut cache.values) {
+            matrix.write_rows(1, &row);
+        }
+        cache.copy_rows(0..3, 3);
+        for matrix in cache.keys.iter().chain(&cache.values) {
+            assert_eq!(matrix.to_vec()[4 * 32..5 * 32], row);
+        }
+    }
+}

@@ -1,0 +1,39 @@
+//! Numbers that are none: a weight, a loss or a gradient that is NaN or infinite stops a run at
+//! once, before it can spoil a weight or a checkpoint.
+
+use kollama_kernels::{Matrix, ops};
+use kollama_llama::Parameters;
+
+/// The first weight that is NaN or infinite: name of its tensor and its row.
+pub fn first_not_finite(weights: &Parameters) -> Option<(String, usize)> {
+    weights.named().into_iter().find_map(|(name, weight)| Some((name, row_not_finite(weight)?)))
+}
+
+fn row_not_finite(weight: &Matrix) -> Option<usize> {
+    let finite = |first: usize, last: usize| ops::square_sum(weight, first..last).is_finite();
+    if finite(0, weight.rows()) {
+        return None;
+    }
+    (0..weight.rows()).find(|&row| !finite(row, row + 1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use kollama_kernels::Device;
+
+    fn matrix(values: &[f32]) -> Matrix {
+        Matrix::from_values(&Device::reference(), values.len() / 2, 2, values).unwrap()
+    }
+
+    #[test]
+    fn the_row_of_a_nan_or_an_infinity_is_found() {
+        assert_eq!(row_not_finite(&matrix(&[1.0, 2.0, 3.0, f32::NAN])), Some(1));
+        assert_eq!(row_not_finite(&matrix(&[f32::NEG_INFINITY, 2.0])), Some(0));
+    }
+
+    #[test]
+    fn the_largest_finite_weights_are_fine() {
+        assert_eq!(row_not_finite(&matrix(&[f32::MAX, f32::MIN, f32::MAX, -0.0])), None);
+    }
+}

@@ -1,0 +1,613 @@
+//! Every command and flag on one page. Help and shell completions come from here; what a command
+//! does stands in `commands/`.
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
+
+/// Teaches a Llama a new language: grow its tokenizer, grow its embeddings, continue its
+/// pre-training, measure it, let it write.
+#[derive(Parser)]
+#[command(name = "kollama", version, arg_required_else_help = true)]
+pub struct Cli {
+    /// What to do
+    #[command(subcommand)]
+    pub command: Command,
+    /// Threads to compute with [default: all cores]
+    #[arg(long, global = true, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    pub threads: Option<u16>,
+}
+
+/// The verbs.
+#[derive(Subcommand)]
+pub enum Command {
+    /// The whole story on an embedded sample: train in English, extend, continue in Korean, compare
+    #[command(after_help = "Example:\n  kollama quickstart --out first-model --minutes 3")]
+    Quickstart(Quickstart),
+    /// Run a recipe, stage by stage; finished stages are not repeated
+    #[command(after_help = "Example:\n  kollama run recipes/korean-small.toml --check\n  \
+                            kollama run recipes/korean-small.toml --out runs/korean-small")]
+    Run(Run),
+    /// Make, extend, apply and compare tokenizers
+    #[command(subcommand)]
+    Tokenizer(Tokenizer),
+    /// Make, extend and inspect model folders
+    #[command(subcommand)]
+    Model(Model),
+    /// Look at texts and pack them into rows of token ids
+    #[command(subcommand)]
+    Corpus(Corpus),
+    /// Train a model on packed rows, or resume a run
+    #[command(after_help = "Example:\n  kollama train --model extended --data packed --out run \\\n    \
+                            --steps 1000 --batch-size 8 --sequence-length 512 --lr 1e-4 \\\n    \
+                            --schedule cosine --warmup-steps 50 --save-every 200")]
+    Train(Train),
+    /// Measure a model with the tasks of lm-evaluation-harness
+    #[command(after_help = "Example:\n  kollama eval --model run --tasks kobest_copa,kobest_sentineg \
+                            --shots 0,5 --data data/kobest --limit 200 --out results\n  \
+                            kollama eval --model run --tasks perplexity --data held-out.jsonl")]
+    Eval(Eval),
+    /// Continue a text
+    #[command(after_help = "Example:\n  kollama generate --model run --prompt '옛날 옛적에' \
+                            --temperature 0.8 --top-p 0.95 --seed 7")]
+    Generate(Generate),
+    /// How likely continuations are: JSON lines in, JSON lines out
+    #[command(after_help = "Example:\n  \
+        echo '{\"context\":\"하늘은\",\"continuation\":\" 푸르다\"}' | kollama score --model run")]
+    Score(Score),
+    /// Serve a model over HTTP (not supported yet)
+    Serve(Serve),
+    /// Write the model card of a run (not supported yet)
+    Card(Card),
+    /// How close to the limits of this machine the engine works
+    #[command(subcommand)]
+    Bench(Bench),
+}
+
+/// Flags of `quickstart`.
+#[derive(Args)]
+pub struct Quickstart {
+    /// Where the two models, their tokenizers and the comparison are left
+    #[arg(long, value_name = "DIR", default_value = "kollama-quickstart")]
+    pub out: PathBuf,
+    /// About how long to train, both languages together
+    #[arg(long, value_name = "M", default_value_t = 3.0)]
+    pub minutes: f64,
+}
+
+/// Flags of `run`.
+#[derive(Args)]
+pub struct Run {
+    /// The recipe: one TOML file is one run
+    #[arg(value_name = "RECIPE.toml")]
+    pub recipe: PathBuf,
+    /// Begin (again) at this stage
+    #[arg(long, value_name = "STAGE")]
+    pub from: Option<String>,
+    /// Stop after this stage
+    #[arg(long, value_name = "STAGE")]
+    pub to: Option<String>,
+    /// The folder of the run [default: runs/NAME-OF-RECIPE]
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// Only resolve and validate; print the plan with its memory, time and disk
+    #[arg(long)]
+    pub check: bool,
+}
+
+/// Verbs of `tokenizer`.
+#[derive(Subcommand)]
+pub enum Tokenizer {
+    /// Learn a Llama-style vocabulary from nothing
+    #[command(after_help = "Example:\n  kollama tokenizer train --corpus texts/ --vocab-size 8000 --out tok")]
+    Train {
+        /// Texts: .jsonl or .txt, plain, .gz or .zst; folders are walked
+        #[arg(long, required = true, num_args = 1.., value_name = "FILE|DIR")]
+        corpus: Vec<PathBuf>,
+        /// Ids in the result, bytes and special pieces included
+        #[arg(long, value_name = "N")]
+        vocab_size: usize,
+        /// Folder to write
+        #[arg(long, value_name = "DIR")]
+        out: PathBuf,
+    },
+    /// Add pieces of a new language without moving an old id
+    #[command(after_help = "Example:\n  kollama tokenizer extend --base Llama-2-7b --corpus korean/ \
+                            --vocab-size 46336 --out tok-ko")]
+    Extend {
+        /// Tokenizer to grow: a folder, tokenizer.json or tokenizer.model
+        #[arg(long, value_name = "DIR|FILE")]
+        base: PathBuf,
+        /// Texts in the new language
+        #[arg(long, required = true, num_args = 1.., value_name = "FILE|DIR")]
+        corpus: Vec<PathBuf>,
+        /// Ids in the result, the old ones included
+        #[arg(long, value_name = "N")]
+        vocab_size: usize,
+        /// Unicode script that a new piece must hold a character of
+        #[arg(long, value_name = "SCRIPT", default_value = "Hangul")]
+        script: String,
+        /// Folder to write
+        #[arg(long, value_name = "DIR")]
+        out: PathBuf,
+    },
+    /// Text to ids; one JSON object a line with --json
+    #[command(after_help = "Example:\n  kollama tokenizer encode --tokenizer tok '안녕하세요' --json\n  \
+                            → {\"ids\":[…],\"tokens\":[\"▁안녕\",\"하세요\"]}")]
+    Encode {
+        /// A folder, tokenizer.json or tokenizer.model
+        #[arg(long, value_name = "DIR|FILE")]
+        tokenizer: PathBuf,
+        /// Texts to encode
+        text: Vec<String>,
+        /// One text a line, from a file or - for standard input
+        #[arg(long, value_name = "FILE|-", conflicts_with = "text")]
+        input: Option<PathBuf>,
+        /// Put <s> in front
+        #[arg(long)]
+        add_bos: bool,
+        /// One JSON object a line
+        #[arg(long)]
+        json: bool,
+    },
+    /// Ids to text; one JSON array of ids a line in
+    #[command(after_help = "Example:\n  echo '[15043,3186]' | kollama tokenizer decode --tokenizer tok")]
+    Decode {
+        /// A folder, tokenizer.json or tokenizer.model
+        #[arg(long, value_name = "DIR|FILE")]
+        tokenizer: PathBuf,
+        /// One JSON array of ids a line, from a file or - for standard input
+        #[arg(long, value_name = "FILE|-", default_value = "-")]
+        input: PathBuf,
+        /// One JSON object a line
+        #[arg(long)]
+        json: bool,
+    },
+    /// Two tokenizers side by side: tokens, counts, tokens per character
+    #[command(after_help = "Example:\n  kollama tokenizer compare base extended \
+                            '안녕하세요, 오늘은 날씨가 좋네요.' --corpus korean.jsonl.zst")]
+    Compare {
+        /// First tokenizer
+        a: PathBuf,
+        /// Second tokenizer
+        b: PathBuf,
+        /// Texts to show both ways
+        text: Vec<String>,
+        /// Texts to count over, a row per file
+        #[arg(long, num_args = 1.., value_name = "FILE")]
+        corpus: Vec<PathBuf>,
+    },
+}
+
+/// Verbs of `model`.
+#[derive(Subcommand)]
+pub enum Model {
+    /// A model with random weights
+    #[command(after_help = "Example:\n  kollama model init --config small --tokenizer tok --seed 1 --out base")]
+    Init {
+        /// tiny, small, 7b, 13b, 70b, or a config.json
+        #[arg(long, value_name = "NAME|FILE")]
+        config: String,
+        /// Its vocabulary size decides the size of the embeddings
+        #[arg(long, value_name = "DIR")]
+        tokenizer: PathBuf,
+        /// Same seed, same weights
+        #[arg(long, value_name = "S", default_value_t = 0)]
+        seed: u64,
+        /// Folder to write
+        #[arg(long, value_name = "DIR")]
+        out: PathBuf,
+        /// How weights are stored
+        #[arg(long, value_enum, default_value_t = StoredType::F32)]
+        dtype: StoredType,
+    },
+    /// Grow embeddings and output layer to an extended tokenizer
+    #[command(after_help = "Example:\n  kollama model extend --base Llama-2-7b --tokenizer tok-ko \
+                            --init mean-of-pieces --out Llama-2-7b-ko-start")]
+    Extend {
+        /// The model folder to grow, with its tokenizer
+        #[arg(long, value_name = "DIR")]
+        base: PathBuf,
+        /// The extended tokenizer
+        #[arg(long, value_name = "DIR")]
+        tokenizer: PathBuf,
+        /// What a new row starts as
+        #[arg(long, value_enum, default_value_t = RowInit::MeanOfPieces)]
+        init: RowInit,
+        /// Seed of the random draws of `mean` and `random`
+        #[arg(long, value_name = "S", default_value_t = 0)]
+        seed: u64,
+        /// Folder to write
+        #[arg(long, value_name = "DIR")]
+        out: PathBuf,
+    },
+    /// What a model folder holds
+    #[command(after_help = "Example:\n  kollama model info run --json")]
+    Info {
+        /// The model folder
+        dir: PathBuf,
+        /// As one JSON object
+        #[arg(long)]
+        json: bool,
+    },
+    /// Read every tensor and check it against config, index and tokenizer
+    #[command(after_help = "Example:\n  kollama model verify run")]
+    Verify {
+        /// The model folder
+        dir: PathBuf,
+    },
+    /// 8- or 4-bit weights (not supported yet)
+    Quantize {
+        /// The model folder
+        dir: PathBuf,
+        /// q8 or q4
+        #[arg(long)]
+        to: String,
+        /// What to write
+        #[arg(long)]
+        out: PathBuf,
+    },
+    /// GGUF for llama.cpp (not supported yet)
+    ExportGguf {
+        /// The model folder
+        dir: PathBuf,
+        /// What to write
+        #[arg(long)]
+        out: PathBuf,
+    },
+}
+
+/// Verbs of `corpus`.
+#[derive(Subcommand)]
+pub enum Corpus {
+    /// Documents, bytes and characters per source, tokens if a tokenizer is given
+    #[command(after_help = "Example:\n  kollama corpus stats korean/ --tokenizer tok-ko")]
+    Stats {
+        /// Texts: .jsonl or .txt, plain, .gz or .zst; folders are walked
+        #[arg(required = true, value_name = "FILE|DIR")]
+        sources: Vec<PathBuf>,
+        /// Count tokens with it
+        #[arg(long, value_name = "DIR|FILE")]
+        tokenizer: Option<PathBuf>,
+        /// One JSON object a source
+        #[arg(long)]
+        json: bool,
+    },
+    /// Texts, or rows tokenised elsewhere, to memory-mapped rows of exactly N ids
+    #[command(after_help = "Examples:\n  kollama corpus pack korean/ --tokenizer tok-ko \
+                            --sequence-length 512 --out packed\n  \
+                            kollama corpus pack --ids rows.jsonl --vocab-size 46336 --out packed")]
+    Pack {
+        /// Texts: .jsonl or .txt, plain, .gz or .zst; folders are walked
+        #[arg(value_name = "FILE|DIR", required_unless_present = "ids", conflicts_with = "ids")]
+        sources: Vec<PathBuf>,
+        /// Tokenizer of the model that will be trained
+        #[arg(long, value_name = "DIR", required_unless_present = "ids")]
+        tokenizer: Option<PathBuf>,
+        /// Ids in a row
+        #[arg(long, value_name = "N", required_unless_present = "ids")]
+        sequence_length: Option<usize>,
+        /// Whether attention runs on across documents or stays inside each
+        #[arg(long, value_enum, default_value_t = Documents::Join)]
+        documents: Documents,
+        /// Rows tokenised elsewhere: {"ids":[T],"labels":[T]?,"documents":[T]?} a line
+        #[arg(long, value_name = "FILE.jsonl", requires = "vocab_size")]
+        ids: Option<PathBuf>,
+        /// Ids must be below it
+        #[arg(long, value_name = "N")]
+        vocab_size: Option<usize>,
+        /// Folder to write
+        #[arg(long, value_name = "DIR")]
+        out: PathBuf,
+    },
+    /// Keep, mend or drop documents by rules (not supported yet)
+    Clean {
+        /// Texts
+        sources: Vec<PathBuf>,
+    },
+    /// Drop exact and near doubles (not supported yet)
+    Dedup {
+        /// Texts
+        sources: Vec<PathBuf>,
+    },
+}
+
+/// Flags of `train`.
+#[derive(Args)]
+pub struct Train {
+    /// Model folder to start from
+    #[arg(long, value_name = "DIR")]
+    pub model: PathBuf,
+    /// Folder made by `corpus pack`
+    #[arg(long, value_name = "DIR")]
+    pub data: PathBuf,
+    /// Folder of the run; the trained model stands here at the end
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+    /// Optimiser steps in all
+    #[arg(long, value_name = "N")]
+    pub steps: u64,
+    /// Rows of one micro-batch
+    #[arg(long, value_name = "SEQS")]
+    pub batch_size: usize,
+    /// Tokens of a row; must be what the data was packed with
+    #[arg(long, value_name = "T")]
+    pub sequence_length: usize,
+    /// Highest learning rate
+    #[arg(long, value_name = "X")]
+    pub lr: f64,
+    /// How the learning rate goes on after warm-up
+    #[arg(long, value_enum, default_value_t = Schedule::Constant)]
+    pub schedule: Schedule,
+    /// Steps of linear warm-up
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub warmup_steps: u64,
+    /// Decoupled weight decay, matrices only
+    #[arg(long, value_name = "X", default_value_t = 0.0)]
+    pub weight_decay: f64,
+    /// Decay of the first moment
+    #[arg(long, value_name = "X", default_value_t = 0.9)]
+    pub beta1: f64,
+    /// Decay of the second moment
+    #[arg(long, value_name = "X", default_value_t = 0.95)]
+    pub beta2: f64,
+    /// Added to the root of the second moment
+    #[arg(long, value_name = "X", default_value_t = 1e-8)]
+    pub epsilon: f64,
+    /// Clip the global gradient norm to this
+    #[arg(long, value_name = "X")]
+    pub clip: Option<f64>,
+    /// Micro-batches of one step
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub accumulate: usize,
+    /// Order of the rows
+    #[arg(long, value_enum, default_value_t = Order::Shuffled)]
+    pub order: Order,
+    /// Arithmetic and storage while training (bf16 is not supported yet)
+    #[arg(long, value_enum, default_value_t = StoredType::F32)]
+    pub dtype: StoredType,
+    /// What to compute again in the backward pass to save memory
+    #[arg(long, value_enum, default_value_t = Recompute::None)]
+    pub recompute: Recompute,
+    /// Which parameters learn
+    #[arg(long, value_enum, default_value_t = TrainOnly::All)]
+    pub train_only: TrainOnly,
+    /// For `--train-only new-rows`: rows below this are kept [default: as `model extend` recorded]
+    #[arg(long, value_name = "N")]
+    pub base_vocab_size: Option<usize>,
+    /// Seed of the order of the rows
+    #[arg(long, value_name = "S", default_value_t = 0)]
+    pub seed: u64,
+    /// Go on from the newest checkpoint of --out
+    #[arg(long)]
+    pub resume: bool,
+    /// Save a checkpoint every N steps [default: only at the end]
+    #[arg(long, value_name = "N")]
+    pub save_every: Option<u64>,
+    /// Packed rows to measure the loss on
+    #[arg(long, value_name = "DIR")]
+    pub eval_data: Option<PathBuf>,
+    /// Measure it every N steps [default: only at the end]
+    #[arg(long, value_name = "N", requires = "eval_data")]
+    pub eval_every: Option<u64>,
+    /// One JSON object a step [default: OUT/train.jsonl]
+    #[arg(long, value_name = "FILE.jsonl")]
+    pub log: Option<PathBuf>,
+}
+
+/// Flags of `eval`.
+#[derive(Args)]
+pub struct Eval {
+    /// Model folder
+    #[arg(long, value_name = "DIR")]
+    pub model: PathBuf,
+    /// kobest_copa, kobest_sentineg, perplexity
+    #[arg(long, value_name = "NAME,…", value_delimiter = ',', required = true)]
+    pub tasks: Vec<String>,
+    /// Solved examples in front of each question
+    #[arg(long, value_name = "K,…", value_delimiter = ',', default_value = "0")]
+    pub shots: Vec<usize>,
+    /// Folder of the task data (KoBEST: COPA/test.tsv[.zst] …); for perplexity the texts
+    #[arg(long, value_name = "DIR")]
+    pub data: Option<PathBuf>,
+    /// Only the first N documents: for trying out, not for tables
+    #[arg(long, value_name = "N")]
+    pub limit: Option<usize>,
+    /// Folder for results.json and the samples
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// results.json on standard output instead of a table
+    #[arg(long)]
+    pub json: bool,
+    /// Keep weights as bf16 in memory: half the size, for bf16 checkpoints the same numbers
+    #[arg(long, value_enum, default_value_t = StoredType::F32)]
+    pub dtype: StoredType,
+}
+
+/// Flags of `generate`.
+#[derive(Args)]
+pub struct Generate {
+    /// Model folder
+    #[arg(long, value_name = "DIR")]
+    pub model: PathBuf,
+    /// Text to continue [default: standard input]
+    #[arg(long, value_name = "TEXT")]
+    pub prompt: Option<String>,
+    /// Stop after this many tokens
+    #[arg(long, value_name = "N", default_value_t = 128)]
+    pub max_new_tokens: usize,
+    /// 0 takes the likeliest token each time
+    #[arg(long, value_name = "X", default_value_t = 0.0)]
+    pub temperature: f32,
+    /// Draw among the K likeliest; 0 is off
+    #[arg(long, value_name = "K", default_value_t = 0)]
+    pub top_k: usize,
+    /// Draw among the likeliest that together reach P
+    #[arg(long, value_name = "P", default_value_t = 1.0)]
+    pub top_p: f32,
+    /// Leave out what is less likely than P times the likeliest
+    #[arg(long, value_name = "P", default_value_t = 0.0)]
+    pub min_p: f32,
+    /// Divide (or multiply, if negative) the logits of tokens already seen
+    #[arg(long, value_name = "X", default_value_t = 1.0)]
+    pub repetition_penalty: f32,
+    /// Stop before any of these strings
+    #[arg(long, value_name = "TEXT", num_args = 1..)]
+    pub stop: Vec<String>,
+    /// Same seed, same text
+    #[arg(long, value_name = "S", default_value_t = 0)]
+    pub seed: u64,
+    /// One JSON object instead of streamed text
+    #[arg(long)]
+    pub json: bool,
+    /// Keep weights as bf16 in memory: half the size, for bf16 checkpoints the same numbers
+    #[arg(long, value_enum, default_value_t = StoredType::F32)]
+    pub dtype: StoredType,
+}
+
+/// Flags of `score`.
+#[derive(Args)]
+pub struct Score {
+    /// Model folder
+    #[arg(long, value_name = "DIR")]
+    pub model: PathBuf,
+    /// {"context","continuation"} or {"context_ids","continuation_ids"} a line; - is standard input
+    #[arg(long, value_name = "FILE|-", default_value = "-")]
+    pub input: PathBuf,
+    /// Keep weights as bf16 in memory: half the size, for bf16 checkpoints the same numbers
+    #[arg(long, value_enum, default_value_t = StoredType::F32)]
+    pub dtype: StoredType,
+}
+
+/// Flags of `serve`.
+#[derive(Args)]
+pub struct Serve {
+    /// Model folder
+    #[arg(long, value_name = "DIR")]
+    pub model: PathBuf,
+    /// Address to listen on
+    #[arg(long, default_value = "127.0.0.1")]
+    pub host: String,
+    /// Port to listen on
+    #[arg(long, default_value_t = 8080)]
+    pub port: u16,
+}
+
+/// Flags of `card`.
+#[derive(Args)]
+pub struct Card {
+    /// Folder of the run
+    #[arg(long, value_name = "DIR")]
+    pub run: PathBuf,
+    /// Folder to write
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+}
+
+/// Verbs of `bench`.
+#[derive(Subcommand)]
+pub enum Bench {
+    /// What this machine can do: multiply-adds and memory reads a second
+    Roof(BenchOutput),
+    /// Matrix products in the three layouts of training, as shares of the roof
+    Matmul(BenchOutput),
+    /// One training step: hidden 512, 8 layers, vocabulary 46,336, 4 × 512 tokens, f32
+    Train(BenchOutput),
+    /// Reading a prompt and writing tokens with random weights
+    Generate(BenchOutput),
+    /// Encoding text
+    Tokenize {
+        /// Tokenizer to measure
+        #[arg(long, value_name = "DIR|FILE")]
+        tokenizer: PathBuf,
+        /// Texts to encode
+        #[arg(long, required = true, num_args = 1.., value_name = "FILE")]
+        corpus: Vec<PathBuf>,
+        /// How to print
+        #[command(flatten)]
+        output: BenchOutput,
+    },
+}
+
+/// How a measurement is printed.
+#[derive(Args)]
+pub struct BenchOutput {
+    /// One JSON object
+    #[arg(long)]
+    pub json: bool,
+    /// Repetitions; the median is quoted
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..))]
+    pub repeats: u16,
+}
+
+/// How weights are stored.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum StoredType {
+    /// 4 bytes
+    F32,
+    /// 2 bytes
+    Bf16,
+}
+
+/// What a new embedding row starts as.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize, ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum RowInit {
+    /// Mean of the rows of the pieces that the base tokenizer splits it into
+    MeanOfPieces,
+    /// Drawn around the mean of all base rows, with their covariance
+    Mean,
+    /// Drawn around zero with the initializer range of the config
+    Random,
+}
+
+/// Attention and documents of a row.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize, ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum Documents {
+    /// One stream, documents joined by </s>
+    #[default]
+    Join,
+    /// Attention stays inside each document
+    Confine,
+}
+
+/// How the learning rate goes.
+#[derive(Clone, Copy, ValueEnum)]
+pub enum Schedule {
+    /// Stays
+    Constant,
+    /// Falls to a tenth along a cosine
+    Cosine,
+    /// Falls to a tenth along a line
+    Linear,
+}
+
+/// Order of the rows.
+#[derive(Clone, Copy, ValueEnum)]
+pub enum Order {
+    /// A new permutation each epoch, from the seed
+    Shuffled,
+    /// As in the file
+    Sequential,
+}
+
+/// What is computed again in the backward pass.
+#[derive(Clone, Copy, ValueEnum)]
+pub enum Recompute {
+    /// Nothing
+    None,
+    /// Each layer from its input
+    Layer,
+}
+
+/// Which parameters learn.
+#[derive(Clone, Copy, ValueEnum)]
+pub enum TrainOnly {
+    /// All
+    All,
+    /// Only the rows of new tokens, in both embeddings
+    NewRows,
+    /// Both embedding matrices
+    Embeddings,
+}

@@ -1,0 +1,70 @@
+//! One verb, one file. Each reads its flags, calls the crates below and prints.
+
+mod bench;
+pub mod corpus;
+mod eval;
+mod generate;
+pub mod model;
+mod quickstart;
+mod run;
+mod score;
+pub mod tokenizer;
+pub mod train;
+
+use crate::cli::{Cli, Command, StoredType};
+use anyhow::{Context, Result, bail};
+use kollama_kernels::{DType, Device};
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+
+/// Does what the command line says.
+pub fn dispatch(cli: Cli) -> Result<()> {
+    let device = || compute_device(cli.threads);
+    match cli.command {
+        Command::Quickstart(flags) => quickstart::quickstart(&flags, &device()?),
+        Command::Run(flags) => run::run(&flags, &device()?),
+        Command::Tokenizer(verb) => tokenizer::tokenizer(verb),
+        Command::Model(verb) => model::model(verb),
+        Command::Corpus(verb) => corpus::corpus(verb),
+        Command::Train(flags) => train::train(flags, &device()?),
+        Command::Eval(flags) => eval::eval(&flags, &device()?),
+        Command::Generate(flags) => generate::generate(&flags, &device()?),
+        Command::Score(flags) => score::score(&flags, &device()?),
+        Command::Bench(verb) => bench::bench(verb, &device()?),
+        Command::Serve(_) => not_supported("serve"),
+        Command::Card(_) => not_supported("card"),
+    }
+}
+
+/// What a verb that is not there yet says.
+fn not_supported(verb: &str) -> Result<()> {
+    bail!("`kollama {verb}` is not supported yet in version {}", env!("CARGO_PKG_VERSION"))
+}
+
+fn compute_device(threads: Option<u16>) -> Result<Device> {
+    let all = std::thread::available_parallelism().map_or(1, usize::from);
+    Ok(Device::cpu(threads.map_or(all, usize::from))?)
+}
+
+fn weights_in_memory(dtype: StoredType) -> DType {
+    match dtype {
+        StoredType::F32 => DType::F32,
+        StoredType::Bf16 => DType::Bf16,
+    }
+}
+
+/// A file, or standard input for `-`, line by line.
+fn lines_of(input: &Path) -> Result<Box<dyn BufRead>> {
+    if input == Path::new("-") {
+        return Ok(Box::new(BufReader::new(std::io::stdin())));
+    }
+    let file = std::fs::File::open(input)
+        .with_context(|| format!("cannot open the input {}", input.display()))?;
+    Ok(Box::new(BufReader::new(file)))
+}
+
+/// Line `number` of `input`, for the beginning of an error.
+fn place(input: &Path, number: usize) -> String {
+    let name = if input == Path::new("-") { "standard input".into() } else { input.display().to_string() };
+    format!("{name}, line {number}")
+}

@@ -1,0 +1,261 @@
+//! A recipe, stage by stage. Each stage writes one folder of the run and is skipped while it is
+//! done from the same inputs; a stage of training that was cut off goes on where it was.
+
+use super::{corpus, model, tokenizer, train};
+use crate::cli::{Run as Flags, StoredType};
+use crate::comparison;
+use crate::plan;
+use crate::recipe::{Base, Data, Recipe};
+use crate::stages::{Stages, content_hash, text_hash};
+use anyhow::{Context, Result, bail, ensure};
+use kollama_kernels::Device;
+use kollama_tokenizer::Tokenizer;
+use kollama_trainer::TrainSettings;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+/// One piece of a run: reads files, writes the folder `out`.
+struct Stage<'a> {
+    name: &'static str,
+    /// Everything in the recipe that the result depends on.
+    settings: String,
+    /// Files and folders it reads, those of earlier stages too.
+    reads: Vec<PathBuf>,
+    out: PathBuf,
+    /// A stage that goes on from what it left when it was cut off.
+    resumes: bool,
+    work: Box<dyn Fn(&Path) -> Result<()> + 'a>,
+}
+
+/// Runs (or only plans) a recipe.
+pub fn run(flags: &Flags, device: &Device) -> Result<()> {
+    let recipe = Recipe::read(&flags.recipe)?;
+    if flags.check {
+        return plan::print(&recipe, device);
+    }
+    let folder = flags.out.clone().unwrap_or_else(|| Path::new("runs").join(&recipe.name));
+    perform(&recipe, &folder, device, flags.from.as_deref(), flags.to.as_deref())
+}
+
+/// Runs the stages of a recipe in `folder`, from and to the named ones.
+pub fn perform(
+    recipe: &Recipe,
+    folder: &Path,
+    device: &Device,
+    from: Option<&str>,
+    to: Option<&str>,
+) -> Result<()> {
+    let list = stages_of(recipe, folder, device)?;
+    let mut record = Stages::open(folder)?;
+    let position = |name: &str| {
+        let names: Vec<&str> = list.iter().map(|stage| stage.name).collect();
+        let found = names.iter().position(|&known| known == name);
+        found.with_context(|| format!("no stage {name:?}; this recipe has {}", names.join(", ")))
+    };
+    let last = to.map_or(Ok(list.len() - 1), position)?;
+    if let Some(from) = from {
+        for stage in &list[position(from)?..] {
+            record.forget(stage.name)?;
+            remove(&stage.out)?;
+        }
+    }
+    for (index, stage) in list[..=last].iter().enumerate() {
+        do_stage(stage, index + 1, list.len(), folder, &mut record)
+            .with_context(|| format!("stage {}", stage.name))?;
+    }
+    Ok(())
+}
+
+fn do_stage(
+    stage: &Stage<'_>,
+    number: usize,
+    count: usize,
+    folder: &Path,
+    record: &mut Stages,
+) -> Result<()> {
+    let inputs = inputs_hash(stage, folder, record)?;
+    if record.is_done(stage.name, &inputs) && stage.out.exists() {
+        eprintln!("[{number}/{count}] {}: done before", stage.name);
+        return Ok(());
+    }
+    eprintln!("[{number}/{count}] {}", stage.name);
+    let began_with = stage.out.with_extension("inputs");
+    let goes_on = stage.resumes && fs::read_to_string(&began_with).is_ok_and(|text| text == inputs);
+    if !goes_on {
+        remove(&stage.out)?;
+    }
+    if stage.resumes {
+        crate::stages::write_beside(&began_with, inputs.as_bytes())?;
+    }
+    let began = Instant::now();
+    (stage.work)(&stage.out)?;
+    ensure!(stage.out.exists(), "it ended without its result; run the recipe again to go on");
+    remove(&began_with)?;
+    record.note(stage.name, inputs, began.elapsed().as_secs_f64())
+}
+
+/// Files from outside by their content, folders of this run by the inputs they were made from.
+fn inputs_hash(stage: &Stage<'_>, folder: &Path, record: &Stages) -> Result<String> {
+    let mut parts = vec![env!("CARGO_PKG_VERSION").to_owned(), stage.settings.clone()];
+    for path in &stage.reads {
+        let name = path.strip_prefix(folder).ok().and_then(Path::to_str);
+        match name.and_then(|name| record.inputs_of(name)) {
+            Some(inputs) => parts.push(inputs.to_owned()),
+            None => parts.push(content_hash(std::slice::from_ref(path))?),
+        }
+    }
+    Ok(text_hash(parts.iter().map(String::as_str)))
+}
+
+fn remove(path: &Path) -> Result<()> {
+    let result = if path.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) };
+    match result {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("cannot remove {}", path.display()))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn stages_of<'a>(recipe: &'a Recipe, folder: &Path, device: &'a Device) -> Result<Vec<Stage<'a>>> {
+    let mut stages = Vec::new();
+    let base = match &recipe.base.model {
+        Some(model) => model.clone(),
+        None => base_stages(recipe, folder, device, &mut stages)?,
+    };
+    let at = |name: &str| folder.join(name);
+    stages.push(extend_tokenizer(recipe, base.clone(), at("tokenizer")));
+    stages.push(extend_model(recipe, base.clone(), at("tokenizer"), at("model")));
+    stages.push(pack("data", &recipe.data, at("model"), at("data")));
+    let places = [at("model"), at("data"), at("train")];
+    let settings = recipe.settings(&recipe.train, &recipe.data, places.each_ref().map(|p| &**p))?;
+    stages.push(learn("train", settings, device));
+    stages.push(compare(recipe, base, at("train"), at("comparison"), device));
+    Ok(stages)
+}
+
+/// The stages that make a base model, where the recipe names none.
+fn base_stages<'a>(
+    recipe: &'a Recipe,
+    folder: &Path,
+    device: &'a Device,
+    stages: &mut Vec<Stage<'a>>,
+) -> Result<PathBuf> {
+    let base = &recipe.base;
+    let (Some(data), Some(table)) = (&base.data, &base.train) else {
+        bail!("[base] needs `data` and `train`");
+    };
+    let at = |name: &str| folder.join(name);
+    let words = match (&base.tokenizer, base.vocab_size) {
+        (Some(tokenizer), _) => tokenizer.clone(),
+        (None, Some(size)) => {
+            stages.push(learn_tokenizer(data, size, at("base-tokenizer")));
+            at("base-tokenizer")
+        }
+        (None, None) => bail!("[base] needs `tokenizer` or `vocab_size`"),
+    };
+    stages.push(init_model(base, words, at("base-init")));
+    stages.push(pack("base-data", data, at("base-init"), at("base-data")));
+    let places = [at("base-init"), at("base-data"), at("base")];
+    let settings = recipe.settings(table, data, places.each_ref().map(|path| &**path))?;
+    stages.push(learn("base", settings, device));
+    Ok(at("base"))
+}
+
+fn learn_tokenizer(data: &Data, vocab_size: usize, out: PathBuf) -> Stage<'_> {
+    Stage {
+        name: "base-tokenizer",
+        settings: vocab_size.to_string(),
+        reads: data.sources.clone(),
+        out,
+        resumes: false,
+        work: Box::new(move |out| tokenizer::train(&data.sources, vocab_size, out)),
+    }
+}
+
+fn init_model(base: &Base, words: PathBuf, out: PathBuf) -> Stage<'_> {
+    Stage {
+        name: "base-init",
+        settings: format!("{} {}", base.config, base.seed),
+        reads: vec![words.clone()],
+        out,
+        resumes: false,
+        work: Box::new(move |out| {
+            model::init(&base.config, &words, base.seed, StoredType::F32, out)
+        }),
+    }
+}
+
+fn extend_tokenizer(recipe: &Recipe, base: PathBuf, out: PathBuf) -> Stage<'_> {
+    let extension = &recipe.tokenizer;
+    Stage {
+        name: "tokenizer",
+        settings: format!("{} {}", extension.vocab_size, extension.script),
+        reads: std::iter::once(base.clone()).chain(extension.corpus.iter().cloned()).collect(),
+        out,
+        resumes: false,
+        work: Box::new(move |out| {
+            let (corpus, size) = (&extension.corpus, extension.vocab_size);
+            tokenizer::extend(&base, corpus, size, &extension.script, out)
+        }),
+    }
+}
+
+fn extend_model(recipe: &Recipe, base: PathBuf, words: PathBuf, out: PathBuf) -> Stage<'_> {
+    let rows = &recipe.model;
+    Stage {
+        name: "model",
+        settings: format!("{:?} {}", rows.init, rows.seed),
+        reads: vec![base.clone(), words.clone()],
+        out,
+        resumes: false,
+        work: Box::new(move |out| model::extend(&base, &words, rows.init, rows.seed, out)),
+    }
+}
+
+fn pack<'a>(name: &'static str, data: &'a Data, model: PathBuf, out: PathBuf) -> Stage<'a> {
+    Stage {
+        name,
+        settings: format!("{} {:?}", data.sequence_length, data.documents),
+        reads: std::iter::once(model.clone()).chain(data.sources.iter().cloned()).collect(),
+        out,
+        resumes: false,
+        work: Box::new(move |out| {
+            let words = Tokenizer::open(&model)?;
+            corpus::pack(&data.sources, &words, data.sequence_length, data.documents, out)
+        }),
+    }
+}
+
+fn learn<'a>(name: &'static str, settings: TrainSettings, device: &'a Device) -> Stage<'a> {
+    Stage {
+        name,
+        settings: toml::to_string(&settings).unwrap_or_default(),
+        reads: vec![settings.model.clone(), settings.data.clone()],
+        out: settings.out.clone(),
+        resumes: true,
+        work: Box::new(move |_| train::run(&settings, true, device)),
+    }
+}
+
+fn compare<'a>(
+    recipe: &'a Recipe,
+    base: PathBuf,
+    taught: PathBuf,
+    out: PathBuf,
+    device: &'a Device,
+) -> Stage<'a> {
+    let held_out = recipe.comparison.held_out.iter().flat_map(|texts| texts.sources.iter().cloned());
+    let tasks = recipe.comparison.task_data.iter().cloned();
+    Stage {
+        name: "comparison",
+        settings: toml::to_string(&recipe.comparison).unwrap_or_default(),
+        reads: [base.clone(), taught.clone()].into_iter().chain(held_out).chain(tasks).collect(),
+        out,
+        resumes: false,
+        work: Box::new(move |out| {
+            comparison::compare(&recipe.comparison, [&base, &taught], out, device)
+        }),
+    }
+}

@@ -1,0 +1,194 @@
+//! Make, extend, apply and compare tokenizers.
+
+use super::{lines_of, place};
+use crate::cli::Tokenizer as Verb;
+use crate::progress::{Progress, Unit};
+use crate::staging::{must_be_free, staged};
+use anyhow::{Context, Result};
+use kollama_corpus::documents;
+use kollama_tokenizer::{Comparison, Extension, LearnOptions, Tokenizer, pieces_of};
+use serde_json::json;
+use std::io::{BufRead, Write, stdout};
+use std::path::{Path, PathBuf};
+
+/// Does one of the verbs.
+pub fn tokenizer(verb: Verb) -> Result<()> {
+    match verb {
+        Verb::Train { corpus, vocab_size, out } => train(&corpus, vocab_size, &out),
+        Verb::Extend { base, corpus, vocab_size, script, out } => {
+            extend(&base, &corpus, vocab_size, &script, &out)
+        }
+        Verb::Encode { tokenizer, text, input, add_bos, json } => {
+            encode(&Tokenizer::open(&tokenizer)?, text, input.as_deref(), add_bos, json)
+        }
+        Verb::Decode { tokenizer, input, json } => {
+            decode(&Tokenizer::open(&tokenizer)?, &input, json)
+        }
+        Verb::Compare { a, b, text, corpus } => compare(&a, &b, &text, &corpus),
+    }
+}
+
+/// Share of the characters of the texts that single pieces must cover.
+const COVERAGE: f64 = 0.9995;
+
+/// Learns a tokenizer from nothing and writes its folder.
+pub fn train(corpus: &[PathBuf], vocab_size: usize, out: &Path) -> Result<()> {
+    must_be_free(out)?;
+    let learned = reading(corpus, |texts| kollama_tokenizer::train(texts, vocab_size, COVERAGE))?;
+    staged(out, |folder| Ok(learned.save(folder)?))?;
+    eprintln!("{}: {} ids", out.display(), learned.vocab_size());
+    Ok(())
+}
+
+/// Grows a tokenizer and writes its folder.
+pub fn extend(
+    base: &Path,
+    corpus: &[PathBuf],
+    vocab_size: usize,
+    script: &str,
+    out: &Path,
+) -> Result<()> {
+    must_be_free(out)?;
+    let base = Tokenizer::open(base)?;
+    let new_pieces = vocab_size.checked_sub(base.vocab_size()).filter(|&new| new > 0);
+    let new_pieces = new_pieces.with_context(|| {
+        format!("--vocab-size {vocab_size} must be more than the base's {}", base.vocab_size())
+    })?;
+    let options = LearnOptions { new_pieces, script: script.to_owned(), coverage: COVERAGE };
+    let learned = reading(corpus, |texts| kollama_tokenizer::learn(&base, texts, &options))?;
+    let extension = kollama_tokenizer::extend(&base, &learned, vocab_size)?;
+    staged(out, |folder| Ok(extension.tokenizer.save(folder)?))?;
+    say_extension(&base, &extension, out);
+    Ok(())
+}
+
+fn say_extension(base: &Tokenizer, extension: &Extension, out: &Path) {
+    let count = extension.made_of.len();
+    let pieces: usize = extension.made_of.iter().map(Vec::len).sum();
+    eprintln!(
+        "{}: {} ids, {} of them new; a new piece stands for {:.2} old ones on average",
+        out.display(),
+        base.vocab_size() + count,
+        count,
+        pieces as f64 / count as f64
+    );
+}
+
+/// Hands the texts of a corpus to `learn`, with progress.
+fn reading<T>(
+    corpus: &[PathBuf],
+    learn: impl FnOnce(&mut dyn Iterator<Item = Result<String>>) -> Result<T>,
+) -> Result<T> {
+    let mut documents = documents(corpus)?;
+    let mut progress = Progress::new("reading", documents.bytes_total(), Unit::Bytes);
+    let mut texts = std::iter::from_fn(|| {
+        let document = documents.next()?;
+        progress.at(documents.bytes_read(), "");
+        Some(document.map(|document| document.text).map_err(anyhow::Error::from))
+    });
+    let learned = learn(&mut texts)?;
+    progress.finish("");
+    Ok(learned)
+}
+
+fn encode(
+    tokenizer: &Tokenizer,
+    texts: Vec<String>,
+    input: Option<&Path>,
+    add_bos: bool,
+    json: bool,
+) -> Result<()> {
+    let mut out = stdout().lock();
+    let mut print = |text: &str| -> Result<()> {
+        let mut ids: Vec<u32> = tokenizer.bos_id().filter(|_| add_bos).into_iter().collect();
+        tokenizer.encode(text, &mut ids);
+        let tokens: Vec<&str> = ids.iter().filter_map(|&id| tokenizer.piece(id)).collect();
+        match json {
+            true => writeln!(out, "{}", json!({ "ids": ids, "tokens": tokens }))?,
+            false => writeln!(out, "{}", tokens.join(" "))?,
+        }
+        Ok(())
+    };
+    for text in &texts {
+        print(text)?;
+    }
+    let standard_input = texts.is_empty().then_some(Path::new("-"));
+    if let Some(input) = input.or(standard_input) {
+        for_each_line(input, |_, line| print(line))?;
+    }
+    Ok(())
+}
+
+fn decode(tokenizer: &Tokenizer, input: &Path, json: bool) -> Result<()> {
+    let mut out = stdout().lock();
+    for_each_line(input, |number, line| {
+        let ids: Vec<u32> = serde_json::from_str(line)
+            .with_context(|| format!("{}: expected a JSON array of ids", place(input, number)))?;
+        let unknown = ids.iter().find(|&&id| tokenizer.piece(id).is_none());
+        if let Some(id) = unknown {
+            anyhow::bail!(
+                "{}: id {id} is not below the vocabulary size {}",
+                place(input, number),
+                tokenizer.vocab_size()
+            );
+        }
+        let text = tokenizer.decode(&ids);
+        match json {
+            true => writeln!(out, "{}", json!({ "text": text }))?,
+            false => writeln!(out, "{text}")?,
+        }
+        Ok(())
+    })
+}
+
+/// Calls `each` with number (from 1) and text of every line; `\n` ends a line and is not part of it.
+fn for_each_line(input: &Path, mut each: impl FnMut(usize, &str) -> Result<()>) -> Result<()> {
+    let mut reader = lines_of(input)?;
+    let mut bytes = Vec::new();
+    let mut number = 0;
+    while reader.read_until(b'\n', &mut bytes)? > 0 {
+        number += 1;
+        let line = bytes.strip_suffix(b"\n").unwrap_or(&bytes);
+        let line = std::str::from_utf8(line)
+            .with_context(|| format!("{}: not UTF-8", place(input, number)))?;
+        each(number, line)?;
+        bytes.clear();
+    }
+    Ok(())
+}
+
+fn compare(a: &Path, b: &Path, texts: &[String], corpus: &[PathBuf]) -> Result<()> {
+    let tokenizers = [Tokenizer::open(a)?, Tokenizer::open(b)?];
+    let mut out = stdout().lock();
+    for text in texts {
+        writeln!(out, "{text}")?;
+        for (name, tokenizer) in [a, b].iter().zip(&tokenizers) {
+            let pieces = pieces_of(tokenizer, text);
+            writeln!(out, "  {} tokens, {}: {}", pieces.len(), name.display(), pieces.join(" "))?;
+        }
+    }
+    if !corpus.is_empty() {
+        compare_corpus(tokenizers.each_ref(), corpus, &mut out)?;
+    }
+    Ok(())
+}
+
+fn compare_corpus(
+    tokenizers: [&Tokenizer; 2],
+    corpus: &[PathBuf],
+    out: &mut impl Write,
+) -> Result<()> {
+    writeln!(out, "| source | characters | tokens A | tokens B | A per character | B per character |")?;
+    writeln!(out, "|---|---:|---:|---:|---:|---:|")?;
+    for source in corpus {
+        let mut counts = Comparison::default();
+        for document in documents(std::slice::from_ref(source))? {
+            counts.add(tokenizers, &document?.text);
+        }
+        let Comparison { characters, tokens: [a, b], .. } = counts;
+        let [share_a, share_b] = counts.tokens_per_character();
+        let name = source.display();
+        writeln!(out, "| {name} | {characters} | {a} | {b} | {share_a:.3} | {share_b:.3} |")?;
+    }
+    Ok(())
+}

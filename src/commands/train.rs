@@ -1,0 +1,100 @@
+//! Train, or resume: settings from flags, progress to stderr, Ctrl-C to a checkpoint.
+
+use crate::cli::{Order, Recompute, Schedule, StoredType, Train as Flags, TrainOnly};
+use crate::progress::{Progress, Unit};
+use anyhow::{Context, Result, bail};
+use kollama_kernels::Device;
+use kollama_tokenizer::Tokenizer;
+use kollama_trainer::{RecomputeChoice, RunEnd, StepRecord, TrainSettings, Trainer};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// Set by Ctrl-C and TERM.
+static STOP: AtomicBool = AtomicBool::new(false);
+
+/// Trains as the flags say.
+pub fn train(flags: Flags, device: &Device) -> Result<()> {
+    if flags.dtype == StoredType::Bf16 {
+        bail!("--dtype bf16 is not supported yet: training computes and stores in f32");
+    }
+    let resume = flags.resume;
+    run(&settings(flags), resume, device)
+}
+
+/// Runs settings to their last step, or to Ctrl-C, which leaves a checkpoint to resume from.
+pub fn run(settings: &TrainSettings, resume: bool, device: &Device) -> Result<()> {
+    settings.check()?;
+    stop_on_signals()?;
+    let words = Tokenizer::open(&settings.model).ok().map(|words| words.fingerprint());
+    let begin = if resume { Trainer::resume } else { Trainer::start };
+    let mut trainer = begin(settings.clone(), device, words.as_deref())?;
+    let mut progress = Progress::new("training", settings.steps, Unit::Items);
+    let mut last = String::new();
+    let mut tell = |record: &StepRecord| {
+        last = summary(record);
+        progress.at(record.step, &last);
+    };
+    let end = kollama_trainer::run(&mut trainer, &mut tell, &STOP)?;
+    progress.finish(&last);
+    if let RunEnd::Stopped { .. } = end {
+        let (done, all) = (trainer.steps_done(), settings.steps);
+        bail!("stopped after step {done} of {all}; run it again with --resume to go on");
+    }
+    Ok(())
+}
+
+fn summary(record: &StepRecord) -> String {
+    let evaluated = record.eval_loss.map(|loss| format!(", held out {loss:.4}")).unwrap_or_default();
+    let rate = record.tokens_per_second;
+    format!("loss {:.4}{evaluated}, {rate:.0} tokens/s", record.loss)
+}
+
+fn stop_on_signals() -> Result<()> {
+    match ctrlc::set_handler(|| STOP.store(true, Ordering::Relaxed)) {
+        Ok(()) | Err(ctrlc::Error::MultipleHandlers) => Ok(()),
+        Err(error) => Err(error).context("cannot listen for Ctrl-C"),
+    }
+}
+
+fn settings(flags: Flags) -> TrainSettings {
+    TrainSettings {
+        model: flags.model,
+        data: flags.data,
+        out: flags.out,
+        steps: flags.steps,
+        batch_size: flags.batch_size,
+        sequence_length: flags.sequence_length,
+        accumulate: flags.accumulate,
+        learning_rate: flags.lr,
+        schedule: match flags.schedule {
+            Schedule::Constant => kollama_trainer::Schedule::Constant,
+            Schedule::Cosine => kollama_trainer::Schedule::Cosine,
+            Schedule::Linear => kollama_trainer::Schedule::Linear,
+        },
+        warmup_steps: flags.warmup_steps,
+        weight_decay: flags.weight_decay,
+        beta1: flags.beta1,
+        beta2: flags.beta2,
+        epsilon: flags.epsilon,
+        clip: flags.clip,
+        order: match flags.order {
+            Order::Shuffled => kollama_trainer::Order::Shuffled,
+            Order::Sequential => kollama_trainer::Order::Sequential,
+        },
+        recompute: match flags.recompute {
+            Recompute::None => RecomputeChoice::None,
+            Recompute::Layer => RecomputeChoice::Layer,
+        },
+        train_only: match flags.train_only {
+            TrainOnly::All => kollama_trainer::TrainOnly::All,
+            TrainOnly::NewRows => kollama_trainer::TrainOnly::NewRows,
+            TrainOnly::Embeddings => kollama_trainer::TrainOnly::Embeddings,
+        },
+        base_vocab_size: flags.base_vocab_size,
+        seed: flags.seed,
+        save_every: flags.save_every,
+        keep: 2,
+        eval_data: flags.eval_data,
+        eval_every: flags.eval_every,
+        log: flags.log,
+    }
+}
