@@ -128,9 +128,9 @@ def initial_weights(config, seed):
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder)
         (path / "shape.json").write_text(json.dumps(config))
-        command = ["cargo", "run", "--release", "-q", "-p", "kollama-llama", "--example"]
+        command = ["cargo", "run", "--release", "-q", "-p", "kollama-trainer", "--example"]
         arguments = [str(path / "shape.json"), str(seed), str(path / "model")]
-        subprocess.run([*command, "init_folder", "--", *arguments], cwd=ROOT, check=True)
+        subprocess.run([*command, "initial_weights", "--", *arguments], cwd=ROOT, check=True)
         tensors = safetensors.torch.load_file(path / "model/model.safetensors")
         peer = transformers.LlamaForCausalLM.from_pretrained(
             path / "model", dtype=torch.float32, attn_implementation="eager"

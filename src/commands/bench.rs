@@ -126,7 +126,7 @@ fn train(device: &Device, output: &BenchOutput) -> Result<Facts> {
     let config = quoted_shape()?;
     let folder = Scratch::new()?;
     let model = folder.0.join("model");
-    kollama_llama::init_checkpoint(&config, 0, StoredType::F32, &model, &mut |_| ())?;
+    kollama_llama::init_checkpoint(&config, 0, StoredType::F32, &model, &mut |_, _| ())?;
     let settings = bench_settings(&folder.0, &model, u64::from(output.repeats) + 1)?;
     let mut trainer = Trainer::start(settings.clone(), device, None)?;
     fs::remove_dir_all(&model)?;
@@ -179,7 +179,7 @@ fn generate(device: &Device, output: &BenchOutput) -> Result<Facts> {
     let config = quoted_shape()?;
     let folder = Scratch::new()?;
     let model = folder.0.join("model");
-    kollama_llama::init_checkpoint(&config, 0, StoredType::F32, &model, &mut |_| ())?;
+    kollama_llama::init_checkpoint(&config, 0, StoredType::F32, &model, &mut |_, _| ())?;
     let words = byte_tokenizer()?;
     let mut llama = Llama::open(&model, device)?;
     llama.config.eos_token_id = None;

@@ -44,8 +44,8 @@ pub fn init(name: &str, tokenizer: &Path, seed: u64, dtype: StoredType, out: &Pa
     config.bos_token_id = words.bos_id();
     config.eos_token_id = words.eos_id();
     staged(out, |folder| {
-        let mut progress = Progress::new("writing weights", config.parameter_count(), Unit::Items);
-        let mut tell = |done| progress.at(done, "parameters");
+        let mut progress = Progress::new("writing weights", 0, Unit::Bytes);
+        let mut tell = |done, total| progress.at_of(done, total);
         kollama_llama::init_checkpoint(&config, seed, stored(dtype), folder, &mut tell)?;
         progress.finish("");
         words.save(folder)?;
@@ -69,7 +69,7 @@ pub fn extend(base: &Path, tokenizer: &Path, init: RowInit, seed: u64, out: &Pat
     let made_of = kollama_tokenizer::made_of(&old, &new)?;
     let report = staged(out, |folder| {
         let mut progress = Progress::new("extending", 0, Unit::Bytes);
-        let mut tell = |done| progress.at(done, "");
+        let mut tell = |done, total| progress.at_of(done, total);
         let report =
             kollama_llama::extend_checkpoint(base, &made_of, row_init(init), seed, folder, &mut tell)?;
         progress.finish("");
@@ -77,7 +77,8 @@ pub fn extend(base: &Path, tokenizer: &Path, init: RowInit, seed: u64, out: &Pat
         new.save(folder)?;
         Ok(report)
     })?;
-    eprintln!("{}: {} rows, {} of them new", out.display(), report.vocab_size, made_of.len());
+    let rows = report.base_rows + report.new_rows;
+    eprintln!("{}: {rows} rows, {} of them new", out.display(), report.new_rows);
     Ok(())
 }
 
@@ -103,9 +104,9 @@ fn info(dir: &Path, as_json: bool) -> Result<()> {
     let facts = [
         ("parameters", json!(info.parameters)),
         ("bytes", json!(info.bytes)),
-        ("files", json!(info.files)),
-        ("tensors", json!(info.tensors)),
-        ("dtypes", json!(info.dtypes)),
+        ("files", json!(info.files.len())),
+        ("tensors", json!(info.tensors.len())),
+        ("dtype", json!(info.dtype)),
         ("hidden_size", json!(config.hidden_size)),
         ("intermediate_size", json!(config.intermediate_size)),
         ("num_hidden_layers", json!(config.num_hidden_layers)),
@@ -133,22 +134,18 @@ fn info(dir: &Path, as_json: bool) -> Result<()> {
 
 fn verify(dir: &Path) -> Result<()> {
     let report = kollama_llama::verify(dir)?;
-    let tokenizer = Tokenizer::open(dir)?;
+    let (ids, rows) = (Tokenizer::open(dir)?.vocab_size(), LlamaConfig::read(dir)?.vocab_size);
     ensure!(
-        tokenizer.vocab_size() <= report.vocab_size,
-        "{}: the tokenizer has {} ids, but the embeddings only {} rows; extend the model",
-        dir.display(),
-        tokenizer.vocab_size(),
-        report.vocab_size
+        ids <= rows,
+        "{}: the tokenizer has {ids} ids, but the embeddings only {rows} rows; \
+         extend the model with `kollama model extend`",
+        dir.display()
     );
+    let (tensors, values) = (report.tensors, report.values);
+    let dir = dir.display();
     writeln!(
         stdout(),
-        "{}: {} tensors, {} parameters, all finite; {} tokenizer ids for {} rows",
-        dir.display(),
-        report.tensors,
-        report.parameters,
-        tokenizer.vocab_size(),
-        report.vocab_size
+        "{dir}: {tensors} tensors, {values} values, all finite; {ids} tokenizer ids for {rows} rows"
     )?;
     Ok(())
 }

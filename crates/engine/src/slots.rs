@@ -21,7 +21,7 @@ impl Slots {
         let gap = &mut self.free[index];
         let slot = gap.start..gap.start + rows;
         gap.start = slot.end;
-        if gap.is_empty() {
+        if gap.start == gap.end {
             self.free.remove(index);
         }
         Some(slot)

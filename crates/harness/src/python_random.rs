@@ -13,8 +13,6 @@ const MIDDLE: usize = 397;
 #[derive(Clone, Debug)]
 pub struct PythonRandom {
     state: [u32; WORDS],
-    /// The state as it is handed out; all words at once, so that the compiler can vectorise.
-    tempered: [u32; WORDS],
     next: usize,
 }
 
@@ -120,9 +118,8 @@ impl PythonRandom {
         if self.next == WORDS {
             self.twist();
         }
-        let word = self.tempered[self.next];
         self.next += 1;
-        word
+        tempered(self.state[self.next - 1])
     }
 
     /// The next 624 words. Three runs without a remainder in the index, for speed.
@@ -136,7 +133,6 @@ impl PythonRandom {
         }
         let last = WORDS - 1;
         self.state[last] = twisted(self.state[last], self.state[0], self.state[MIDDLE - 1]);
-        self.tempered = self.state.map(tempered);
         self.next = 0;
     }
 }

@@ -2,6 +2,9 @@
 
 use std::ops::Range;
 
+/// Label that is not counted.
+pub const NOT_COUNTED: i32 = -100;
+
 /// One sequence inside an attention call: which query rows it has, and which key rows they see.
 ///
 /// The last query stands at the last key: query `queries.start + i` sees the keys

@@ -20,6 +20,7 @@ pub mod error;
 pub mod layout;
 pub mod matrix;
 pub mod ops;
+pub mod roof;
 
 pub use backend::AdamW;
 pub use cpu::path::CpuPath;

@@ -25,8 +25,11 @@ impl Matrix {
         columns: usize,
         dtype: DType,
     ) -> Result<Matrix, KernelError> {
-        let bytes = rows * columns * dtype.bytes();
-        let address = device.backend().allocate(bytes)?;
+        let bytes = rows.checked_mul(columns).and_then(|count| count.checked_mul(dtype.bytes()));
+        let address = match bytes {
+            Some(bytes) => device.backend().allocate(bytes)?,
+            None => return Err(KernelError::OutOfMemory { bytes: usize::MAX, device: device.name() }),
+        };
         Ok(Matrix { device: device.clone(), address, capacity: rows, rows, columns, dtype })
     }
 

@@ -12,12 +12,10 @@
 use crate::backend::{HeadGradientViews, QkvViews};
 pub use crate::backend::AdamW;
 use crate::dtype::DType;
+pub use crate::layout::NOT_COUNTED;
 use crate::layout::{Heads, Spans};
 use crate::matrix::Matrix;
 use std::ops::Range;
-
-/// Label that is not counted.
-pub const NOT_COUNTED: i32 = -100;
 
 /// Queries `[t, heads.queries * size]`, keys and values `[s, heads.keys * size]`.
 #[derive(Clone, Copy)]

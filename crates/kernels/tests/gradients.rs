@@ -23,7 +23,8 @@ fn devices() -> Vec<Device> {
 }
 
 fn zeros(device: &Device, rows: usize, columns: usize) -> Matrix {
-    Matrix::zeros(device, rows, columns, kollama_kernels::DType::F32).unwrap()
+    Matrix::zeros(device, rows, columns, kollama_kernels::DType::F32)
+        .expect("a small matrix fits into memory")
 }
 
 /// The loss of these tests: outputs weighted with what the backward is given as their gradient.

@@ -45,7 +45,11 @@ impl Llama {
         let (d_hidden, d_weight) = (&mut tape.d.normed, gradients.head_mut());
         ops::cross_entropy(
             &mut tape.losses,
-            Some(HeadGradients { d_hidden, d_weight, scale }),
+            Some(HeadGradients {
+                d_hidden,
+                d_weight,
+                scale,
+            }),
             &mut tape.logits,
             &tape.scratch.normed,
             self.parameters.head(),
@@ -53,7 +57,14 @@ impl Llama {
         );
         let last = &tape.inputs[self.config.num_hidden_layers];
         let (d, norm, epsilon) = (&mut tape.d, &self.parameters.norm, self.config.rms_norm_eps);
-        ops::rms_norm_backward(&mut d.x, &mut gradients.norm, &d.normed, last, norm, epsilon);
+        ops::rms_norm_backward(
+            &mut d.x,
+            &mut gradients.norm,
+            &d.normed,
+            last,
+            norm,
+            epsilon,
+        );
         tape.sum_of_losses()
     }
 
@@ -117,8 +128,15 @@ impl BackwardStep<'_> {
         spans: &Spans,
     ) {
         let (layer, epsilon) = (self.layer, self.config.rms_norm_eps);
-        let LayerActivations { queries, keys, values, attended, log_sums, middle, .. } =
-            self.activations;
+        let LayerActivations {
+            queries,
+            keys,
+            values,
+            attended,
+            log_sums,
+            middle,
+            ..
+        } = self.activations;
         let norm = &layer.post_attention_layernorm;
         ops::rms_norm(&mut scratch.normed, middle, norm, epsilon);
         ops::matmul_backward_weight(&mut d_layer.up_proj, &d.up, &scratch.normed);
@@ -131,10 +149,21 @@ impl BackwardStep<'_> {
         ops::matmul_backward_weight(&mut d_layer.o_proj, &d.x, attended);
         ops::matmul_backward_input(&mut d.attended, &d.x, &layer.o_proj);
         ops::attention_backward(
-            QkvGradients { queries: &mut d.queries, keys: &mut d.keys, values: &mut d.values },
+            QkvGradients {
+                queries: &mut d.queries,
+                keys: &mut d.keys,
+                values: &mut d.values,
+            },
             &d.attended,
-            AttentionResult { out: attended, log_sums },
-            Qkv { queries, keys, values },
+            AttentionResult {
+                out: attended,
+                log_sums,
+            },
+            Qkv {
+                queries,
+                keys,
+                values,
+            },
             spans,
             self.heads,
         );
@@ -154,6 +183,13 @@ impl BackwardStep<'_> {
         ops::matmul_backward_weight(&mut d_layer.q_proj, &d.queries, &scratch.normed);
         ops::matmul_backward_input(&mut d.normed, &d.queries, &layer.q_proj);
         let d_norm = &mut d_layer.input_layernorm;
-        ops::rms_norm_backward(&mut d.x, d_norm, &d.normed, self.x, &layer.input_layernorm, epsilon);
+        ops::rms_norm_backward(
+            &mut d.x,
+            d_norm,
+            &d.normed,
+            self.x,
+            &layer.input_layernorm,
+            epsilon,
+        );
     }
 }

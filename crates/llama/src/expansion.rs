@@ -60,15 +60,24 @@ pub fn extend_checkpoint(
     let files = ModelFiles::open(base)?;
     files.find_all(&config)?;
     let (base_rows, new_rows) = (config.vocab_size, made_of.len());
-    let wider = LlamaConfig { vocab_size: base_rows + new_rows, ..config.clone() };
+    let wider = LlamaConfig {
+        vocab_size: base_rows + new_rows,
+        ..config.clone()
+    };
     let plan = wider_plan(&files, &config, new_rows);
     let written = write_folder(out, &wider, &plan, progress, &mut |head, sink| {
-        let (file, entry) = files.find(&head.name).expect("the plan is made of these files");
+        let (file, entry) = files
+            .find(&head.name)
+            .expect("the plan is made of these files");
         for_each_piece(file, entry, |_, bytes| sink.write(bytes))?;
         if !is_table(&head.name) {
             return Ok(());
         }
-        let table = Table { file, entry, stored: file.stored_type(entry)? };
+        let table = Table {
+            file,
+            entry,
+            stored: file.stored_type(entry)?,
+        };
         let normals = Normals::new(seed, &head.name);
         match init {
             RowInit::MeanOfPieces => table.write_means(made_of, sink),
@@ -79,7 +88,13 @@ pub fn extend_checkpoint(
         }
     })?;
     let tied = config.tie_word_embeddings;
-    Ok(ExtendReport { base_rows, new_rows, tied, files: written.files, bytes: written.bytes })
+    Ok(ExtendReport {
+        base_rows,
+        new_rows,
+        tied,
+        files: written.files,
+        bytes: written.bytes,
+    })
 }
 
 fn check(
@@ -89,7 +104,12 @@ fn check(
     init: RowInit,
     out: &Path,
 ) -> Result<(), LlamaError> {
-    let wrong = |problem: String| Err(LlamaError::Extension { base: base.into(), problem });
+    let wrong = |problem: String| {
+        Err(LlamaError::Extension {
+            base: base.into(),
+            problem,
+        })
+    };
     if let (Ok(base), Ok(out)) = (base.canonicalize(), out.canonicalize())
         && base == out
     {
@@ -103,7 +123,9 @@ fn check(
             ));
         }
         if pieces.is_empty() && init == RowInit::MeanOfPieces {
-            return wrong(format!("new token {token} is made of no base tokens: nothing to average"));
+            return wrong(format!(
+                "new token {token} is made of no base tokens: nothing to average"
+            ));
         }
     }
     Ok(())
@@ -112,7 +134,11 @@ fn check(
 /// The tensors of the base in the order of its files, with taller tables. A copy of the embedding
 /// that a tied model keeps as output projection is left out: nobody reads it.
 fn wider_plan(files: &ModelFiles, config: &LlamaConfig, new_rows: usize) -> Vec<TensorHead> {
-    let heads = files.files.iter().flat_map(|file| &file.tensors).map(|entry| entry.head.clone());
+    let heads = files
+        .files
+        .iter()
+        .flat_map(|file| &file.tensors)
+        .map(|entry| entry.head.clone());
     let read = heads.filter(|head| !config.tie_word_embeddings || head.name != LM_HEAD);
     let wider = |mut head: TensorHead| {
         if is_table(&head.name) {
@@ -143,7 +169,9 @@ impl Table<'_> {
             let mut mean = vec![0.0; self.columns()];
             for &id in pieces {
                 let row = self.rows(id as usize, 1)?;
-                mean.iter_mut().zip(row).for_each(|(sum, value)| *sum += value);
+                mean.iter_mut()
+                    .zip(row)
+                    .for_each(|(sum, value)| *sum += value);
             }
             mean.iter_mut().for_each(|sum| *sum /= pieces.len() as f32);
             self.stored.encode(&mean, &mut bytes);
@@ -186,7 +214,9 @@ impl Table<'_> {
             let rows = BLOCK.min(new_rows - first);
             let mut drawn = self.combine(&device, &mean, first, rows, normals)?;
             for row in drawn.chunks_exact_mut(self.columns()) {
-                row.iter_mut().zip(&mean).for_each(|(value, mean)| *value += mean);
+                row.iter_mut()
+                    .zip(&mean)
+                    .for_each(|(value, mean)| *value += mean);
             }
             self.stored.encode(&drawn, &mut bytes);
             sink.write(&bytes)?;
@@ -211,7 +241,9 @@ impl Table<'_> {
             let count = BLOCK.min(base_rows - start);
             let mut centred = self.rows(start, count)?;
             for row in centred.chunks_exact_mut(mean.len()) {
-                row.iter_mut().zip(mean).for_each(|(value, mean)| *value = (*value - mean) * scale);
+                row.iter_mut()
+                    .zip(mean)
+                    .for_each(|(value, mean)| *value = (*value - mean) * scale);
             }
             let mut z = vec![0.0; rows * count];
             for (row, values) in z.chunks_exact_mut(count).enumerate() {
@@ -231,7 +263,9 @@ impl Table<'_> {
         for_each_piece(self.file, self.entry, |_, bytes| {
             self.stored.decode(bytes, &mut values);
             for row in values.chunks_exact(sums.len()) {
-                sums.iter_mut().zip(row).for_each(|(sum, &value)| *sum += f64::from(value));
+                sums.iter_mut()
+                    .zip(row)
+                    .for_each(|(sum, &value)| *sum += f64::from(value));
             }
             Ok(())
         })?;
@@ -242,7 +276,8 @@ impl Table<'_> {
     fn rows(&self, first: usize, count: usize) -> Result<Vec<f32>, LlamaError> {
         let row_bytes = self.entry.head.row_bytes();
         let (mut bytes, mut values) = (vec![0; count * row_bytes], Vec::new());
-        self.file.read(self.entry, (first * row_bytes) as u64, &mut bytes)?;
+        self.file
+            .read(self.entry, (first * row_bytes) as u64, &mut bytes)?;
         self.stored.decode(&bytes, &mut values);
         Ok(values)
     }

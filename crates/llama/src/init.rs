@@ -27,7 +27,10 @@ pub fn init_checkpoint(
     progress: Progress<'_>,
 ) -> Result<(), LlamaError> {
     config.validate()?;
-    let config = LlamaConfig { dtype: Some(stored.name().into()), ..config.clone() };
+    let config = LlamaConfig {
+        dtype: Some(stored.name().into()),
+        ..config.clone()
+    };
     let plan = plan(&config, stored);
     write_folder(out, &config, &plan, progress, &mut |head, sink| {
         let values = head.shape.iter().product();
@@ -75,7 +78,9 @@ impl Normals {
         let hash = name.bytes().fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| {
             (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
         });
-        Normals { key: mixed(hash ^ mixed(seed.wrapping_add(STEP))) }
+        Normals {
+            key: mixed(hash ^ mixed(seed.wrapping_add(STEP))),
+        }
     }
 
     /// Values `first ..` of the sequence; drawn by several threads if there are many.
@@ -144,10 +149,18 @@ mod tests {
     fn values_are_normal_in_their_first_four_moments() {
         let values = drawn(0, 1 << 20);
         let moment = |power: i32| {
-            values.iter().map(|&x| f64::from(x).powi(power)).sum::<f64>() / values.len() as f64
+            values
+                .iter()
+                .map(|&x| f64::from(x).powi(power))
+                .sum::<f64>()
+                / values.len() as f64
         };
         for (power, expected) in [(1, 0.0), (2, 1.0), (3, 0.0), (4, 3.0)] {
-            assert!((moment(power) - expected).abs() < 0.02, "moment {power}: {}", moment(power));
+            assert!(
+                (moment(power) - expected).abs() < 0.02,
+                "moment {power}: {}",
+                moment(power)
+            );
         }
     }
 

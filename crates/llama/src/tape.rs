@@ -76,7 +76,9 @@ impl Tape {
             Recompute::None => config.num_hidden_layers,
             Recompute::Layer => 1,
         };
-        let chunk = (LOGITS_BYTES / 4 / config.vocab_size).clamp(64, 512).min(rows_max.max(1));
+        let chunk = (LOGITS_BYTES / 4 / config.vocab_size)
+            .clamp(64, 512)
+            .min(rows_max.max(1));
         let inputs = (0..=config.num_hidden_layers).map(|_| make(config.hidden_size));
         let layers = (0..kept).map(|_| LayerActivations::new(config, device, rows_max));
         Ok(Tape {
@@ -104,7 +106,11 @@ impl Tape {
     /// Bytes of memory held.
     pub fn bytes(&self) -> usize {
         let inputs = self.inputs.iter().map(Matrix::bytes).sum::<usize>();
-        let layers = self.layers.iter().map(LayerActivations::bytes).sum::<usize>();
+        let layers = self
+            .layers
+            .iter()
+            .map(LayerActivations::bytes)
+            .sum::<usize>();
         let rest = self.losses.bytes() + self.logits.bytes();
         inputs + layers + self.scratch.bytes() + self.d.bytes() + rest
     }
@@ -112,11 +118,22 @@ impl Tape {
     /// Makes room for the rows of `spans` and looks up their turns.
     pub(crate) fn begin(&mut self, spans: &Spans) {
         let rows = spans.rows();
-        assert!(rows <= self.rows_max, "{rows} rows on a tape of {}", self.rows_max);
-        self.inputs.iter_mut().for_each(|input| input.set_rows(rows));
-        self.layers.iter_mut().for_each(|layer| layer.set_rows(rows));
+        assert!(
+            rows <= self.rows_max,
+            "{rows} rows on a tape of {}",
+            self.rows_max
+        );
+        self.inputs
+            .iter_mut()
+            .for_each(|input| input.set_rows(rows));
+        self.layers
+            .iter_mut()
+            .for_each(|layer| layer.set_rows(rows));
         self.scratch.begin(spans);
-        self.d.all_mut().into_iter().for_each(|matrix| matrix.set_rows(rows));
+        self.d
+            .all_mut()
+            .into_iter()
+            .for_each(|matrix| matrix.set_rows(rows));
         self.losses.set_rows(rows);
     }
 
@@ -130,7 +147,11 @@ impl Tape {
 
     /// Sum of the losses of all counted rows, in `f64`, first row first.
     pub(crate) fn sum_of_losses(&self) -> f64 {
-        self.losses.to_vec().chunks_exact(2).map(|row| f64::from(row[0])).sum()
+        self.losses
+            .to_vec()
+            .chunks_exact(2)
+            .map(|row| f64::from(row[0]))
+            .sum()
     }
 }
 
@@ -172,7 +193,13 @@ impl Gradients {
     }
 
     fn bytes(&self) -> usize {
-        let rows = [&self.x, &self.normed, &self.queries, &self.keys, &self.values];
+        let rows = [
+            &self.x,
+            &self.normed,
+            &self.queries,
+            &self.keys,
+            &self.values,
+        ];
         let rest = [&self.attended, &self.gate, &self.up, &self.product];
         rows.iter().chain(&rest).map(|matrix| matrix.bytes()).sum()
     }

@@ -11,14 +11,15 @@ use rustc_hash::FxHashSet;
 use unicode_script::Script;
 
 use crate::counting::{Counter, Counts, covering};
-use crate::definition::{Carried, Definition};
+use crate::definition::Definition;
 use crate::encoder::{Symbols, encode_piece};
 use crate::error::TokenizerError;
 use crate::growing::Growing;
 use crate::joining::join;
 use crate::learner::{BARRIER, LearnedPiece, Learner};
+use crate::merges::Merges;
 use crate::tokenizer::Tokenizer;
-use crate::vocabulary::{PieceKind, TokenId};
+use crate::vocabulary::{PieceKind, TokenId, Vocabulary};
 
 /// What to learn.
 #[derive(Clone, Debug)]
@@ -42,23 +43,22 @@ impl LearnOptions {
     }
 }
 
-/// Single characters take at most this share of the new pieces.
+/// Single characters come first up to this share of the new pieces; rarer ones come after all that
+/// pairs give.
 const MOST_CHARACTERS: f64 = 0.25;
 
 /// What was learned from texts, the best first; somewhat more than was asked for, since pieces
 /// that cannot be reached fall away.
 #[derive(Clone, Debug)]
 pub struct Learned {
-    /// Single characters, then pieces.
+    /// Single characters, then longer pieces.
     pub pieces: Vec<LearnedPiece>,
-    /// How many of them are single characters.
+    /// How many single characters come first.
     pub single_characters: usize,
     /// How many characters of the script the texts hold.
     pub characters: u64,
     /// How many different words the texts hold.
     pub distinct_words: usize,
-    /// How many of the wanted pieces.
-    pub new_pieces: usize,
 }
 
 /// A tokenizer that has grown.
@@ -98,42 +98,40 @@ pub fn learn<E: From<TokenizerError>>(
 fn learn_from_counts(base: &Tokenizer, counts: Counts, options: &LearnOptions) -> Learned {
     let characters = counts.total_characters();
     let distinct_words = counts.words.len();
-    let new_characters = missing_characters(base, &counts, options);
-    let mut learner = continue_base(base, counts, &new_characters);
-    let mut pieces: Vec<LearnedPiece> = new_characters
-        .iter()
-        .map(|&(character, count)| LearnedPiece {
-            text: character.into(),
-            count,
-        })
-        .collect();
+    let missing = missing_characters(base, &counts, options.coverage);
+    let most = (options.new_pieces as f64 * MOST_CHARACTERS).ceil() as usize;
+    let (frequent, rest) = missing.split_at(missing.len().min(most));
+    let mut learner = continue_base(base, counts, frequent);
+    let single = |&(character, count): &(char, u64)| LearnedPiece {
+        text: character.into(),
+        count,
+    };
+    let longer = std::iter::from_fn(|| learner.next_piece());
     // Some fall away in `extend`; a twentieth more has always been more than enough.
     let wanted = options.new_pieces + options.new_pieces / 20 + 100;
-    let missing = wanted.saturating_sub(pieces.len());
-    pieces.extend(std::iter::from_fn(|| learner.next_piece()).take(missing));
+    let pieces = frequent
+        .iter()
+        .map(single)
+        .chain(longer)
+        .chain(rest.iter().map(single));
     Learned {
-        pieces,
-        single_characters: new_characters.len(),
+        pieces: pieces.take(wanted).collect(),
+        single_characters: frequent.len(),
         characters,
         distinct_words,
-        new_pieces: options.new_pieces,
     }
 }
 
-/// The frequent characters of the script that the base has no piece for.
-fn missing_characters(
-    base: &Tokenizer,
-    counts: &Counts,
-    options: &LearnOptions,
-) -> Vec<(char, u64)> {
+/// The characters of the script that the base has no piece for, the most frequent first, as many
+/// as the coverage needs.
+fn missing_characters(base: &Tokenizer, counts: &Counts, coverage: f64) -> Vec<(char, u64)> {
     let symbols = Symbols::new(&base.definition().vocabulary);
     let all = counts.by_frequency();
-    let covered = covering(&all, options.coverage, all.len());
-    let most = (options.new_pieces as f64 * MOST_CHARACTERS).ceil() as usize;
+    let covered = covering(&all, coverage, all.len());
     let missing = covered
         .iter()
         .filter(|&&(character, _)| symbols.of(character).is_none());
-    missing.take(most).copied().collect()
+    missing.copied().collect()
 }
 
 /// A learner that stands where the base's merges have ended.
@@ -215,8 +213,9 @@ pub fn extend(
             characters,
         });
     }
-    let made_of = made_of(definition, &growing);
-    let tokenizer = Tokenizer::from_definition(grown(definition, growing));
+    let (vocabulary, merges) = growing.finish();
+    let made_of = made_of(definition, &vocabulary);
+    let tokenizer = Tokenizer::from_definition(grown(definition, vocabulary, merges));
     Ok(Extension {
         tokenizer,
         made_of,
@@ -239,24 +238,25 @@ fn halves_of(definition: &Definition) -> FxHashSet<&str> {
         .collect()
 }
 
-fn made_of(base: &Definition, growing: &Growing) -> Vec<Vec<TokenId>> {
+fn made_of(base: &Definition, grown: &Vocabulary) -> Vec<Vec<TokenId>> {
     let symbols = Symbols::new(&base.vocabulary);
-    let new = &growing.vocabulary.pieces()[base.vocabulary.len()..];
+    let new = &grown.pieces()[base.vocabulary.len()..];
     new.iter()
         .map(|piece| encode_piece(&piece.text, &symbols, &base.merges))
         .collect()
 }
 
-fn grown(base: &Definition, growing: Growing) -> Definition {
-    let mut carried: Carried = base.carried.clone();
+fn grown(base: &Definition, vocabulary: Vocabulary, merges: Merges) -> Definition {
+    let mut carried = base.carried.clone();
     if let Some(parts) = &mut carried.model {
-        extend_scores(&mut parts.scores, growing.vocabulary.len());
+        extend_scores(&mut parts.scores, vocabulary.len());
     }
+    let (normalizer, specials) = (base.normalizer, base.specials);
     Definition {
-        vocabulary: growing.vocabulary,
-        merges: growing.merges,
-        normalizer: base.normalizer,
-        specials: base.specials,
+        vocabulary,
+        merges,
+        normalizer,
+        specials,
         carried,
     }
 }

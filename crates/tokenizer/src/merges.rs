@@ -196,12 +196,12 @@ impl Merges {
         self.list
             .iter()
             .for_each(|merge| rank_of[merge.result as usize] = Some(merge.rank));
-        let mut latest = 0;
+        let mut latest = None;
         let mut order = Vec::new();
         for (id, piece) in vocabulary.pieces().iter().enumerate() {
             if piece.kind == PieceKind::Normal {
-                latest = rank_of[id].map_or(latest, |rank| latest.max(rank));
-                order.push((rank_of[id].unwrap_or(latest), rank_of[id].is_none(), id));
+                latest = latest.max(rank_of[id]);
+                order.push((rank_of[id].or(latest), rank_of[id].is_none(), id));
             }
         }
         order.sort_unstable();

@@ -133,13 +133,11 @@ fn definition(pieces: &[String], characters: &[char]) -> Result<Definition, Toke
     let all = fixed_pieces().chain(learned).chain(alphabet).collect();
     let vocabulary = Vocabulary::new(all, Path::new("-"))?;
     let mut merges = Merges::none();
-    let ids: Vec<TokenId> = (0..pieces.len())
-        .map(|index| (FIXED + index) as TokenId)
-        .collect();
-    for (&id, rank) in ids.iter().zip(0..) {
+    let ids = (FIXED..FIXED + pieces.len()).map(|id| id as TokenId);
+    for (id, rank) in ids.clone().zip(0..) {
         merges.add_splits(&vocabulary, id, rank);
     }
-    debug_assert!(all_reachable(&vocabulary, &merges, &ids));
+    debug_assert!(all_reachable(&vocabulary, &merges, ids));
     let specials = Specials {
         unknown: Some(0),
         begin: Some(1),

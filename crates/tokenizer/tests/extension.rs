@@ -115,10 +115,14 @@ fn llama_2_grows_into_korean() {
         "python-docs.jsonl.zst",
     ] {
         for text in texts(&english.join(name)) {
-            assert_eq!(
-                extension.tokenizer.encode_to_vec(&text),
-                base.encode_to_vec(&text)
-            );
+            // One book names Korean in Korean.
+            for line in text
+                .split_inclusive('\n')
+                .filter(|line| !line.chars().any(is_hangul))
+            {
+                let ids = extension.tokenizer.encode_to_vec(line);
+                assert_eq!(ids, base.encode_to_vec(line), "{line:?}");
+            }
         }
     }
     let reviews = texts(&korean("nsmc-raw.jsonl.zst").expect("there"))
@@ -167,11 +171,11 @@ fn small_base_and_korean() -> (Tokenizer, Vec<String>) {
 #[test]
 fn a_small_base_grows_and_keeps_its_english() {
     let (base, korean) = small_base_and_korean();
-    let size = base.vocab_size() + 80;
+    let size = base.vocab_size() + 150;
     let learned = learn(
         &base,
         sound(korean.clone().into_iter()),
-        &LearnOptions::hangul(80),
+        &LearnOptions::hangul(150),
     )
     .expect("learned");
     let extension = extend(&base, &learned, size).expect("enough");
@@ -188,7 +192,7 @@ fn a_small_base_grows_and_keeps_its_english() {
 #[test]
 fn the_order_of_texts_does_not_matter() {
     let (base, mut korean) = small_base_and_korean();
-    let options = LearnOptions::hangul(80);
+    let options = LearnOptions::hangul(150);
     let forward = learn(&base, sound(korean.clone().into_iter()), &options).expect("learned");
     korean.reverse();
     let backward = learn(&base, sound(korean.into_iter()), &options).expect("learned");

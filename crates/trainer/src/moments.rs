@@ -6,7 +6,7 @@ use crate::durable::failed;
 use crate::error::TrainError;
 use kollama_kernels::Matrix;
 use safetensors::tensor::{Metadata, TensorInfo, serialize_to_file};
-use safetensors::{Dtype, SafeTensorError, SafeTensors, View};
+use safetensors::{Dtype, SafeTensorError, View};
 use std::borrow::Cow;
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
@@ -52,18 +52,23 @@ fn names(moments: &Moments) -> [String; 2] {
     ["first_moment", "second_moment"].map(|which| format!("{which}.{}", moments.name))
 }
 
+/// The header, and where the first tensor begins.
 fn header(file: &mut File) -> Result<(Metadata, u64), String> {
+    let io = |error: io::Error| error.to_string();
     let mut length = [0; LENGTH_BYTES];
-    file.read_exact(&mut length).map_err(|error| error.to_string())?;
-    let size = file.metadata().map_err(|error| error.to_string())?.len();
-    let length = u64::from_le_bytes(length);
-    if length.saturating_add(LENGTH_BYTES as u64) > size {
+    file.read_exact(&mut length).map_err(io)?;
+    let first_byte = u64::from_le_bytes(length).saturating_add(LENGTH_BYTES as u64);
+    let size = file.metadata().map_err(io)?.len();
+    if first_byte > size {
         return Err("the file is cut off or not a safetensors file".into());
     }
-    let mut bytes = vec![0; LENGTH_BYTES + length as usize];
-    file.rewind().and_then(|()| file.read_exact(&mut bytes)).map_err(|error| error.to_string())?;
-    let (_, header) = SafeTensors::read_metadata(&bytes).map_err(|error| error.to_string())?;
-    Ok((header, bytes.len() as u64))
+    let mut bytes = vec![0; first_byte as usize - LENGTH_BYTES];
+    file.read_exact(&mut bytes).map_err(io)?;
+    let header: Metadata = serde_json::from_slice(&bytes).map_err(|error| error.to_string())?;
+    match first_byte + header.data_len() as u64 {
+        expected if expected == size => Ok((header, first_byte)),
+        expected => Err(format!("the file has {size} bytes, its header says {expected}")),
+    }
 }
 
 fn tensor_bytes(

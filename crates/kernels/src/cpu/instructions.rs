@@ -2,7 +2,7 @@
 //! path becomes machine code.
 
 use crate::cpu::path::CpuPath;
-use crate::cpu::simd::{self, Simd};
+use crate::cpu::simd::Simd;
 use crate::cpu::simd_portable::Portable;
 use crate::error::KernelError;
 
@@ -46,11 +46,6 @@ impl Instructions {
             #[cfg(not(target_arch = "x86_64"))]
             _ => unreachable!("`checked` refuses x86-64 paths on this architecture"),
         }
-    }
-
-    /// Values in one vector.
-    pub fn lanes(self) -> usize {
-        self.tile_columns() / simd::TILE_VECTORS
     }
 
     /// Rows of a matmul tile.

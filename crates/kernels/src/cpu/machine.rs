@@ -35,6 +35,7 @@ pub struct Buffer(Vec<Line>);
 
 #[repr(align(64))]
 #[derive(Clone, Copy)]
+#[expect(dead_code, reason = "only its address and its size are used")]
 struct Line([f32; 16]);
 
 impl Machine {

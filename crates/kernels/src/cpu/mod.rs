@@ -4,6 +4,7 @@
 
 mod adamw;
 mod attention;
+mod attention_rows;
 mod cross_entropy;
 mod elementwise;
 mod embedding;
@@ -12,6 +13,7 @@ pub mod machine;
 mod matmul;
 mod matmul_kernel;
 mod matmul_pack;
+pub mod measure;
 pub mod path;
 mod rms_norm;
 mod rope;

@@ -57,9 +57,6 @@ pub trait Simd: Copy {
     /// # Safety
     /// [`Simd::LANES`] values must be readable at `x`.
     unsafe fn load_at(self, x: *const f32) -> Self::V;
-    /// # Safety
-    /// [`Simd::LANES`] values must be writable at `out`.
-    unsafe fn store_at(self, a: Self::V, out: *mut f32);
     /// Asks for the cache line at `x`, which need not exist.
     fn prefetch(self, x: *const f32);
 

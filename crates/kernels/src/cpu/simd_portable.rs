@@ -120,11 +120,6 @@ impl Simd for Portable {
         unsafe { x.cast::<V>().read() }
     }
     #[inline(always)]
-    unsafe fn store_at(self, a: V, out: *mut f32) {
-        // SAFETY: the caller's promise.
-        unsafe { out.cast::<V>().write(a) }
-    }
-    #[inline(always)]
     fn prefetch(self, _: *const f32) {}
 
     #[inline(always)]

@@ -147,11 +147,6 @@ impl Simd for Avx2 {
         unsafe { _mm256_loadu_ps(x) }
     }
     #[inline(always)]
-    unsafe fn store_at(self, a: __m256, out: *mut f32) {
-        // SAFETY: the caller's promise, and `self`.
-        unsafe { _mm256_storeu_ps(out, a) }
-    }
-    #[inline(always)]
     fn prefetch(self, x: *const f32) {
         proven!(_mm_prefetch::<_MM_HINT_T0>(x.cast()))
     }
@@ -280,11 +275,6 @@ impl Simd for Avx512 {
     unsafe fn load_at(self, x: *const f32) -> __m512 {
         // SAFETY: the caller's promise, and `self`.
         unsafe { _mm512_loadu_ps(x) }
-    }
-    #[inline(always)]
-    unsafe fn store_at(self, a: __m512, out: *mut f32) {
-        // SAFETY: the caller's promise, and `self`.
-        unsafe { _mm512_storeu_ps(out, a) }
     }
     #[inline(always)]
     fn prefetch(self, x: *const f32) {

@@ -121,9 +121,10 @@ impl Drop for Pool {
 }
 
 impl Shared {
-    fn publish(&self, work: &Work, tasks: usize) {
+    fn publish<'a>(&self, work: &'a (dyn Fn(usize, usize) + Sync + 'a), tasks: usize) {
+        type Borrowed<'a> = dyn Fn(usize, usize) + Sync + 'a;
         // SAFETY: only the lifetime changes; `Pool::run` returns after the last task has ended.
-        let work = unsafe { std::mem::transmute::<*const Work, *const Work>(work) };
+        let work = unsafe { std::mem::transmute::<*const Borrowed<'a>, *const Work>(work) };
         // SAFETY: the caller holds its turn and the previous job is finished; see `Shared`.
         unsafe { *self.job.get() = Job { work, tasks } };
         self.finished.0.store(0, Ordering::Relaxed);

@@ -39,7 +39,8 @@ impl Values {
     }
 
     pub fn stored_as(&self, dtype: DType, device: &Device) -> Matrix {
-        let mut matrix = Matrix::zeros(device, self.rows, self.columns, dtype).unwrap();
+        let mut matrix = Matrix::zeros(device, self.rows, self.columns, dtype)
+            .expect("a small matrix fits into memory");
         matrix.write_rows(0, &self.values);
         matrix
     }
@@ -64,6 +65,6 @@ pub fn turns(seed: u64, rows: usize, size: usize) -> Values {
 
 /// For every path that this processor can run: the device with that number of threads.
 pub fn cpu_devices(threads: usize) -> Vec<Device> {
-    let on = |path| Device::cpu_on(threads, path).unwrap();
+    let on = |path| Device::cpu_on(threads, path).expect("an available path on one thread or more");
     CpuPath::available().into_iter().map(on).collect()
 }

@@ -1,5 +1,5 @@
-//! The judge of `agree.rs`: runs an operation on the reference and on every CPU path, and compares
-//! what comes out.
+//! The judge: runs an operation on the reference and on every CPU path, and compares what comes
+//! out.
 
 use crate::numbers::{Values, cpu_devices};
 use kollama_kernels::Device;

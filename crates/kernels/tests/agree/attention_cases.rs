@@ -1,5 +1,5 @@
-//! Attention calls of many shapes for `agree.rs`, and the sizes of the terms behind every element
-//! of their results.
+//! Attention calls of many shapes, and the sizes of the terms behind every element of their
+//! results.
 
 use crate::numbers::Values;
 use kollama_kernels::{Heads, Span, Spans};
@@ -218,8 +218,13 @@ fn span_cases() -> Vec<(Spans, usize)> {
             13,
         ),
     ];
+    let one_beginning = (0..6).map(|answer| Span {
+        queries: 8 * answer..8 * answer + 8,
+        keys: 0..60,
+    });
     let cached = cached.map(|(spans, key_rows)| (Spans::new(spans), key_rows));
-    whole.into_iter().chain(cached).collect()
+    let shared = (Spans::new(one_beginning.collect()), 60);
+    whole.into_iter().chain(cached).chain([shared]).collect()
 }
 
 fn sum(x: &[f32], y: &[f32], term: impl Fn(f32) -> f32) -> f32 {

@@ -1,0 +1,176 @@
+//! A request gets the same tokens alone and in a crowd, and text that ends where it should.
+
+use kollama_engine::{Engine, Finish, Request, RequestId, Sampling, ScoreRequest, Scorer};
+use kollama_kernels::Device;
+use kollama_llama::{Llama, LlamaConfig, StoredType, init_checkpoint};
+use kollama_tokenizer::{Tokenizer, TokenizerError, train};
+use std::collections::BTreeMap;
+
+const TEXTS: [&str; 3] = [
+    "오늘은 날씨가 좋아서 강가를 오래 걸었다. 강가에는 사람이 많았다.",
+    "The river was wide, and the people walked along the river for a long time.",
+    "물고기를 파는 사람은 새벽마다 같은 자리에서 같은 노래를 불렀다.",
+];
+
+fn tokenizer() -> Tokenizer {
+    let texts = TEXTS.iter().map(|text| Ok::<_, TokenizerError>(text.repeat(4)));
+    train(texts, 330, 1.0).unwrap()
+}
+
+fn model(tokenizer: &Tokenizer, threads: usize) -> Llama {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("model");
+    let mut config = LlamaConfig::preset("tiny").unwrap();
+    config.vocab_size = tokenizer.vocab_size();
+    config.initializer_range = 0.3;
+    config.max_position_embeddings = 128;
+    init_checkpoint(&config, 5, StoredType::F32, &path, &mut |_, _| ()).unwrap();
+    Llama::open(&path, &Device::cpu(threads).unwrap()).unwrap()
+}
+
+fn requests(tokenizer: &Tokenizer) -> Vec<Request> {
+    let hot = Sampling { temperature: 1.0, top_p: 0.95, seed: 3, ..Sampling::GREEDY };
+    let prompts = ["오늘은", "The river", "물", "사람이 많았다. The people", "a"];
+    let samplings = [Sampling::GREEDY, hot, hot, Sampling::GREEDY, hot];
+    let request = |(prompt, sampling): (&str, Sampling)| Request {
+        prompt: tokenizer.encode_to_vec(prompt),
+        max_new_tokens: 20,
+        sampling,
+        stop: Vec::new(),
+    };
+    prompts.into_iter().zip(samplings).map(request).collect()
+}
+
+fn submit_all(engine: &mut Engine<'_>, requests: &[Request]) {
+    for request in requests {
+        engine.submit(request.clone()).unwrap();
+    }
+}
+
+/// Tokens, text and end of every request.
+type Answers = BTreeMap<RequestId, (Vec<u32>, String, Option<Finish>)>;
+
+fn drain(engine: &mut Engine<'_>) -> Answers {
+    let mut answers = Answers::new();
+    while !engine.is_idle() {
+        for emission in engine.step().unwrap() {
+            let answer = answers.entry(emission.request).or_default();
+            answer.0.push(emission.token);
+            answer.1.push_str(&emission.text);
+            answer.2 = emission.finish;
+        }
+    }
+    answers
+}
+
+#[test]
+fn a_request_gets_the_same_tokens_alone_and_in_a_crowd() {
+    let tokenizer = tokenizer();
+    let requests = requests(&tokenizer);
+    let mut crowd = Engine::new(model(&tokenizer, 2), &tokenizer, 400).unwrap();
+    submit_all(&mut crowd, &requests);
+    let together: Vec<_> = drain(&mut crowd).into_values().collect();
+    let mut alone = Engine::new(model(&tokenizer, 1), &tokenizer, 60).unwrap();
+    for (request, together) in requests.into_iter().zip(together) {
+        alone.submit(request).unwrap();
+        let answers: Vec<_> = drain(&mut alone).into_values().collect();
+        assert_eq!(answers, [together]);
+    }
+}
+
+#[test]
+fn a_small_cache_makes_requests_wait_and_changes_nothing() {
+    let tokenizer = tokenizer();
+    let answers = |rows| {
+        let mut engine = Engine::new(model(&tokenizer, 2), &tokenizer, rows).unwrap();
+        submit_all(&mut engine, &requests(&tokenizer));
+        drain(&mut engine)
+    };
+    assert_eq!(answers(60), answers(1000));
+}
+
+#[test]
+fn the_streamed_text_is_the_text_of_the_tokens() {
+    let tokenizer = tokenizer();
+    let mut engine = Engine::new(model(&tokenizer, 1), &tokenizer, 400).unwrap();
+    let requests = requests(&tokenizer);
+    submit_all(&mut engine, &requests);
+    for ((ids, text, _), request) in drain(&mut engine).into_values().zip(requests) {
+        let whole: Vec<u32> = request.prompt.iter().chain(&ids).copied().collect();
+        assert_eq!(tokenizer.decode(&request.prompt) + &text, tokenizer.decode(&whole));
+    }
+}
+
+#[test]
+fn an_answer_ends_before_its_stop_string() {
+    let tokenizer = tokenizer();
+    let mut engine = Engine::new(model(&tokenizer, 1), &tokenizer, 400).unwrap();
+    let mut request = requests(&tokenizer).swap_remove(1);
+    engine.submit(request.clone()).unwrap();
+    let (_, whole, _) = drain(&mut engine).into_values().next().unwrap();
+    let stop: String = whole.chars().skip(6).take(3).collect();
+    request.stop = vec![stop.clone()];
+    engine.submit(request).unwrap();
+    let (_, text, finish) = drain(&mut engine).into_values().next().unwrap();
+    assert_eq!(finish, Some(Finish::Stop));
+    assert_eq!(text, whole.split(&stop).next().unwrap());
+}
+
+#[test]
+fn what_does_not_fit_is_turned_away_by_name() {
+    let tokenizer = tokenizer();
+    let mut engine = Engine::new(model(&tokenizer, 1), &tokenizer, 400).unwrap();
+    let request = requests(&tokenizer).swap_remove(0);
+    let with = |change: fn(&mut Request)| {
+        let mut request = request.clone();
+        change(&mut request);
+        request
+    };
+    for (bad, word) in [
+        (with(|request| request.prompt.clear()), "empty"),
+        (with(|request| request.max_new_tokens = 500), "positions"),
+        (with(|request| request.max_new_tokens = 0), "max_new_tokens"),
+        (with(|request| request.prompt.push(5000)), "5000"),
+        (with(|request| request.sampling.top_p = 0.0), "top_p"),
+        (with(|request| request.sampling.temperature = f32::NAN), "temperature"),
+    ] {
+        let message = engine.submit(bad).unwrap_err().to_string();
+        assert!(message.contains(word), "{message}");
+    }
+    assert!(engine.is_idle());
+}
+
+#[test]
+fn scores_do_not_depend_on_which_requests_share_a_batch() {
+    let tokenizer = tokenizer();
+    let request = |context: &str, continuation: &str| ScoreRequest {
+        context: tokenizer.encode_to_vec(context),
+        continuation: tokenizer.encode_to_vec(continuation),
+    };
+    let requests: Vec<ScoreRequest> = (0..40)
+        .map(|i| request(&TEXTS[i % 3].repeat(1 + i % 5), [" 강가", " the", " 사람이"][i % 3]))
+        .collect();
+    let mut scorer = Scorer::new(model(&tokenizer, 2), tokenizer.eos_id()).unwrap();
+    let together = scorer.score(&requests, &mut |_| ()).unwrap();
+    let mut one = Scorer::new(model(&tokenizer, 1), tokenizer.eos_id()).unwrap();
+    for (request, together) in requests.iter().zip(together) {
+        let alone = one.score(std::slice::from_ref(request), &mut |_| ()).unwrap()[0];
+        assert_eq!(alone.num_tokens, together.num_tokens);
+        assert_eq!(alone.is_greedy, together.is_greedy);
+        assert!((alone.logprob - together.logprob).abs() < 1e-4, "{alone:?} {together:?}");
+    }
+}
+
+#[test]
+fn a_request_longer_than_the_window_keeps_its_end() {
+    let tokenizer = tokenizer();
+    let mut scorer = Scorer::new(model(&tokenizer, 1), tokenizer.eos_id()).unwrap();
+    let window = scorer.window();
+    let long = tokenizer.encode_to_vec(&TEXTS[0].repeat(20));
+    let continuation = tokenizer.encode_to_vec(" 강가");
+    let kept = long[long.len() + continuation.len() - (window + 1)..].to_vec();
+    let requests = [long, kept]
+        .map(|context| ScoreRequest { context, continuation: continuation.clone() });
+    let scores = scorer.score(&requests, &mut |_| ()).unwrap();
+    assert_eq!(scores[0], scores[1]);
+}

@@ -1,0 +1,124 @@
+//! What attention does to one row of a block of scores, between two products.
+
+use crate::cpu::instructions::Kernel;
+use crate::cpu::rms_norm::dot;
+use crate::cpu::simd::{Simd, exp};
+
+/// Turns the scores of one query against a block of keys into weights relative to the largest score
+/// so far, and shrinks what was summed before if that has grown.
+pub struct SoftmaxRow<'a> {
+    /// Scores in, weights out; zeros from `visible` on.
+    pub scores: &'a mut [f32],
+    /// Keys of the block that the query may see.
+    pub visible: usize,
+    /// What scores are multiplied with.
+    pub scale: f32,
+    /// Largest scaled score so far.
+    pub maximum: &'a mut f32,
+    /// Sum of the weights so far.
+    pub sum: &'a mut f32,
+    /// Weighted values so far.
+    pub out: &'a mut [f32],
+}
+
+impl Kernel for SoftmaxRow<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        self.scores[self.visible..].fill(f32::NEG_INFINITY);
+        let mut largest = s.splat(f32::NEG_INFINITY);
+        for scores in self.scores.chunks_exact(S::LANES) {
+            largest = s.max(s.load(scores), largest);
+        }
+        let largest = s.largest(largest) * self.scale;
+        if largest > *self.maximum {
+            let shrink = one(s, exp(s, s.splat(*self.maximum - largest)));
+            *self.maximum = largest;
+            *self.sum *= shrink;
+            scale_row(s, self.out, shrink);
+        }
+        let (scale, shift) = (s.splat(self.scale), s.splat(-*self.maximum));
+        let mut sum = s.splat(0.0);
+        for scores in self.scores.chunks_exact_mut(S::LANES) {
+            let weight = exp(s, s.mul_add(s.load(scores), scale, shift));
+            sum = s.add(sum, weight);
+            s.store(weight, scores);
+        }
+        *self.sum += s.sum(sum);
+    }
+}
+
+/// Divides by the sum of the weights once all keys are seen; returns the log of the sum of the
+/// exponentials of the scaled scores.
+pub struct Finish<'a> {
+    /// Weighted values.
+    pub out: &'a mut [f32],
+    /// Largest scaled score.
+    pub maximum: f32,
+    /// Sum of the weights.
+    pub sum: f32,
+}
+
+impl Kernel for Finish<'_> {
+    type Output = f32;
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) -> f32 {
+        scale_row(s, self.out, 1.0 / self.sum);
+        self.maximum + self.sum.ln()
+    }
+}
+
+/// Turns the scores of one query against a block of keys into weights, and the gradients of the
+/// weights into those of the scores.
+pub struct GradientRow<'a> {
+    /// Scores in, weights out; zeros from `visible` on.
+    pub scores: &'a mut [f32],
+    /// Gradients of the weights in, of the scores before scaling out; zeros from `visible` on.
+    pub gradients: &'a mut [f32],
+    /// Keys of the block that the query may see.
+    pub visible: usize,
+    /// What scores are multiplied with.
+    pub scale: f32,
+    /// What [`Finish`] returned for the query.
+    pub log_sum: f32,
+    /// Gradient of the query's output.
+    pub d_out: &'a [f32],
+    /// The query's output.
+    pub out: &'a [f32],
+}
+
+impl Kernel for GradientRow<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        self.scores[self.visible..].fill(f32::NEG_INFINITY);
+        self.gradients[self.visible..].fill(0.0);
+        let mean = s.splat(dot(s, self.d_out, self.out));
+        let (scale, shift) = (s.splat(self.scale), s.splat(-self.log_sum));
+        let scores = self.scores.chunks_exact_mut(S::LANES);
+        for (scores, gradients) in scores.zip(self.gradients.chunks_exact_mut(S::LANES)) {
+            let weight = exp(s, s.mul_add(s.load(scores), scale, shift));
+            let gradient = s.sub(s.load(gradients), mean);
+            s.store(weight, scores);
+            s.store(s.mul(s.mul(weight, gradient), scale), gradients);
+        }
+    }
+}
+
+/// The first lane.
+#[inline(always)]
+fn one<S: Simd>(s: S, x: S::V) -> f32 {
+    let mut first = [0.0];
+    s.store(x, &mut first);
+    first[0]
+}
+
+#[inline(always)]
+fn scale_row<S: Simd>(s: S, row: &mut [f32], factor: f32) {
+    for i in (0..row.len()).step_by(S::LANES) {
+        s.store(s.mul(s.load(&row[i..]), s.splat(factor)), &mut row[i..]);
+    }
+}

@@ -1,0 +1,58 @@
+//! Loops that do nothing but reach a limit of the processor, for `roof.rs`.
+
+use crate::cpu::instructions::Kernel;
+use crate::cpu::simd::Simd;
+
+/// Multiplies and adds in registers: as many chains as hide the delay of each.
+pub struct FmaChains {
+    /// Rounds; each adds to every chain once.
+    pub steps: usize,
+}
+
+/// Chains of [`FmaChains`]: what sixteen registers hold, and more than the delay times the width of
+/// any processor so far.
+const CHAINS: usize = 12;
+
+impl Kernel for FmaChains {
+    /// Multiplications done.
+    type Output = usize;
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) -> usize {
+        let mut chains = [s.splat(1.0); CHAINS];
+        let (a, b) = (s.splat(std::hint::black_box(0.999)), s.splat(std::hint::black_box(0.001)));
+        for _ in 0..self.steps {
+            for chain in &mut chains {
+                *chain = s.mul_add(*chain, a, b);
+            }
+        }
+        let mut sum = s.splat(0.0);
+        for chain in chains {
+            sum = s.add(sum, chain);
+        }
+        std::hint::black_box(s.sum(sum));
+        self.steps * CHAINS * S::LANES
+    }
+}
+
+/// Reads every value once.
+pub struct ReadAll<'a> {
+    /// What is read.
+    pub x: &'a [f32],
+}
+
+impl Kernel for ReadAll<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let mut sums = [s.splat(0.0); 4];
+        for x in self.x.chunks_exact(4 * S::LANES) {
+            for (i, sum) in sums.iter_mut().enumerate() {
+                *sum = s.add(*sum, s.load(&x[i * S::LANES..][..S::LANES]));
+            }
+        }
+        let sum = s.add(s.add(sums[0], sums[1]), s.add(sums[2], sums[3]));
+        std::hint::black_box(s.sum(sum));
+    }
+}

@@ -1,0 +1,207 @@
+//! The output projection with its losses and gradients, in chunks.
+
+use crate::agreement::Agreement;
+use crate::numbers::Values;
+use crate::shapes::{ROWS, TOLERANCE, ids, unwritten};
+use kollama_kernels::ops::{self, HeadGradients, NOT_COUNTED};
+use kollama_kernels::{DType, Device, Matrix};
+
+/// An output projection and the labels of its rows.
+pub struct Head {
+    pub hidden: Values,
+    weight: Values,
+    d_hidden: Values,
+    d_weight: Values,
+    pub labels: Vec<i32>,
+    chunk: usize,
+    scale: f32,
+}
+
+impl Head {
+    /// Every third label is not counted.
+    pub fn new(rows: usize, columns: usize, vocabulary: usize, chunk: usize) -> Head {
+        let label = |(t, id): (usize, u32)| if t % 3 == 1 { NOT_COUNTED } else { id as i32 };
+        Head {
+            hidden: Values::random(1, rows, columns).map(|x| 2.0 * x),
+            weight: Values::random(2, vocabulary, columns),
+            d_hidden: Values::random(3, rows, columns),
+            d_weight: Values::random(4, vocabulary, columns),
+            labels: ids(rows, vocabulary)
+                .into_iter()
+                .enumerate()
+                .map(label)
+                .collect(),
+            chunk,
+            scale: 0.5,
+        }
+    }
+
+    /// Losses and gradients, then losses again without asking for gradients.
+    pub fn run(&self, device: &Device) -> Vec<Vec<f32>> {
+        let (hidden, weight) = (self.hidden.on(device), self.weight.on(device));
+        let (mut d_hidden, mut d_weight) = (self.d_hidden.on(device), self.d_weight.on(device));
+        let mut losses = unwritten(device, hidden.rows(), 2);
+        let mut logits = unwritten(device, self.chunk, weight.rows());
+        let (d_hidden, d_weight) = (&mut d_hidden, &mut d_weight);
+        let gradients = HeadGradients {
+            d_hidden,
+            d_weight,
+            scale: self.scale,
+        };
+        let labels = &self.labels;
+        ops::cross_entropy(
+            &mut losses,
+            Some(gradients),
+            &mut logits,
+            &hidden,
+            &weight,
+            labels,
+        );
+        let with_gradients = losses.to_vec();
+        let bf16 = self.weight.stored_as(DType::Bf16, device);
+        ops::cross_entropy(&mut losses, None, &mut logits, &hidden, &bf16, labels);
+        vec![
+            with_gradients,
+            d_hidden.to_vec(),
+            d_weight.to_vec(),
+            losses.to_vec(),
+        ]
+    }
+
+    /// Absolute terms of what [`Head::run`] gives. An exponential multiplies the error of its
+    /// argument, so a probability counts as often as its logit has terms.
+    fn terms(&self, reference: &Device) -> Vec<Vec<f32>> {
+        let (rows, vocabulary) = (self.hidden.rows, self.weight.rows);
+        let product = |x: &Values, w: &Values| {
+            let mut out = unwritten(reference, rows, vocabulary);
+            ops::matmul(&mut out, &x.on(reference), &w.on(reference));
+            out.to_vec()
+        };
+        let (hidden, weight) = (self.hidden.map(f32::abs), self.weight.map(f32::abs));
+        let (z, z_terms) = (
+            product(&self.hidden, &self.weight),
+            product(&hidden, &weight),
+        );
+        let mut losses = vec![0.0; 2 * rows];
+        let mut d_z = vec![0.0; rows * vocabulary];
+        for (t, &label) in self
+            .labels
+            .iter()
+            .enumerate()
+            .filter(|(_, label)| **label >= 0)
+        {
+            let row = t * vocabulary..(t + 1) * vocabulary;
+            let largest = z_terms[row.clone()].iter().copied().fold(1.0, f32::max);
+            let sum: f32 = z[row.clone()].iter().map(|z| z.exp()).sum();
+            losses[2 * t] = 2.0 * largest;
+            for (d_z, z) in d_z[row.clone()].iter_mut().zip(&z[row]) {
+                *d_z = self.scale * z.exp() / sum * largest;
+            }
+            d_z[t * vocabulary + label as usize] += self.scale;
+        }
+        let d_z = Matrix::from_values(reference, rows, vocabulary, &d_z)
+            .expect("a small matrix fits into memory");
+        let mut d_hidden = self.d_hidden.map(f32::abs).on(reference);
+        let mut d_weight = self.d_weight.map(f32::abs).on(reference);
+        ops::matmul_backward_input(&mut d_hidden, &d_z, &weight.on(reference));
+        ops::matmul_backward_weight(&mut d_weight, &d_z, &hidden.on(reference));
+        vec![losses.clone(), d_hidden.to_vec(), d_weight.to_vec(), losses]
+    }
+}
+
+#[test]
+fn cross_entropy_equals_the_reference_in_chunks_of_any_size() {
+    let mut agreement = Agreement::within(TOLERANCE, "cross_entropy");
+    for rows in ROWS {
+        for (columns, vocabulary) in [(1, 1), (5, 2), (16, 33), (33, 257), (100, 1003)] {
+            for chunk in [1, 3, 32, rows] {
+                let head = Head::new(rows, columns, vocabulary, chunk);
+                let case = format!("[{rows}, {columns}], {vocabulary} entries, chunks of {chunk}");
+                let terms = head.terms(agreement.reference());
+                agreement.check(&case, &terms, |device| head.run(device));
+            }
+        }
+    }
+}
+
+#[test]
+fn cross_entropy_survives_logits_of_thousands() {
+    let mut agreement = Agreement::within(TOLERANCE, "cross_entropy, large logits");
+    let mut head = Head::new(31, 33, 257, 8);
+    head.hidden = head.hidden.map(|x| 1000.0 * x);
+    // The terms of the losses alone: in `f32` their exponentials would overflow.
+    let largest = head
+        .hidden
+        .values
+        .iter()
+        .map(|x| x.abs())
+        .fold(0.0, f32::max)
+        * 33.0;
+    let losses = vec![largest; 62];
+    agreement.check(
+        "[31, 33], 257 entries",
+        &[losses.clone(), losses],
+        |device| {
+            let outputs = head.run(device);
+            assert!(
+                outputs.iter().flatten().all(|x| x.is_finite()),
+                "{}",
+                device.name()
+            );
+            vec![outputs[0].clone(), outputs[3].clone()]
+        },
+    );
+}
+
+#[test]
+fn cross_entropy_counts_the_first_of_equal_maxima_and_nothing_where_no_label_counts() {
+    let mut agreement = Agreement::within(TOLERANCE, "cross_entropy, equal maxima");
+    let mut head = Head::new(40, 16, 40, 7);
+    // Whole numbers, so that no order of additions makes equal logits differ; rows c and c + 20 of
+    // the weight are the same.
+    head.hidden = head.hidden.map(|x| (3.0 * x).round());
+    head.weight = head.weight.map(|x| (3.0 * x).round());
+    let (first, second) = head.weight.values.split_at_mut(20 * 16);
+    second.copy_from_slice(first);
+    head.labels = best_entries(&head);
+    let labels = head.labels.clone();
+    let terms = head.terms(agreement.reference());
+    agreement.check("the first", &terms, |device| {
+        let outputs = head.run(device);
+        assert!(
+            outputs[0].chunks_exact(2).all(|row| row[1] == 1.0),
+            "{}",
+            device.name()
+        );
+        outputs
+    });
+    head.labels = labels.iter().map(|label| label + 20).collect();
+    let terms = head.terms(agreement.reference());
+    agreement.check("the second", &terms, |device| {
+        let outputs = head.run(device);
+        assert!(
+            outputs[0].chunks_exact(2).all(|row| row[1] == 0.0),
+            "{}",
+            device.name()
+        );
+        outputs
+    });
+    head.labels = vec![NOT_COUNTED; 40];
+    let terms = head.terms(agreement.reference());
+    agreement.check("no label", &terms, |device| head.run(device));
+}
+
+/// The first maximum among the logits of every row.
+fn best_entries(head: &Head) -> Vec<i32> {
+    let logit = |x: &[f32], w: &[f32]| x.iter().zip(w).map(|(x, w)| x * w).sum::<f32>();
+    let best = |x: &[f32]| {
+        let z: Vec<f32> = head
+            .weight
+            .values
+            .chunks_exact(16)
+            .map(|w| logit(x, w))
+            .collect();
+        (1..z.len()).fold(0, |best, c| if z[c] > z[best] { c } else { best }) as i32
+    };
+    head.hidden.values.chunks_exact(16).map(best).collect()
+}

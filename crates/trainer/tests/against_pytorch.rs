@@ -1,0 +1,99 @@
+//! Twenty steps follow PyTorch's loss and gradient norm in f64, in every way of training there is.
+//! The goldens, and the weights and rows that belong to them, are made by tools/training_goldens.py.
+
+mod workshop;
+
+use kollama_kernels::Device;
+use kollama_trainer::Trainer;
+use serde::Deserialize;
+use serde_json::{Map, Value};
+use std::fs;
+use workshop::{Workshop, config, goldens};
+
+const LOSS_TOLERANCE: f64 = 2e-6;
+const NORM_TOLERANCE: f64 = 2e-5;
+
+#[derive(Deserialize)]
+struct Golden {
+    model: Value,
+    seed: u64,
+    settings: Map<String, Value>,
+    loss: Vec<f64>,
+    grad_norm: Vec<f64>,
+    gap_of_torch_f32: Gap,
+}
+
+#[derive(Deserialize, Debug, Default)]
+struct Gap {
+    loss: f64,
+    grad_norm: f64,
+}
+
+/// Largest relative distance of a run from its golden.
+fn gap_of(name: &str, recompute: &str) -> (Gap, Golden) {
+    let text = fs::read(goldens().join(format!("{name}.json"))).unwrap();
+    let golden: Golden = serde_json::from_slice(&text).unwrap();
+    let config = config(&golden.model.to_string());
+    let rows = goldens().join(format!("{name}.jsonl"));
+    let workshop = Workshop::new(&config, golden.seed, &rows);
+    let fields: String = golden.settings.iter().map(|(name, x)| format!("{name} = {x}\n")).collect();
+    let fields = format!("{fields}recompute = '{recompute}'\n");
+    let settings = workshop.settings("out", &fields);
+    let mut trainer = Trainer::start(settings, &Device::cpu(2).unwrap(), None).unwrap();
+    let mut gap = Gap::default();
+    for (loss, grad_norm) in golden.loss.iter().zip(&golden.grad_norm) {
+        let record = trainer.step().unwrap();
+        gap.loss = gap.loss.max((record.loss - loss).abs() / loss);
+        gap.grad_norm = gap.grad_norm.max((record.grad_norm - grad_norm).abs() / grad_norm);
+    }
+    (gap, golden)
+}
+
+fn follows(name: &str) {
+    let (gap, golden) = gap_of(name, "none");
+    println!("{name}: {gap:?}; torch in f32 {:?}", golden.gap_of_torch_f32);
+    assert_eq!(golden.loss.len(), 20, "{name}");
+    assert!(gap.loss < LOSS_TOLERANCE, "{name}: {gap:?}");
+    assert!(gap.grad_norm < NORM_TOLERANCE, "{name}: {gap:?}");
+}
+
+#[test]
+fn a_constant_learning_rate_follows() {
+    follows("constant");
+}
+
+#[test]
+fn warm_up_cosine_clipping_and_grouped_queries_follow() {
+    follows("warmup_cosine_clip");
+}
+
+#[test]
+fn micro_batches_with_unequal_numbers_of_counted_labels_follow() {
+    follows("accumulation");
+}
+
+#[test]
+fn documents_that_do_not_see_each_other_follow() {
+    follows("documents");
+}
+
+#[test]
+fn training_only_new_rows_follows() {
+    follows("new_rows");
+}
+
+#[test]
+fn training_only_the_embeddings_follows() {
+    follows("embeddings");
+}
+
+#[test]
+fn the_korean_vocabulary_with_grouped_queries_and_a_linear_schedule_follows() {
+    follows("korean_vocabulary");
+}
+
+#[test]
+fn activations_computed_again_follow_too() {
+    let (gap, _) = gap_of("documents", "layer");
+    assert!(gap.loss < LOSS_TOLERANCE && gap.grad_norm < NORM_TOLERANCE, "{gap:?}");
+}
