@@ -5,6 +5,7 @@
 mod cli;
 mod commands;
 mod comparison;
+mod limits;
 mod plan;
 mod progress;
 mod recipe;
@@ -20,10 +21,17 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) if reader_has_gone(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("kollama: {error:#}");
+            eprintln!("kollama: {}", message(&error));
             ExitCode::FAILURE
         }
     }
+}
+
+/// The error and its causes on one line; a cause that the message before it tells already is left out.
+fn message(error: &anyhow::Error) -> String {
+    error.chain().map(ToString::to_string).reduce(|told, cause| {
+        if told.contains(&cause) { told } else { format!("{told}: {cause}") }
+    }).unwrap_or_default()
 }
 
 /// Whoever read our output (`head`, a pager) has seen enough; that is no failure.

@@ -1,9 +1,10 @@
 //! `run --check`: what a recipe would do, with its memory, time and disk, before anything is done.
 
 use crate::commands::model::config_named;
+use crate::limits;
 use crate::recipe::{Data, Recipe};
 use anyhow::{Result, ensure};
-use kollama_kernels::{Device, roof};
+use kollama_kernels::Device;
 use kollama_llama::LlamaConfig;
 use kollama_tokenizer::Tokenizer;
 use kollama_trainer::{TrainSettings, estimate};
@@ -15,7 +16,7 @@ const SHARE_OF_ROOF: f64 = 0.6;
 const GIB: f64 = (1u64 << 30) as f64;
 
 /// Validates a recipe and prints its plan; what is not there yet is listed, not an error.
-pub fn print(recipe: &Recipe, device: &Device) -> Result<()> {
+pub fn print(recipe: &Recipe, threads: usize) -> Result<()> {
     let mut out = stdout().lock();
     let base_config = base_config(recipe)?;
     let mut taught = base_config.clone();
@@ -26,8 +27,9 @@ pub fn print(recipe: &Recipe, device: &Device) -> Result<()> {
     let millions = |config: &LlamaConfig| config.parameter_count() as f64 / 1e6;
     writeln!(out, "  vocabulary   {old} -> {new}, {}", recipe.tokenizer.script)?;
     writeln!(out, "  parameters   {:.1} M -> {:.1} M", millions(&base_config), millions(&taught))?;
-    let flops = roof::flops(device) * 1e9;
-    writeln!(out, "  device       {}, {:.0} GFLOP/s", device.name(), flops / 1e9)?;
+    let flops = limits::gflops(threads)? * 1e9;
+    let device = Device::cpu(threads)?.name();
+    writeln!(out, "  device       {device}, at most {:.0} GFLOP/s", flops * 1e-9)?;
     let places = ["model", "data", "train"].map(Path::new);
     if let (Some(train), Some(data)) = (&recipe.base.train, &recipe.base.data) {
         let settings = recipe.settings(train, data, places)?;

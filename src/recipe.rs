@@ -137,6 +137,10 @@ impl Recipe {
     pub fn parse(text: &str, folder: &Path) -> Result<Recipe> {
         let mut recipe: Recipe = toml::from_str(text)?;
         recipe.for_each_path(&mut |path| *path = resolved(path, folder));
+        if recipe.base.config.ends_with(".json") {
+            let path = resolved(Path::new(&recipe.base.config), folder);
+            recipe.base.config = path.display().to_string();
+        }
         recipe.check()?;
         Ok(recipe)
     }

@@ -307,6 +307,7 @@ def main():
             versions=versions, model=case["model"], seed=seed,
             settings=dict(steps=STEPS, sequence_length=LENGTH, order="sequential")
             | case["settings"],
+            first_weights=tensors["model.embed_tokens.weight"].flatten()[:4].tolist(),
             loss=loss, grad_norm=norm, gap_of_torch_f32=gaps,
         )
         (GOLDENS / f"{name}.json").write_text(json.dumps(golden, indent=1) + "\n")

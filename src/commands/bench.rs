@@ -2,10 +2,11 @@
 //! roof measured in the same run; medians are quoted.
 
 use crate::cli::{Bench as Verb, BenchOutput};
+use crate::limits;
 use anyhow::{Context, Result};
 use kollama_corpus::{documents, pack_ids};
 use kollama_engine::{Engine, Request, Sampling};
-use kollama_kernels::{DType, Device, Matrix, ops, roof};
+use kollama_kernels::{DType, Device, Matrix, ops};
 use kollama_llama::{Llama, LlamaConfig, StoredType};
 use kollama_tokenizer::Tokenizer;
 use kollama_trainer::{TrainSettings, Trainer, estimate};
@@ -16,12 +17,13 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 /// Does one of the verbs.
-pub fn bench(verb: Verb, device: &Device) -> Result<()> {
+pub fn bench(verb: Verb, threads: usize) -> Result<()> {
+    let device = &Device::cpu(threads)?;
     match verb {
-        Verb::Roof(output) => print(&output, &measure_roof(device)),
-        Verb::Matmul(output) => print(&output, &matmul(device, &output)?),
-        Verb::Train(output) => print(&output, &train(device, &output)?),
-        Verb::Generate(output) => print(&output, &generate(device, &output)?),
+        Verb::Roof(output) => print(&output, &measure_roof(device, threads)?),
+        Verb::Matmul(output) => print(&output, &matmul(device, threads, &output)?),
+        Verb::Train(output) => print(&output, &train(device, threads, &output)?),
+        Verb::Generate(output) => print(&output, &generate(device, threads, &output)?),
         Verb::Tokenize { tokenizer, corpus, output } => {
             print(&output, &tokenize(&tokenizer, &corpus, &output)?)
         }
@@ -51,12 +53,12 @@ fn print(output: &BenchOutput, facts: &Facts) -> Result<()> {
     Ok(())
 }
 
-fn measure_roof(device: &Device) -> Facts {
-    vec![
+fn measure_roof(device: &Device, threads: usize) -> Result<Facts> {
+    Ok(vec![
         fact("device", device.name()),
-        fact("fma_gflops", roof::flops(device)),
-        fact("read_gb_per_second", roof::read_bandwidth(device)),
-    ]
+        fact("fma_gflops", limits::gflops(threads)?),
+        fact("read_gb_per_second", limits::read_gb_per_second(threads)?),
+    ])
 }
 
 /// Seconds of `work`, median over the repeats after one run that is not counted.
@@ -80,8 +82,8 @@ fn median(mut values: Vec<f64>) -> f64 {
 const PRODUCTS: [(usize, usize, usize); 4] =
     [(2048, 512, 512), (2048, 512, 1376), (2048, 1376, 512), (512, 512, 46_336)];
 
-fn matmul(device: &Device, output: &BenchOutput) -> Result<Facts> {
-    let roof = roof::flops(device);
+fn matmul(device: &Device, threads: usize, output: &BenchOutput) -> Result<Facts> {
+    let roof = limits::gflops(threads)?;
     let mut facts = vec![fact("device", device.name()), fact("fma_gflops", roof)];
     for (rows, inner, outer) in PRODUCTS {
         let x = filled(device, rows, inner)?;
@@ -122,7 +124,7 @@ fn quoted_shape() -> Result<LlamaConfig> {
 const SEQUENCES: usize = 4;
 const SEQUENCE_LENGTH: usize = 512;
 
-fn train(device: &Device, output: &BenchOutput) -> Result<Facts> {
+fn train(device: &Device, threads: usize, output: &BenchOutput) -> Result<Facts> {
     let config = quoted_shape()?;
     let folder = Scratch::new()?;
     let model = folder.0.join("model");
@@ -140,7 +142,7 @@ fn train(device: &Device, output: &BenchOutput) -> Result<Facts> {
     let step = median(seconds.split_off(1));
     let tokens = settings.tokens_per_step() as f64;
     let flops = estimate(&config, &settings, 0).flop_per_token as f64 * tokens * 1e-9;
-    let roof = roof::flops(device);
+    let roof = limits::gflops(threads)?;
     Ok(vec![
         fact("device", device.name()),
         fact("parameters", config.parameter_count()),
@@ -175,7 +177,7 @@ fn bench_settings(folder: &Path, model: &Path, steps: u64) -> Result<TrainSettin
     Ok(TrainSettings::from_toml(&text)?)
 }
 
-fn generate(device: &Device, output: &BenchOutput) -> Result<Facts> {
+fn generate(device: &Device, threads: usize, output: &BenchOutput) -> Result<Facts> {
     let config = quoted_shape()?;
     let folder = Scratch::new()?;
     let model = folder.0.join("model");
@@ -205,7 +207,7 @@ fn generate(device: &Device, output: &BenchOutput) -> Result<Facts> {
         writing.push((new - 1) as f64 / began.elapsed().as_secs_f64());
     }
     let (reading, writing) = (median(reading.split_off(1)), median(writing.split_off(1)));
-    let bandwidth = roof::read_bandwidth(device);
+    let bandwidth = limits::read_gb_per_second(threads)?;
     Ok(vec![
         fact("device", device.name()),
         fact("parameters", config.parameter_count()),

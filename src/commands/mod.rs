@@ -19,10 +19,11 @@ use std::path::Path;
 
 /// Does what the command line says.
 pub fn dispatch(cli: Cli) -> Result<()> {
-    let device = || compute_device(cli.threads);
+    let threads = threads(cli.threads);
+    let device = || Device::cpu(threads);
     match cli.command {
         Command::Quickstart(flags) => quickstart::quickstart(&flags, &device()?),
-        Command::Run(flags) => run::run(&flags, &device()?),
+        Command::Run(flags) => run::run(&flags, threads),
         Command::Tokenizer(verb) => tokenizer::tokenizer(verb),
         Command::Model(verb) => model::model(verb),
         Command::Corpus(verb) => corpus::corpus(verb),
@@ -30,7 +31,7 @@ pub fn dispatch(cli: Cli) -> Result<()> {
         Command::Eval(flags) => eval::eval(&flags, &device()?),
         Command::Generate(flags) => generate::generate(&flags, &device()?),
         Command::Score(flags) => score::score(&flags, &device()?),
-        Command::Bench(verb) => bench::bench(verb, &device()?),
+        Command::Bench(verb) => bench::bench(verb, threads),
         Command::Serve(_) => not_supported("serve"),
         Command::Card(_) => not_supported("card"),
     }
@@ -41,9 +42,9 @@ fn not_supported(verb: &str) -> Result<()> {
     bail!("`kollama {verb}` is not supported yet in version {}", env!("CARGO_PKG_VERSION"))
 }
 
-fn compute_device(threads: Option<u16>) -> Result<Device> {
-    let all = std::thread::available_parallelism().map_or(1, usize::from);
-    Ok(Device::cpu(threads.map_or(all, usize::from))?)
+fn threads(asked: Option<u16>) -> usize {
+    let all = || std::thread::available_parallelism().map_or(1, usize::from);
+    asked.map_or_else(all, usize::from)
 }
 
 fn weights_in_memory(dtype: StoredType) -> DType {

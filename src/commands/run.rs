@@ -29,13 +29,13 @@ struct Stage<'a> {
 }
 
 /// Runs (or only plans) a recipe.
-pub fn run(flags: &Flags, device: &Device) -> Result<()> {
+pub fn run(flags: &Flags, threads: usize) -> Result<()> {
     let recipe = Recipe::read(&flags.recipe)?;
     if flags.check {
-        return plan::print(&recipe, device);
+        return plan::print(&recipe, threads);
     }
     let folder = flags.out.clone().unwrap_or_else(|| Path::new("runs").join(&recipe.name));
-    perform(&recipe, &folder, device, flags.from.as_deref(), flags.to.as_deref())
+    perform(&recipe, &folder, &Device::cpu(threads)?, flags.from.as_deref(), flags.to.as_deref())
 }
 
 /// Runs the stages of a recipe in `folder`, from and to the named ones.

@@ -37,6 +37,9 @@ struct Sequence<'t> {
     read: usize,
     slot: Range<usize>,
     text: DecodeStream<'t>,
+    /// End of the prompt's text that the stream still holds: a run of byte tokens is certain only
+    /// when it has ended.
+    held_prompt: String,
     stops: StopWatch,
 }
 
@@ -180,12 +183,11 @@ impl<'t> Engine<'t> {
 impl<'t> Sequence<'t> {
     fn new(id: RequestId, request: Request, slot: Range<usize>, tokenizer: &'t Tokenizer) -> Self {
         let mut text = tokenizer.decode_stream();
-        for &token in &request.prompt {
-            text.push(token);
-        }
+        let given: usize = request.prompt.iter().map(|&token| text.push(token).len()).sum();
+        let held_prompt = tokenizer.decode(&request.prompt).split_off(given);
         let stops = StopWatch::new(&request.stop);
         let tokens = request.prompt.clone();
-        Sequence { id, request, tokens, read: 0, slot, text, stops }
+        Sequence { id, request, tokens, read: 0, slot, text, held_prompt, stops }
     }
 
     /// Chooses the next token from its logits and says what became certain.
@@ -197,7 +199,8 @@ impl<'t> Sequence<'t> {
             return self.end(token, Finish::EndToken);
         }
         self.tokens.push(token);
-        let watched = self.stops.push(self.text.push(token));
+        let piece = self.text.push(token).to_owned();
+        let watched = self.stops.push(&self.without_prompt(piece));
         if watched.stopped {
             let finish = Some(Finish::Stop);
             return Emission { request: self.id, token, text: watched.text, finish };
@@ -210,9 +213,19 @@ impl<'t> Sequence<'t> {
         Emission { request: self.id, token, text: watched.text, finish: None }
     }
 
+    /// Takes the held end of the prompt off the first text that the stream gives.
+    fn without_prompt(&mut self, piece: String) -> String {
+        if piece.is_empty() {
+            return piece;
+        }
+        let held = std::mem::take(&mut self.held_prompt);
+        piece.strip_prefix(&held).map_or_else(|| piece.clone(), str::to_owned)
+    }
+
     /// The last emission: what was held back becomes certain.
     fn end(&mut self, token: u32, finish: Finish) -> Emission {
-        let watched = self.stops.push(&self.text.finish());
+        let rest = self.text.finish();
+        let watched = self.stops.push(&self.without_prompt(rest));
         let text = watched.text + &self.stops.finish();
         let finish = if watched.stopped { Finish::Stop } else { finish };
         Emission { request: self.id, token, text, finish: Some(finish) }

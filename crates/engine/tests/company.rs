@@ -30,7 +30,8 @@ fn model(tokenizer: &Tokenizer, threads: usize) -> Llama {
 
 fn requests(tokenizer: &Tokenizer) -> Vec<Request> {
     let hot = Sampling { temperature: 1.0, top_p: 0.95, seed: 3, ..Sampling::GREEDY };
-    let prompts = ["오늘은", "The river", "물", "사람이 많았다. The people", "a"];
+    // 뷁 is no piece: a prompt that ends in byte tokens, which are text only with what follows.
+    let prompts = ["오늘은", "The river", "뷁", "사람이 많았다. The people", "a"];
     let samplings = [Sampling::GREEDY, hot, hot, Sampling::GREEDY, hot];
     let request = |(prompt, sampling): (&str, Sampling)| Request {
         prompt: tokenizer.encode_to_vec(prompt),

@@ -4,9 +4,11 @@
 #[path = "../tests/golden_model/mod.rs"]
 mod golden_model;
 
+use kollama_kernels::Device;
+use kollama_llama::StoredType;
+
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let folder = std::env::args()
-        .nth(1)
-        .ok_or("usage: golden_model FOLDER")?;
-    Ok(golden_model::write(folder.as_ref())?)
+    let folder = std::env::args().nth(1).ok_or("usage: golden_model FOLDER")?;
+    let llama = golden_model::build(&Device::cpu(1)?)?;
+    Ok(llama.save(folder.as_ref(), StoredType::F32)?)
 }

@@ -113,15 +113,10 @@ fn samples(
         Sample {
             prompt,
             choices: document.choices.clone(),
-            outcome: Outcome {
-                gold: document.gold,
-                predicted,
-            },
+            outcome: Outcome { gold: document.gold, predicted },
             scores,
             requests_sha256: requests::fingerprint(&requests[own.clone()]),
-            is_cut: requests[own]
-                .iter()
-                .any(|request| requests::is_cut(request, window)),
+            is_cut: requests[own].iter().any(|request| requests::is_cut(request, window)),
         }
     };
     prompts.into_iter().map(&mut deal).collect()
@@ -133,18 +128,11 @@ mod tests {
     use crate::task::Document;
 
     fn score(logprob: f64) -> Score {
-        Score {
-            logprob,
-            is_greedy: false,
-            num_tokens: 1,
-        }
+        Score { logprob, is_greedy: false, num_tokens: 1 }
     }
 
     fn request(length: usize) -> ScoreRequest {
-        ScoreRequest {
-            context: vec![5; length],
-            continuation: vec![6],
-        }
+        ScoreRequest { context: vec![5; length], continuation: vec![6] }
     }
 
     #[test]
@@ -155,41 +143,15 @@ mod tests {
             gold,
         };
         let documents = vec![document(3, 2), document(2, 1)];
-        let task = Task {
-            name: "two",
-            version: 0,
-            pool: vec![],
-            documents,
-            metrics: &[],
-        };
-        let prompts = [1, 0]
-            .map(|document| Prompt {
-                document,
-                context: String::new(),
-            })
-            .to_vec();
+        let task = Task { name: "two", version: 0, pool: vec![], documents, metrics: &[] };
+        let prompts = [1, 0].map(|document| Prompt { document, context: String::new() }).to_vec();
         let requests = [4, 5, 4, 4, 4].map(request);
         let scores = [-1.0, -1.0, -3.0, -2.0, -1.5].map(score);
         let samples = samples(&task, prompts, &requests, &scores, 4);
         let outcomes: Vec<Outcome> = samples.iter().map(|sample| sample.outcome).collect();
-        let expected = [
-            Outcome {
-                gold: 1,
-                predicted: 0,
-            },
-            Outcome {
-                gold: 2,
-                predicted: 2,
-            },
-        ];
+        let expected = [Outcome { gold: 1, predicted: 0 }, Outcome { gold: 2, predicted: 2 }];
         assert_eq!(outcomes, expected);
-        assert_eq!(
-            samples.iter().map(|s| s.is_cut).collect::<Vec<_>>(),
-            [true, false]
-        );
-        assert_eq!(
-            samples[1].requests_sha256,
-            requests::fingerprint(&requests[2..])
-        );
+        assert_eq!(samples.iter().map(|s| s.is_cut).collect::<Vec<_>>(), [true, false]);
+        assert_eq!(samples[1].requests_sha256, requests::fingerprint(&requests[2..]));
     }
 }

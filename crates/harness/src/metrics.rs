@@ -47,16 +47,11 @@ impl Metric {
                 let hits: Vec<f64> = outcomes.iter().map(hit).collect();
                 (mean(&hits), standard_error_of_the_mean(&hits))
             }
-            Metric::MacroF1 => (
-                macro_f1(outcomes),
-                bootstrap_of_macro_f1(outcomes, bootstrap_iterations),
-            ),
+            Metric::MacroF1 => {
+                (macro_f1(outcomes), bootstrap_of_macro_f1(outcomes, bootstrap_iterations))
+            }
         };
-        Measured {
-            metric: self,
-            value,
-            standard_error,
-        }
+        Measured { metric: self, value, standard_error }
     }
 }
 
@@ -66,15 +61,9 @@ impl Metric {
 /// If there is none.
 pub fn first_maximum(numbers: &[f64]) -> usize {
     let later_wins = |best, next| {
-        if numbers[next] > numbers[best] {
-            next
-        } else {
-            best
-        }
+        if numbers[next] > numbers[best] { next } else { best }
     };
-    (0..numbers.len())
-        .reduce(later_wins)
-        .expect("a document has at least one choice")
+    (0..numbers.len()).reduce(later_wins).expect("a document has at least one choice")
 }
 
 /// F1 = 2 TP / (2 TP + FP + FN) of each label that occurs, then the plain mean.
@@ -137,17 +126,11 @@ fn macro_f1_of_counts(confusion: &[u32], labels: usize) -> f64 {
 }
 
 fn labels_of(outcomes: &[Outcome]) -> usize {
-    outcomes
-        .iter()
-        .map(|o| o.gold.max(o.predicted) + 1)
-        .max()
-        .unwrap_or(0)
+    outcomes.iter().map(|o| o.gold.max(o.predicted) + 1).max().unwrap_or(0)
 }
 
 fn cells(outcomes: &[Outcome], labels: usize) -> impl Iterator<Item = usize> {
-    outcomes
-        .iter()
-        .map(move |outcome| outcome.gold * labels + outcome.predicted)
+    outcomes.iter().map(move |outcome| outcome.gold * labels + outcome.predicted)
 }
 
 fn hit(outcome: &Outcome) -> f64 {
@@ -173,16 +156,11 @@ mod tests {
 
     fn outcomes(gold: &[usize], predicted: &[usize]) -> Vec<Outcome> {
         let pairs = gold.iter().zip(predicted);
-        pairs
-            .map(|(&gold, &predicted)| Outcome { gold, predicted })
-            .collect()
+        pairs.map(|(&gold, &predicted)| Outcome { gold, predicted }).collect()
     }
 
     fn ten() -> Vec<Outcome> {
-        outcomes(
-            &[0, 1, 1, 0, 1, 0, 0, 1, 1, 1],
-            &[0, 1, 0, 0, 1, 1, 0, 1, 1, 0],
-        )
+        outcomes(&[0, 1, 1, 0, 1, 0, 0, 1, 1, 1], &[0, 1, 0, 0, 1, 1, 0, 1, 1, 0])
     }
 
     #[test]
@@ -201,10 +179,7 @@ mod tests {
     fn a_label_that_was_only_predicted_counts_and_one_that_never_occurs_does_not() {
         // Label 0: TP 1, FN 1 = 2/3. Label 2: TP 1, FP 0, FN 0 = 1. Label 3: FP 1 = 0. Label 1: -.
         let value = macro_f1(&outcomes(&[0, 0, 2], &[0, 3, 2]));
-        assert!(
-            (value - (2.0 / 3.0 + 1.0 + 0.0) / 3.0).abs() < 1e-15,
-            "{value}"
-        );
+        assert!((value - (2.0 / 3.0 + 1.0 + 0.0) / 3.0).abs() < 1e-15, "{value}");
     }
 
     #[test]
@@ -227,11 +202,9 @@ mod tests {
     #[test]
     fn resamples_are_drawn_as_python_draws_them() {
         // Golden values: CPython 3.11.7, `Random(i).choices(documents, k=10)`, the metric by hand.
-        for (iterations, expected) in [
-            (100, 0.1591893849424086),
-            (1000, 0.15757090508704052),
-            (2500, 0.15835995949027853),
-        ] {
+        for (iterations, expected) in
+            [(100, 0.1591893849424086), (1000, 0.15757090508704052), (2500, 0.15835995949027853)]
+        {
             let error = bootstrap_of_macro_f1(&ten(), iterations).unwrap();
             assert!((error - expected).abs() < 1e-13, "{iterations}: {error}");
         }

@@ -51,35 +51,22 @@ pub fn perplexity<Text: AsRef<str>>(
     scorer: &mut Scorer,
     progress: &mut dyn FnMut(usize, usize),
 ) -> Result<Perplexity, HarnessError> {
-    let texts = texts
-        .iter()
-        .map(AsRef::as_ref)
-        .filter(|text| !text.is_empty());
+    let texts = texts.iter().map(AsRef::as_ref).filter(|text| !text.is_empty());
     let mut requests = Vec::new();
     let (mut words, mut bytes) = (0, 0);
     for text in texts {
-        requests.extend(rolling_requests(
-            &tokenizer.encode_to_vec(text),
-            scorer.window(),
-        ));
+        requests.extend(rolling_requests(&tokenizer.encode_to_vec(text), scorer.window()));
         words += count_words(text);
         bytes += text.len();
     }
     if requests.is_empty() {
-        return Err(HarnessError::NothingToScore {
-            what: "the text".to_owned(),
-        });
+        return Err(HarnessError::NothingToScore { what: "the text".to_owned() });
     }
     let total = requests.len();
     let scores = scorer.score(&requests, &mut |done| progress(done, total))?;
     let logprob = scores.iter().map(|score| score.logprob).sum();
     let tokens = scores.iter().map(|score| score.num_tokens).sum();
-    Ok(Perplexity {
-        logprob,
-        tokens,
-        words,
-        bytes,
-    })
+    Ok(Perplexity { logprob, tokens, words, bytes })
 }
 
 /// Cuts `ids` into requests that fill a model of `window` positions: the first one predicts
@@ -90,11 +77,7 @@ pub fn rolling_requests(ids: &[u32], window: usize) -> Vec<ScoreRequest> {
     let mut predicted = 0;
     while predicted < ids.len() {
         let end = ids.len().min(predicted + window);
-        let start = if predicted == 0 {
-            0
-        } else {
-            end - (window + 1)
-        };
+        let start = if predicted == 0 { 0 } else { end - (window + 1) };
         requests.push(ScoreRequest {
             context: ids[start..predicted].to_vec(),
             continuation: ids[predicted..end].to_vec(),
@@ -124,21 +107,14 @@ mod tests {
     fn windows(length: u32, window: usize) -> Vec<(Vec<u32>, Vec<u32>)> {
         let ids: Vec<u32> = (0..length).collect();
         let requests = rolling_requests(&ids, window);
-        requests
-            .into_iter()
-            .map(|request| (request.context, request.continuation))
-            .collect()
+        requests.into_iter().map(|request| (request.context, request.continuation)).collect()
     }
 
     #[test]
     fn later_windows_are_full_and_carry_left_context() {
         assert_eq!(
             windows(10, 4),
-            [
-                (vec![], vec![0, 1, 2, 3]),
-                (vec![3], vec![4, 5, 6, 7]),
-                (vec![5, 6, 7], vec![8, 9]),
-            ]
+            [(vec![], vec![0, 1, 2, 3]), (vec![3], vec![4, 5, 6, 7]), (vec![5, 6, 7], vec![8, 9]),]
         );
     }
 
@@ -156,11 +132,7 @@ mod tests {
             let windows = windows(length, window);
             let predicted: Vec<u32> = windows.iter().flat_map(|(_, ids)| ids.clone()).collect();
             assert_eq!(predicted, (0..length).collect::<Vec<_>>());
-            assert!(
-                windows
-                    .iter()
-                    .all(|(context, ids)| context.len() + ids.len() <= window + 1)
-            );
+            assert!(windows.iter().all(|(context, ids)| context.len() + ids.len() <= window + 1));
         }
     }
 
@@ -174,12 +146,7 @@ mod tests {
     #[test]
     fn one_bit_for_each_of_eight_bytes_is_one_bit_per_byte() {
         let logprob = -8.0 * std::f64::consts::LN_2;
-        let measured = Perplexity {
-            logprob,
-            tokens: 4,
-            words: 2,
-            bytes: 8,
-        };
+        let measured = Perplexity { logprob, tokens: 4, words: 2, bytes: 8 };
         assert!((measured.bits_per_byte() - 1.0).abs() < 1e-15);
         assert!((measured.byte_perplexity() - 2.0).abs() < 1e-14);
         assert!((measured.token_perplexity() - 4.0).abs() < 1e-14);

@@ -21,15 +21,8 @@ impl PythonRandom {
     pub fn new(seed: u64) -> PythonRandom {
         let low = seed as u32;
         let high = (seed >> 32) as u32;
-        let key = if high == 0 {
-            vec![low]
-        } else {
-            vec![low, high]
-        };
-        PythonRandom {
-            state: state_from_key(&key),
-            next: WORDS,
-        }
+        let key = if high == 0 { vec![low] } else { vec![low, high] };
+        PythonRandom { state: state_from_key(&key), next: WORDS }
     }
 
     /// `getrandbits(bits)`.
@@ -37,10 +30,7 @@ impl PythonRandom {
     /// # Panics
     /// Unless `bits` is 1 to 32.
     pub fn bits(&mut self, bits: u32) -> u32 {
-        assert!(
-            (1..=32).contains(&bits),
-            "{bits} bits asked of a generator of 32-bit words"
-        );
+        assert!((1..=32).contains(&bits), "{bits} bits asked of a generator of 32-bit words");
         self.word() >> (32 - bits)
     }
 
@@ -171,9 +161,7 @@ fn state_from_word(seed: u32) -> [u32; WORDS] {
     let mut state = [seed; WORDS];
     for i in 1..WORDS {
         let before = state[i - 1];
-        state[i] = 1_812_433_253u32
-            .wrapping_mul(before ^ (before >> 30))
-            .wrapping_add(i as u32);
+        state[i] = 1_812_433_253u32.wrapping_mul(before ^ (before >> 30)).wrapping_add(i as u32);
     }
     state
 }
@@ -217,10 +205,7 @@ mod tests {
     fn floats_and_choices_are_those_of_cpython() {
         let mut random = PythonRandom::new(0);
         let floats: Vec<f64> = (0..3).map(|_| random.unit()).collect();
-        assert_eq!(
-            floats,
-            [0.8444218515250481, 0.7579544029403025, 0.420571580830845]
-        );
+        assert_eq!(floats, [0.8444218515250481, 0.7579544029403025, 0.420571580830845]);
         let mut random = PythonRandom::new(0);
         let chosen: Vec<usize> = (0..6).map(|_| random.choice(1000)).collect();
         assert_eq!(chosen, [844, 757, 420, 258, 511, 404]);
@@ -251,9 +236,7 @@ mod tests {
         let copied = PythonRandom::new(1234).sample(60, 25);
         assert_eq!(copied[..8], [49, 28, 7, 0, 5, 51, 37, 2]);
         let eleven = PythonRandom::new(1234).sample(39905, 11);
-        let expected = [
-            28883, 7657, 490, 5940, 38156, 2288, 5500, 6450, 23241, 15519, 1142,
-        ];
+        let expected = [28883, 7657, 490, 5940, 38156, 2288, 5500, 6450, 23241, 15519, 1142];
         assert_eq!(eleven, expected);
     }
 

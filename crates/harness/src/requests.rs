@@ -16,10 +16,7 @@ pub fn requests(task: &Task, prompts: &[Prompt], tokenizer: &Tokenizer) -> Vec<S
         let context = tokenizer.encode_to_vec(&prompt.context);
         for choice in &task.documents[prompt.document].choices {
             let continuation = tokenizer.encode_to_vec(choice);
-            requests.push(ScoreRequest {
-                context: context.clone(),
-                continuation,
-            });
+            requests.push(ScoreRequest { context: context.clone(), continuation });
         }
     }
     requests
@@ -41,10 +38,7 @@ pub fn fingerprint(requests: &[ScoreRequest]) -> String {
             ids.iter().for_each(|id| hash.update(id.to_le_bytes()));
         }
     }
-    hash.finalize()
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
+    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]
@@ -52,20 +46,14 @@ mod tests {
     use super::*;
 
     fn request(context: &[u32], continuation: &[u32]) -> ScoreRequest {
-        ScoreRequest {
-            context: context.to_vec(),
-            continuation: continuation.to_vec(),
-        }
+        ScoreRequest { context: context.to_vec(), continuation: continuation.to_vec() }
     }
 
     #[test]
     fn a_request_fits_as_long_as_all_but_its_last_id_do() {
         assert!(!is_cut(&request(&[1, 2, 3], &[4, 5]), 4));
         assert!(is_cut(&request(&[1, 2, 3, 4], &[5, 6]), 4));
-        assert!(
-            !is_cut(&request(&[], &[1, 2, 3, 4]), 4),
-            "the prefix token takes one place"
-        );
+        assert!(!is_cut(&request(&[], &[1, 2, 3, 4]), 4), "the prefix token takes one place");
         assert!(is_cut(&request(&[], &[1, 2, 3, 4, 5]), 4));
     }
 
@@ -80,9 +68,6 @@ mod tests {
     fn the_fingerprint_tells_where_a_context_ends() {
         let split = [request(&[1, 2], &[3])];
         assert_ne!(fingerprint(&split), fingerprint(&[request(&[1], &[2, 3])]));
-        assert_ne!(
-            fingerprint(&split),
-            fingerprint(&[split[0].clone(), split[0].clone()])
-        );
+        assert_ne!(fingerprint(&split), fingerprint(&[split[0].clone(), split[0].clone()]));
     }
 }

@@ -94,49 +94,29 @@ pub struct Scored {
 impl Results {
     /// The results of `evaluated` that had `shots` shots.
     pub fn of(evaluated: &[TaskResult], shots: usize, model: &str, device: &str) -> Results {
-        let own: Vec<&TaskResult> = evaluated
-            .iter()
-            .filter(|task| task.shots == shots)
-            .collect();
+        let own: Vec<&TaskResult> = evaluated.iter().filter(|task| task.shots == shots).collect();
         let by_task = || own.iter().map(|task| (task.task.to_owned(), *task));
         Results {
-            results: by_task()
-                .map(|(name, task)| (name, values(&task.metrics)))
-                .collect(),
+            results: by_task().map(|(name, task)| (name, values(&task.metrics))).collect(),
             versions: by_task().map(|(name, task)| (name, task.version)).collect(),
-            config: config(
-                shots,
-                own.first().and_then(|task| task.limit),
-                model,
-                device,
-            ),
+            config: config(shots, own.first().and_then(|task| task.limit), model, device),
             kollama: Provenance {
                 version: env!("CARGO_PKG_VERSION").to_owned(),
                 mode: MODE.to_owned(),
-                seeds: Seeds {
-                    documents_and_shots: shots::SEED,
-                    bootstrap: 0,
-                },
-                tokenizer: own
-                    .first()
-                    .map(|task| task.tokenizer.clone())
-                    .unwrap_or_default(),
+                seeds: Seeds { documents_and_shots: shots::SEED, bootstrap: 0 },
+                tokenizer: own.first().map(|task| task.tokenizer.clone()).unwrap_or_default(),
                 window: own.first().map_or(0, |task| task.window),
                 tasks: by_task().map(|(name, task)| (name, scored(task))).collect(),
             },
         }
     }
 
-    /// Reads a file that [`write`] wrote.
+    /// Reads a file that [`write()`] wrote.
     pub fn read(path: &Path) -> Result<Results, HarnessError> {
-        let bytes = std::fs::read(path).map_err(|source| HarnessError::Read {
-            path: path.to_path_buf(),
-            source,
-        })?;
-        serde_json::from_slice(&bytes).map_err(|source| HarnessError::BadResults {
-            path: path.to_path_buf(),
-            source,
-        })
+        let bytes = std::fs::read(path)
+            .map_err(|source| HarnessError::Read { path: path.to_path_buf(), source })?;
+        serde_json::from_slice(&bytes)
+            .map_err(|source| HarnessError::BadResults { path: path.to_path_buf(), source })
     }
 }
 
@@ -148,10 +128,8 @@ pub fn write(
     model: &str,
     device: &str,
 ) -> Result<Vec<PathBuf>, HarnessError> {
-    std::fs::create_dir_all(folder).map_err(|source| HarnessError::Write {
-        path: folder.to_path_buf(),
-        source,
-    })?;
+    std::fs::create_dir_all(folder)
+        .map_err(|source| HarnessError::Write { path: folder.to_path_buf(), source })?;
     let mut files = Vec::new();
     for task in evaluated {
         let name = format!("samples_{}_{}_shot.jsonl", task.task, task.shots);
@@ -159,17 +137,12 @@ pub fn write(
     }
     for shots in shot_counts(evaluated) {
         let results = Results::of(evaluated, shots, model, device);
-        files.push((
-            folder.join(format!("results_{shots}_shot.json")),
-            pretty(&results),
-        ));
+        files.push((folder.join(format!("results_{shots}_shot.json")), pretty(&results)));
     }
     files.push((folder.join("results.md"), markdown(evaluated)));
     for (path, text) in &files {
-        write_whole(path, text.as_bytes()).map_err(|source| HarnessError::Write {
-            path: path.clone(),
-            source,
-        })?;
+        write_whole(path, text.as_bytes())
+            .map_err(|source| HarnessError::Write { path: path.clone(), source })?;
     }
     Ok(files.into_iter().map(|(path, _)| path).collect())
 }
@@ -186,19 +159,11 @@ pub fn markdown(evaluated: &[TaskResult]) -> String {
             }
         }
     }
-    let head: String = shots
-        .iter()
-        .map(|shots| format!(" {shots}-shot |"))
-        .collect();
-    let mut text = format!(
-        "| task | metric |{head}\n|---|---|{}\n",
-        "---:|".repeat(shots.len())
-    );
+    let head: String = shots.iter().map(|shots| format!(" {shots}-shot |")).collect();
+    let mut text = format!("| task | metric |{head}\n|---|---|{}\n", "---:|".repeat(shots.len()));
     for (task, metric) in rows {
-        let cells: String = shots
-            .iter()
-            .map(|&shots| cell(evaluated, task, metric, shots))
-            .collect();
+        let cells: String =
+            shots.iter().map(|&shots| cell(evaluated, task, metric, shots)).collect();
         text += &format!("| {task} | {metric} |{cells}\n");
     }
     text
@@ -211,16 +176,8 @@ fn cell(evaluated: &[TaskResult], task: &str, metric: &str, shots: usize) -> Str
         .and_then(|result| result.metrics.iter().find(|m| m.metric.name() == metric));
     match measured {
         None => " - |".to_owned(),
-        Some(Measured {
-            value,
-            standard_error: None,
-            ..
-        }) => format!(" {value:.4} |"),
-        Some(Measured {
-            value,
-            standard_error: Some(error),
-            ..
-        }) => {
+        Some(Measured { value, standard_error: None, .. }) => format!(" {value:.4} |"),
+        Some(Measured { value, standard_error: Some(error), .. }) => {
             format!(" {value:.4} ± {error:.4} |")
         }
     }
@@ -265,10 +222,7 @@ fn scored(task: &TaskResult) -> Scored {
 }
 
 fn samples_text(task: &TaskResult) -> String {
-    task.samples
-        .iter()
-        .map(|sample| format!("{}\n", sample_line(sample)))
-        .collect()
+    task.samples.iter().map(|sample| format!("{}\n", sample_line(sample))).collect()
 }
 
 fn sample_line(sample: &Sample) -> Value {
@@ -310,11 +264,7 @@ mod tests {
     use kollama_engine::Score;
 
     fn result(task: &'static str, shots: usize, value: f64) -> TaskResult {
-        let score = |logprob| Score {
-            logprob,
-            is_greedy: false,
-            num_tokens: 2,
-        };
+        let score = |logprob| Score { logprob, is_greedy: false, num_tokens: 2 };
         TaskResult {
             task,
             version: 0,
@@ -324,27 +274,13 @@ mod tests {
             tokenizer: "f00d".to_owned(),
             requests_sha256: "beef".to_owned(),
             metrics: vec![
-                Measured {
-                    metric: Metric::Accuracy,
-                    value,
-                    standard_error: Some(0.1),
-                },
-                Measured {
-                    metric: Metric::MacroF1,
-                    value: value / 3.0,
-                    standard_error: None,
-                },
+                Measured { metric: Metric::Accuracy, value, standard_error: Some(0.1) },
+                Measured { metric: Metric::MacroF1, value: value / 3.0, standard_error: None },
             ],
             samples: vec![Sample {
-                prompt: Prompt {
-                    document: 7,
-                    context: "가\n\n나".to_owned(),
-                },
+                prompt: Prompt { document: 7, context: "가\n\n나".to_owned() },
                 choices: vec![" a".to_owned(), " b".to_owned()],
-                outcome: Outcome {
-                    gold: 1,
-                    predicted: 0,
-                },
+                outcome: Outcome { gold: 1, predicted: 0 },
                 scores: vec![score(-0.1), score(-1.0 / 3.0)],
                 requests_sha256: "cafe".to_owned(),
                 is_cut: true,
@@ -353,11 +289,7 @@ mod tests {
     }
 
     fn three() -> [TaskResult; 3] {
-        [
-            result("copa", 0, 0.5),
-            result("copa", 5, 0.25),
-            result("sentineg", 5, 0.75),
-        ]
+        [result("copa", 0, 0.5), result("copa", 5, 0.25), result("sentineg", 5, 0.75)]
     }
 
     #[test]
@@ -373,10 +305,7 @@ mod tests {
         assert_eq!(read.results["copa"]["macro_f1_stderr"], None);
         assert_eq!(read.config.model_args, "pretrained=models/tiny");
         assert_eq!(read.kollama.tasks["sentineg"].cut_documents, 1);
-        assert_eq!(
-            std::fs::read_dir(folder.path()).unwrap().count(),
-            paths.len()
-        );
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), paths.len());
     }
 
     #[test]
@@ -397,15 +326,8 @@ mod tests {
         let text = samples_text(&three()[0]);
         let sample: Value = serde_json::from_str(text.trim_end()).unwrap();
         assert_eq!(sample["logprobs"], json!([-0.1, -1.0 / 3.0]));
-        assert_eq!(
-            (&sample["doc_id"], &sample["prediction"]),
-            (&json!(7), &json!(0))
-        );
-        assert_eq!(
-            text.lines().count(),
-            1,
-            "line feeds of the prompt are escaped"
-        );
+        assert_eq!((&sample["doc_id"], &sample["prediction"]), (&json!(7), &json!(0)));
+        assert_eq!(text.lines().count(), 1, "line feeds of the prompt are escaped");
     }
 
     #[test]
@@ -425,9 +347,6 @@ mod tests {
         let path = folder.path().join("results_0_shot.json");
         std::fs::write(&path, "{\"results\": 3}").unwrap();
         let message = Results::read(&path).unwrap_err().to_string();
-        assert!(
-            message.contains("results_0_shot.json: not a results file"),
-            "{message}"
-        );
+        assert!(message.contains("results_0_shot.json: not a results file"), "{message}");
     }
 }

@@ -32,27 +32,18 @@ pub fn prompts(
 ) -> Result<Vec<Prompt>, HarnessError> {
     let pool = task.pool.len();
     if shots > pool {
-        return Err(HarnessError::TooManyShots {
-            task: task.name,
-            shots,
-            pool,
-        });
+        return Err(HarnessError::TooManyShots { task: task.name, shots, pool });
     }
     let mut random = PythonRandom::new(SEED);
     let mut order: Vec<usize> = (0..task.documents.len()).collect();
     random.shuffle(&mut order);
     order.truncate(limit.unwrap_or(usize::MAX));
     if order.is_empty() {
-        return Err(HarnessError::NothingToScore {
-            what: task.name.to_owned(),
-        });
+        return Err(HarnessError::NothingToScore { what: task.name.to_owned() });
     }
     let prompt = |document| {
         let shown = random.sample(pool, shots);
-        Prompt {
-            document,
-            context: context(task, &shown, document),
-        }
+        Prompt { document, context: context(task, &shown, document) }
     };
     Ok(order.into_iter().map(prompt).collect())
 }
@@ -82,13 +73,7 @@ mod tests {
 
     fn task() -> Task {
         let (pool, documents) = (numbered(4, "p"), numbered(6, "d"));
-        Task {
-            name: "numbers",
-            version: 0,
-            pool,
-            documents,
-            metrics: &[],
-        }
+        Task { name: "numbers", version: 0, pool, documents, metrics: &[] }
     }
 
     fn contexts(shots: usize, limit: Option<usize>) -> Vec<String> {
@@ -126,17 +111,11 @@ mod tests {
     #[test]
     fn more_shots_than_examples_are_refused_with_both_numbers() {
         let message = prompts(&task(), 5, None).unwrap_err().to_string();
-        assert!(
-            message.contains("5 shots") && message.contains("only 4 rows"),
-            "{message}"
-        );
+        assert!(message.contains("5 shots") && message.contains("only 4 rows"), "{message}");
     }
 
     #[test]
     fn nothing_to_score_is_an_error_and_not_a_mean_of_nothing() {
-        assert!(matches!(
-            prompts(&task(), 0, Some(0)),
-            Err(HarnessError::NothingToScore { .. })
-        ));
+        assert!(matches!(prompts(&task(), 0, Some(0)), Err(HarnessError::NothingToScore { .. })));
     }
 }

@@ -36,31 +36,19 @@ impl Table {
             .map(|(index, line)| (index + 1, fields(line)));
         let header = lines.next().map(|(_, header)| header).unwrap_or_default();
         let rows = lines.collect();
-        let table = Table {
-            path: path.to_path_buf(),
-            header,
-            rows,
-        };
+        let table = Table { path: path.to_path_buf(), header, rows };
         table.check_field_counts()?;
         Ok(table)
     }
 
     /// The rows in the order of the file.
     pub fn rows(&self) -> impl Iterator<Item = Row<'_>> {
-        self.rows.iter().map(|(line, fields)| Row {
-            table: self,
-            line: *line,
-            fields,
-        })
+        self.rows.iter().map(|(line, fields)| Row { table: self, line: *line, fields })
     }
 
     fn check_field_counts(&self) -> Result<(), HarnessError> {
         let expected = self.header.len();
-        match self
-            .rows
-            .iter()
-            .find(|(_, fields)| fields.len() != expected)
-        {
+        match self.rows.iter().find(|(_, fields)| fields.len() != expected) {
             None => Ok(()),
             Some((line, fields)) => Err(HarnessError::FieldCount {
                 path: self.path.clone(),
@@ -110,27 +98,12 @@ fn fields(line: &str) -> Vec<String> {
 fn read_text(path: &Path) -> Result<String, HarnessError> {
     let is_packed = path.extension().is_some_and(|extension| extension == "zst");
     let bytes = std::fs::File::open(path)
-        .and_then(|file| {
-            if is_packed {
-                zstd::decode_all(file)
-            } else {
-                read_all(file)
-            }
-        })
-        .map_err(|source| HarnessError::Read {
-            path: path.to_path_buf(),
-            source,
-        })?;
+        .and_then(|file| if is_packed { zstd::decode_all(file) } else { read_all(file) })
+        .map_err(|source| HarnessError::Read { path: path.to_path_buf(), source })?;
     String::from_utf8(bytes).map_err(|error| {
         let good = error.utf8_error().valid_up_to();
-        let line = 1 + error.as_bytes()[..good]
-            .iter()
-            .filter(|&&byte| byte == b'\n')
-            .count();
-        HarnessError::NotUtf8 {
-            path: path.to_path_buf(),
-            line,
-        }
+        let line = 1 + error.as_bytes()[..good].iter().filter(|&&byte| byte == b'\n').count();
+        HarnessError::NotUtf8 { path: path.to_path_buf(), line }
     })
 }
 
@@ -152,10 +125,7 @@ mod tests {
     }
 
     fn column(table: &Table, name: &'static str) -> Vec<String> {
-        table
-            .rows()
-            .map(|row| row.field(name).unwrap().to_owned())
-            .collect()
+        table.rows().map(|row| row.field(name).unwrap().to_owned()).collect()
     }
 
     #[test]
@@ -170,44 +140,25 @@ mod tests {
         let packed = zstd::encode_all(&b"Label\tText\n1\tgood\n"[..], 0).unwrap();
         let table = table("a.tsv.zst", &packed).unwrap();
         assert_eq!(column(&table, "Text"), ["good"]);
-        let message = table
-            .rows()
-            .next()
-            .unwrap()
-            .field("Answer")
-            .unwrap_err()
-            .to_string();
-        assert!(
-            message.contains("\"Answer\"") && message.contains("\"Label\""),
-            "{message}"
-        );
+        let message = table.rows().next().unwrap().field("Answer").unwrap_err().to_string();
+        assert!(message.contains("\"Answer\"") && message.contains("\"Label\""), "{message}");
     }
 
     #[test]
     fn a_row_of_another_width_is_named_by_its_line() {
-        let message = table("a.tsv", b"A\tB\n1\t2\n\n3\n")
-            .unwrap_err()
-            .to_string();
-        assert!(
-            message.contains("a.tsv:4: 1 tab-separated fields, expected 2"),
-            "{message}"
-        );
+        let message = table("a.tsv", b"A\tB\n1\t2\n\n3\n").unwrap_err().to_string();
+        assert!(message.contains("a.tsv:4: 1 tab-separated fields, expected 2"), "{message}");
     }
 
     #[test]
     fn bytes_that_are_not_text_are_named_by_their_line() {
-        let message = table("a.tsv", b"A\tB\n1\t2\n\xFF\t3\n")
-            .unwrap_err()
-            .to_string();
+        let message = table("a.tsv", b"A\tB\n1\t2\n\xFF\t3\n").unwrap_err().to_string();
         assert!(message.contains("a.tsv:3: not UTF-8"), "{message}");
     }
 
     #[test]
     fn a_file_that_is_not_zstd_despite_its_name_is_an_error() {
-        assert!(matches!(
-            table("a.tsv.zst", b"A\tB\n"),
-            Err(HarnessError::Read { .. })
-        ));
+        assert!(matches!(table("a.tsv.zst", b"A\tB\n"), Err(HarnessError::Read { .. })));
     }
 
     #[test]
@@ -215,13 +166,7 @@ mod tests {
         let table = table("a.tsv", b"A\tB\n 2 \tno\n").unwrap();
         let row = table.rows().next().unwrap();
         assert_eq!(row.one_of("A", ["1", "2"], "1 or 2").unwrap(), 1);
-        let message = row
-            .one_of("B", ["1", "2"], "1 or 2")
-            .unwrap_err()
-            .to_string();
-        assert!(
-            message.ends_with("column \"B\" holds \"no\", expected 1 or 2"),
-            "{message}"
-        );
+        let message = row.one_of("B", ["1", "2"], "1 or 2").unwrap_err().to_string();
+        assert!(message.ends_with("column \"B\" holds \"no\", expected 1 or 2"), "{message}");
     }
 }

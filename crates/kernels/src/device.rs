@@ -16,12 +16,17 @@ impl Device {
         Device(Arc::new(Reference))
     }
 
-    /// This machine's processor with `threads` threads, on the fastest path it can run; the
-    /// environment variable `KOLLAMA_CPU` (`portable`, `avx2`, `avx512`) overrides the choice.
+    /// This machine's processor with `threads` threads, on the path of [`Device::chosen_path`].
     pub fn cpu(threads: usize) -> Result<Device, KernelError> {
+        Device::cpu_on(threads, Device::chosen_path()?)
+    }
+
+    /// The fastest path this processor can run, unless the environment variable `KOLLAMA_CPU`
+    /// (`portable`, `avx2`, `avx512`) names another.
+    pub fn chosen_path() -> Result<CpuPath, KernelError> {
         match std::env::var("KOLLAMA_CPU") {
-            Ok(name) => Device::cpu_on(threads, CpuPath::named(&name)?),
-            Err(_) => Device::cpu_on(threads, CpuPath::detected()),
+            Ok(name) => CpuPath::named(&name),
+            Err(_) => Ok(CpuPath::detected()),
         }
     }
 

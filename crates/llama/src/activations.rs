@@ -57,19 +57,9 @@ impl LayerActivations {
     }
 
     pub fn bytes(&self) -> usize {
-        let attention = [
-            &self.queries,
-            &self.keys,
-            &self.values,
-            &self.attended,
-            &self.log_sums,
-        ];
+        let attention = [&self.queries, &self.keys, &self.values, &self.attended, &self.log_sums];
         let feed_forward = [&self.middle, &self.gate, &self.up];
-        attention
-            .iter()
-            .chain(&feed_forward)
-            .map(|matrix| matrix.bytes())
-            .sum()
+        attention.iter().chain(&feed_forward).map(|matrix| matrix.bytes()).sum()
     }
 }
 

@@ -6,7 +6,7 @@ use crate::config::LlamaConfig;
 use crate::forward::TrainBatch;
 use crate::model::Llama;
 use crate::parameters::{LayerParameters, Parameters};
-use crate::tape::{Gradients, Recompute, Tape};
+use crate::tape::{ActivationGradients, Recompute, Tape};
 use kollama_kernels::ops::{self, AttentionResult, HeadGradients, Qkv, QkvGradients};
 use kollama_kernels::{Heads, Matrix, Spans};
 
@@ -45,11 +45,7 @@ impl Llama {
         let (d_hidden, d_weight) = (&mut tape.d.normed, gradients.head_mut());
         ops::cross_entropy(
             &mut tape.losses,
-            Some(HeadGradients {
-                d_hidden,
-                d_weight,
-                scale,
-            }),
+            Some(HeadGradients { d_hidden, d_weight, scale }),
             &mut tape.logits,
             &tape.scratch.normed,
             self.parameters.head(),
@@ -57,14 +53,7 @@ impl Llama {
         );
         let last = &tape.inputs[self.config.num_hidden_layers];
         let (d, norm, epsilon) = (&mut tape.d, &self.parameters.norm, self.config.rms_norm_eps);
-        ops::rms_norm_backward(
-            &mut d.x,
-            &mut gradients.norm,
-            &d.normed,
-            last,
-            norm,
-            epsilon,
-        );
+        ops::rms_norm_backward(&mut d.x, &mut gradients.norm, &d.normed, last, norm, epsilon);
         tape.sum_of_losses()
     }
 
@@ -108,7 +97,7 @@ impl BackwardStep<'_> {
     /// `out = middle + (silu(gate) · up) · Wd`
     fn feed_forward(
         &self,
-        d: &mut Gradients,
+        d: &mut ActivationGradients,
         d_layer: &mut LayerParameters,
         scratch: &mut Scratch,
     ) {
@@ -122,21 +111,14 @@ impl BackwardStep<'_> {
     /// `gate, up = norm(middle) · Wg, Wu`; `middle = x + attention(queries, keys, values) · Wo`
     fn attend(
         &self,
-        d: &mut Gradients,
+        d: &mut ActivationGradients,
         d_layer: &mut LayerParameters,
         scratch: &mut Scratch,
         spans: &Spans,
     ) {
         let (layer, epsilon) = (self.layer, self.config.rms_norm_eps);
-        let LayerActivations {
-            queries,
-            keys,
-            values,
-            attended,
-            log_sums,
-            middle,
-            ..
-        } = self.activations;
+        let LayerActivations { queries, keys, values, attended, log_sums, middle, .. } =
+            self.activations;
         let norm = &layer.post_attention_layernorm;
         ops::rms_norm(&mut scratch.normed, middle, norm, epsilon);
         ops::matmul_backward_weight(&mut d_layer.up_proj, &d.up, &scratch.normed);
@@ -149,28 +131,22 @@ impl BackwardStep<'_> {
         ops::matmul_backward_weight(&mut d_layer.o_proj, &d.x, attended);
         ops::matmul_backward_input(&mut d.attended, &d.x, &layer.o_proj);
         ops::attention_backward(
-            QkvGradients {
-                queries: &mut d.queries,
-                keys: &mut d.keys,
-                values: &mut d.values,
-            },
+            QkvGradients { queries: &mut d.queries, keys: &mut d.keys, values: &mut d.values },
             &d.attended,
-            AttentionResult {
-                out: attended,
-                log_sums,
-            },
-            Qkv {
-                queries,
-                keys,
-                values,
-            },
+            AttentionResult { out: attended, log_sums },
+            Qkv { queries, keys, values },
             spans,
             self.heads,
         );
     }
 
     /// `queries, keys = turn(norm(x) · Wq), turn(norm(x) · Wk)`; `values = norm(x) · Wv`
-    fn project(&self, d: &mut Gradients, d_layer: &mut LayerParameters, scratch: &mut Scratch) {
+    fn project(
+        &self,
+        d: &mut ActivationGradients,
+        d_layer: &mut LayerParameters,
+        scratch: &mut Scratch,
+    ) {
         let (layer, epsilon) = (self.layer, self.config.rms_norm_eps);
         ops::rope_backward(&mut d.keys, &scratch.turns, self.heads.keys);
         ops::rope_backward(&mut d.queries, &scratch.turns, self.heads.queries);

@@ -40,9 +40,7 @@ impl KvCache {
         let make = |rows, columns| Matrix::zeros(device, rows, columns, DType::F32);
         let columns = config.heads().key_columns();
         let per_layer = || -> Result<Vec<Matrix>, LlamaError> {
-            (0..config.num_hidden_layers)
-                .map(|_| Ok(make(rows, columns)?))
-                .collect()
+            (0..config.num_hidden_layers).map(|_| Ok(make(rows, columns)?)).collect()
         };
         let piece = rows.min(PIECE_ROWS);
         Ok(KvCache {
@@ -64,12 +62,7 @@ impl KvCache {
 
     /// Bytes of memory held, working memory included.
     pub fn bytes(&self) -> usize {
-        let kept = self
-            .keys
-            .iter()
-            .chain(&self.values)
-            .map(Matrix::bytes)
-            .sum::<usize>();
+        let kept = self.keys.iter().chain(&self.values).map(Matrix::bytes).sum::<usize>();
         let work = [&self.x, &self.last, &self.losses, &self.logits];
         let work = work.iter().map(|matrix| matrix.bytes()).sum::<usize>();
         kept + work + self.activations.bytes() + self.scratch.bytes()
@@ -126,10 +119,7 @@ fn pieces(spans: &Spans, limit: usize) -> Vec<(usize, Spans)> {
             let taken = left.min(limit - filled);
             left -= taken;
             let keys = span.keys.start..span.keys.end - left;
-            piece.push(Span {
-                queries: filled..filled + taken,
-                keys,
-            });
+            piece.push(Span { queries: filled..filled + taken, keys });
             filled += taken;
             if filled == limit {
                 pieces.push((first, Spans::new(std::mem::take(&mut piece))));
@@ -151,26 +141,14 @@ mod tests {
     #[test]
     fn long_spans_are_cut_and_every_row_keeps_its_position() {
         let spans = Spans::new(vec![
-            Span {
-                queries: 0..3,
-                keys: 20..30,
-            },
-            Span {
-                queries: 3..8,
-                keys: 0..5,
-            },
-            Span {
-                queries: 8..9,
-                keys: 7..8,
-            },
+            Span { queries: 0..3, keys: 20..30 },
+            Span { queries: 3..8, keys: 0..5 },
+            Span { queries: 8..9, keys: 7..8 },
         ]);
         let pieces = pieces(&spans, 4);
         let firsts: Vec<_> = pieces.iter().map(|(first, _)| *first).collect();
         assert_eq!(firsts, [0, 4, 8]);
-        let positions: Vec<_> = pieces
-            .iter()
-            .flat_map(|(_, spans)| spans.positions())
-            .collect();
+        let positions: Vec<_> = pieces.iter().flat_map(|(_, spans)| spans.positions()).collect();
         assert_eq!(positions, spans.positions());
         let second = pieces[1].1.iter().next().unwrap();
         assert_eq!((second.queries.clone(), second.keys.clone()), (0..4, 0..5));

@@ -5,7 +5,8 @@ use crate::config::LlamaConfig;
 use crate::error::LlamaError;
 use crate::model::Llama;
 use crate::parameters::{Parameters, TensorShape, is_norm, tensor_shapes};
-use crate::safetensors::{StoredType, TensorEntry, TensorFile, TensorHead};
+use crate::safetensors::{TensorEntry, TensorFile, TensorHead};
+use crate::stored_type::StoredType;
 use crate::writing::{INDEX, Progress, SINGLE, Sink, write_folder};
 use kollama_kernels::{DType, Device, Matrix};
 use serde_json::{Map, Value};
@@ -47,11 +48,7 @@ impl Llama {
         for ((_, matrix), (file, entry)) in parameters.named_mut().into_iter().zip(found) {
             load(file, entry, matrix)?;
         }
-        Ok(Llama {
-            config,
-            parameters,
-            device: device.clone(),
-        })
+        Ok(Llama { config, parameters, device: device.clone() })
     }
 
     /// Writes configuration and weights to a folder, in files of at most about 5 GB; files of a
@@ -60,10 +57,7 @@ impl Llama {
     /// # Errors
     /// If anything cannot be written; then nothing of the new model is left.
     pub fn save(&self, folder: &Path, stored: StoredType) -> Result<(), LlamaError> {
-        let config = LlamaConfig {
-            dtype: Some(stored.name().into()),
-            ..self.config.clone()
-        };
+        let config = LlamaConfig { dtype: Some(stored.name().into()), ..self.config.clone() };
         let plan = plan(&config, stored);
         let matrices: HashMap<_, _> = self.parameters.named().into_iter().collect();
         let quietly: Progress<'_> = &mut |_, _| {};
@@ -106,11 +100,7 @@ pub(crate) fn plan(config: &LlamaConfig, stored: StoredType) -> Vec<TensorHead> 
 
 /// Norms have one dimension in a file.
 fn file_shape(tensor: &TensorShape) -> Vec<usize> {
-    if is_norm(&tensor.name) {
-        vec![tensor.columns]
-    } else {
-        vec![tensor.rows, tensor.columns]
-    }
+    if is_norm(&tensor.name) { vec![tensor.columns] } else { vec![tensor.rows, tensor.columns] }
 }
 
 /// The open weight files of a folder.
@@ -132,9 +122,7 @@ impl ModelFiles {
             let listed = read_index(&index)?;
             (open_shards(folder, &index, &listed)?, Some(listed))
         } else {
-            return Err(LlamaError::NoModel {
-                folder: folder.into(),
-            });
+            return Err(LlamaError::NoModel { folder: folder.into() });
         };
         let mut places = HashMap::new();
         for (number, file) in files.iter().enumerate() {
@@ -145,12 +133,7 @@ impl ModelFiles {
                 }
             }
         }
-        Ok(ModelFiles {
-            folder: folder.into(),
-            files,
-            index: listed,
-            places,
-        })
+        Ok(ModelFiles { folder: folder.into(), files, index: listed, places })
     }
 
     /// File and entry of a tensor.
@@ -165,21 +148,14 @@ impl ModelFiles {
         &self,
         config: &LlamaConfig,
     ) -> Result<Vec<(&TensorFile, &TensorEntry)>, LlamaError> {
-        tensor_shapes(config)
-            .iter()
-            .map(|tensor| self.require(tensor))
-            .collect()
+        tensor_shapes(config).iter().map(|tensor| self.require(tensor)).collect()
     }
 
     fn require(&self, tensor: &TensorShape) -> Result<(&TensorFile, &TensorEntry), LlamaError> {
         let shape = file_shape(tensor);
         let Some((file, entry)) = self.find(&tensor.name) else {
             let (folder, tensor) = (self.folder.clone(), tensor.name.clone());
-            return Err(LlamaError::MissingTensor {
-                folder,
-                tensor,
-                shape,
-            });
+            return Err(LlamaError::MissingTensor { folder, tensor, shape });
         };
         if entry.head.shape != shape {
             let found = &entry.head.shape;
@@ -245,28 +221,17 @@ fn write_matrix(
 
 /// Tensor name to file name.
 fn read_index(path: &Path) -> Result<BTreeMap<String, String>, LlamaError> {
-    let wrong = |problem: String| LlamaError::Json {
-        file: path.into(),
-        problem,
-    };
+    let wrong = |problem: String| LlamaError::Json { file: path.into(), problem };
     let text = fs::read_to_string(path).map_err(LlamaError::read(path))?;
     let mut index: Map<String, Value> = serde_json::from_str(&text)
         .map_err(|error| wrong(format!("expected the index of a model: {error}")))?;
-    let map = index
-        .remove("weight_map")
-        .ok_or_else(|| wrong("`weight_map` is missing".into()))?;
-    let map: BTreeMap<String, String> = serde_json::from_value(map).map_err(|error| {
-        wrong(format!(
-            "`weight_map` must give tensors their files: {error}"
-        ))
-    })?;
-    match map
-        .iter()
-        .find(|(_, file)| Path::new(file).file_name() != Some(file.as_ref()))
-    {
-        Some((tensor, file)) => Err(wrong(format!(
-            "tensor {tensor}: {file:?} is not the name of a file beside it"
-        ))),
+    let map = index.remove("weight_map").ok_or_else(|| wrong("`weight_map` is missing".into()))?;
+    let map: BTreeMap<String, String> = serde_json::from_value(map)
+        .map_err(|error| wrong(format!("`weight_map` must give tensors their files: {error}")))?;
+    match map.iter().find(|(_, file)| Path::new(file).file_name() != Some(file.as_ref())) {
+        Some((tensor, file)) => {
+            Err(wrong(format!("tensor {tensor}: {file:?} is not the name of a file beside it")))
+        }
         None => Ok(map),
     }
 }
@@ -285,11 +250,7 @@ fn open_shards(
         let shard = folder.join(name);
         if !shard.is_file() {
             let (index, tensor) = (index.into(), tensors[0].into());
-            return Err(LlamaError::MissingShard {
-                index,
-                shard,
-                tensor,
-            });
+            return Err(LlamaError::MissingShard { index, shard, tensor });
         }
         let file = TensorFile::open(&shard)?;
         let holds = |name: &str| file.tensors.iter().any(|tensor| tensor.head.name == name);

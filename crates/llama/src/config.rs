@@ -2,6 +2,7 @@
 //! and written back; fields that would change the arithmetic in a way not built here are refused.
 
 use crate::error::LlamaError;
+use crate::fields::{Problem, ensure, first_id, flag, id, number, rope_theta, shortest, size};
 use kollama_kernels::Heads;
 use serde_json::{Map, Value, json};
 use std::path::{Path, PathBuf};
@@ -42,9 +43,6 @@ pub struct LlamaConfig {
     /// The file as it was read, for everything above that is not a field of this struct.
     pub other_fields: Map<String, Value>,
 }
-
-/// What is wrong with a field; the file is added by whoever knows it.
-type Problem = (&'static str, String);
 
 impl LlamaConfig {
     /// Reads `config.json` in a model folder.
@@ -143,46 +141,24 @@ impl LlamaConfig {
         fields.insert("hidden_size".into(), json!(self.hidden_size));
         fields.insert("intermediate_size".into(), json!(self.intermediate_size));
         fields.insert("num_hidden_layers".into(), json!(self.num_hidden_layers));
-        fields.insert(
-            "num_attention_heads".into(),
-            json!(self.num_attention_heads),
-        );
-        fields.insert(
-            "num_key_value_heads".into(),
-            json!(self.num_key_value_heads),
-        );
+        fields.insert("num_attention_heads".into(), json!(self.num_attention_heads));
+        fields.insert("num_key_value_heads".into(), json!(self.num_key_value_heads));
         fields.insert("head_dim".into(), json!(self.head_dim));
         fields.insert("vocab_size".into(), json!(self.vocab_size));
-        fields.insert(
-            "max_position_embeddings".into(),
-            json!(self.max_position_embeddings),
-        );
+        fields.insert("max_position_embeddings".into(), json!(self.max_position_embeddings));
         fields.insert("rms_norm_eps".into(), json!(shortest(self.rms_norm_eps)));
-        fields.insert(
-            "tie_word_embeddings".into(),
-            json!(self.tie_word_embeddings),
-        );
-        fields.insert(
-            "initializer_range".into(),
-            json!(shortest(self.initializer_range)),
-        );
+        fields.insert("tie_word_embeddings".into(), json!(self.tie_word_embeddings));
+        fields.insert("initializer_range".into(), json!(shortest(self.initializer_range)));
         fields.insert("bos_token_id".into(), json!(self.bos_token_id));
         if first_id(fields.get("eos_token_id")) != Some(self.eos_token_id) {
             fields.insert("eos_token_id".into(), json!(self.eos_token_id));
         }
-        match fields
-            .get_mut("rope_parameters")
-            .and_then(Value::as_object_mut)
-        {
+        match fields.get_mut("rope_parameters").and_then(Value::as_object_mut) {
             Some(rope) => rope.insert("rope_theta".into(), json!(self.rope_theta)),
             None => fields.insert("rope_theta".into(), json!(self.rope_theta)),
         };
         if let Some(dtype) = &self.dtype {
-            let name = if fields.contains_key("dtype") {
-                "dtype"
-            } else {
-                "torch_dtype"
-            };
+            let name = if fields.contains_key("dtype") { "dtype" } else { "torch_dtype" };
             fields.insert(name.into(), json!(dtype));
         }
         Value::Object(fields)
@@ -230,33 +206,20 @@ impl LlamaConfig {
             ("max_position_embeddings", self.max_position_embeddings),
         ] {
             ensure(value > 0, field, || "must be at least 1".into())?;
-            ensure(value <= i32::MAX as usize, field, || {
-                format!("is {value}: too large")
-            })?;
+            ensure(value <= i32::MAX as usize, field, || format!("is {value}: too large"))?;
         }
         ensure(queries.is_multiple_of(keys), "num_key_value_heads", || {
             format!("is {keys}, which does not divide num_attention_heads ({queries})")
         })?;
-        ensure(
-            self.head_dim > 0 && self.head_dim.is_multiple_of(2),
-            "head_dim",
-            || {
-                format!(
-                    "is {}: expected an even number of at least 2",
-                    self.head_dim
-                )
-            },
-        )?;
-        ensure(
-            self.rms_norm_eps.is_finite() && self.rms_norm_eps >= 0.0,
-            "rms_norm_eps",
-            || format!("is {}: expected a small positive number", self.rms_norm_eps),
-        )?;
-        ensure(
-            self.rope_theta.is_finite() && self.rope_theta > 0.0,
-            "rope_theta",
-            || format!("is {}: expected a positive number", self.rope_theta),
-        )
+        ensure(self.head_dim > 0 && self.head_dim.is_multiple_of(2), "head_dim", || {
+            format!("is {}: expected an even number of at least 2", self.head_dim)
+        })?;
+        ensure(self.rms_norm_eps.is_finite() && self.rms_norm_eps >= 0.0, "rms_norm_eps", || {
+            format!("is {}: expected a small positive number", self.rms_norm_eps)
+        })?;
+        ensure(self.rope_theta.is_finite() && self.rope_theta > 0.0, "rope_theta", || {
+            format!("is {}: expected a positive number", self.rope_theta)
+        })
     }
 }
 
@@ -278,10 +241,7 @@ fn refuse_what_is_not_built(fields: &Map<String, Value>) -> Result<(), Problem> 
     }
     for field in ["rope_scaling", "rope_parameters"] {
         let value = fields.get(field).unwrap_or(&Value::Null);
-        let kind = value
-            .get("rope_type")
-            .or(value.get("type"))
-            .and_then(Value::as_str);
+        let kind = value.get("rope_type").or(value.get("type")).and_then(Value::as_str);
         let plain = match field {
             "rope_parameters" => kind.is_none_or(|kind| kind == "default"),
             _ => value.is_null() || kind == Some("default"),
@@ -290,97 +250,9 @@ fn refuse_what_is_not_built(fields: &Map<String, Value>) -> Result<(), Problem> 
             format!("is {value}: not supported, only unscaled rotary embeddings (default)")
         })?;
     }
-    ensure(
-        !fields.contains_key("quantization_config"),
-        "quantization_config",
-        || "is present: not supported, give the model as float32, bfloat16 or float16".into(),
-    )
-}
-
-fn ensure(
-    holds: bool,
-    field: &'static str,
-    problem: impl FnOnce() -> String,
-) -> Result<(), Problem> {
-    if holds {
-        Ok(())
-    } else {
-        Err((field, problem()))
-    }
-}
-
-/// A field that counts something; `null` is as good as absent.
-fn size(
-    fields: &Map<String, Value>,
-    field: &'static str,
-    default: Option<usize>,
-) -> Result<usize, Problem> {
-    match fields.get(field) {
-        None | Some(Value::Null) => default.ok_or((field, "is missing".into())),
-        Some(value) => match value.as_u64() {
-            Some(size) if size > 0 => Ok(size as usize),
-            _ => Err((
-                field,
-                format!("is {value}: expected a whole number of at least 1"),
-            )),
-        },
-    }
-}
-
-fn number(fields: &Map<String, Value>, field: &'static str, default: f64) -> Result<f64, Problem> {
-    match fields.get(field) {
-        None | Some(Value::Null) => Ok(default),
-        Some(value) => value
-            .as_f64()
-            .ok_or((field, format!("is {value}: expected a number"))),
-    }
-}
-
-fn flag(fields: &Map<String, Value>, field: &'static str) -> Result<bool, Problem> {
-    match fields.get(field) {
-        None | Some(Value::Null) => Ok(false),
-        Some(value) => value
-            .as_bool()
-            .ok_or((field, format!("is {value}: expected true or false"))),
-    }
-}
-
-fn id(
-    fields: &Map<String, Value>,
-    field: &'static str,
-    default: u32,
-) -> Result<Option<u32>, Problem> {
-    match fields.get(field) {
-        None => Ok(Some(default)),
-        Some(value) => first_id(Some(value)).ok_or_else(|| {
-            (
-                field,
-                format!("is {value}: expected a token id, a list of them or null"),
-            )
-        }),
-    }
-}
-
-/// The id, or the first of a list; `None` where the value is neither nor `null`.
-fn first_id(value: Option<&Value>) -> Option<Option<u32>> {
-    match value? {
-        Value::Null => Some(None),
-        Value::Array(ids) => first_id(ids.first()),
-        value => Some(Some(u32::try_from(value.as_u64()?).ok()?)),
-    }
-}
-
-/// transformers 5 writes it inside `rope_parameters`, transformers 4 beside the other fields.
-fn rope_theta(fields: &Map<String, Value>) -> Result<f64, Problem> {
-    match fields.get("rope_parameters").and_then(Value::as_object) {
-        Some(rope) if rope.contains_key("rope_theta") => number(rope, "rope_theta", 10_000.0),
-        _ => number(fields, "rope_theta", 10_000.0),
-    }
-}
-
-/// The `f64` that prints as shortly as the `f32` does: 1e-5, not 9.999999747378752e-6.
-fn shortest(value: f32) -> f64 {
-    value.to_string().parse().unwrap_or(f64::from(value))
+    ensure(!fields.contains_key("quantization_config"), "quantization_config", || {
+        "is present: not supported, give the model as float32, bfloat16 or float16".into()
+    })
 }
 
 #[cfg(test)]
@@ -402,10 +274,7 @@ mod tests {
         let config = parse("{}").unwrap();
         assert_eq!((config.num_key_value_heads, config.head_dim), (4, 16));
         assert_eq!((config.rms_norm_eps, config.rope_theta), (1e-6, 10_000.0));
-        assert_eq!(
-            (config.bos_token_id, config.eos_token_id),
-            (Some(1), Some(2))
-        );
+        assert_eq!((config.bos_token_id, config.eos_token_id), (Some(1), Some(2)));
     }
 
     #[test]
@@ -429,9 +298,7 @@ mod tests {
         let config = parse(r#"{"pretraining_tp": 1, "rms_norm_eps": 1e-5}"#).unwrap();
         assert_eq!(config.to_json()["pretraining_tp"], 1);
         assert_eq!(config.to_json()["rms_norm_eps"], 1e-5);
-        let Value::Object(fields) = config.to_json() else {
-            panic!("not an object")
-        };
+        let Value::Object(fields) = config.to_json() else { panic!("not an object") };
         let again = LlamaConfig::from_fields(fields).unwrap();
         assert_eq!(again.to_json(), config.to_json());
     }
@@ -443,15 +310,9 @@ mod tests {
             (r#"{"hidden_act": "gelu"}"#, "hidden_act"),
             (r#"{"attention_bias": true}"#, "attention_bias"),
             (r#"{"mlp_bias": true}"#, "mlp_bias"),
-            (
-                r#"{"rope_scaling": {"type": "linear", "factor": 2.0}}"#,
-                "rope_scaling",
-            ),
+            (r#"{"rope_scaling": {"type": "linear", "factor": 2.0}}"#, "rope_scaling"),
             (r#"{"rope_scaling": {"factor": 2.0}}"#, "rope_scaling"),
-            (
-                r#"{"rope_parameters": {"rope_type": "llama3"}}"#,
-                "rope_parameters",
-            ),
+            (r#"{"rope_parameters": {"rope_type": "llama3"}}"#, "rope_parameters"),
             (r#"{"quantization_config": {}}"#, "quantization_config"),
         ] {
             let (found, problem) = parse(text).unwrap_err();

@@ -134,20 +134,14 @@ pub enum LlamaError {
 impl LlamaError {
     /// For `map_err` behind everything that reads `file`.
     pub(crate) fn read(file: &Path) -> impl Fn(std::io::Error) -> LlamaError + '_ {
-        |source| LlamaError::Read {
-            file: file.into(),
-            source,
-        }
+        |source| LlamaError::Read { file: file.into(), source }
     }
 
     /// For `map_err` behind everything that writes `file`; tells a full disk from the rest.
     pub(crate) fn write(file: &Path) -> impl Fn(std::io::Error) -> LlamaError + '_ {
         |source| match source.kind() {
             std::io::ErrorKind::StorageFull => LlamaError::DiskFull { file: file.into() },
-            _ => LlamaError::Write {
-                file: file.into(),
-                source,
-            },
+            _ => LlamaError::Write { file: file.into(), source },
         }
     }
 }

@@ -6,7 +6,8 @@ use crate::config::LlamaConfig;
 use crate::error::LlamaError;
 use crate::init::Normals;
 use crate::parameters::{EMBED_TOKENS, LM_HEAD};
-use crate::safetensors::{StoredType, TensorEntry, TensorFile, TensorHead};
+use crate::safetensors::{TensorEntry, TensorFile, TensorHead};
+use crate::stored_type::StoredType;
 use crate::writing::{Progress, Sink, write_folder};
 use kollama_kernels::{DType, Device, Matrix, ops};
 use std::path::Path;
@@ -60,24 +61,15 @@ pub fn extend_checkpoint(
     let files = ModelFiles::open(base)?;
     files.find_all(&config)?;
     let (base_rows, new_rows) = (config.vocab_size, made_of.len());
-    let wider = LlamaConfig {
-        vocab_size: base_rows + new_rows,
-        ..config.clone()
-    };
+    let wider = LlamaConfig { vocab_size: base_rows + new_rows, ..config.clone() };
     let plan = wider_plan(&files, &config, new_rows);
     let written = write_folder(out, &wider, &plan, progress, &mut |head, sink| {
-        let (file, entry) = files
-            .find(&head.name)
-            .expect("the plan is made of these files");
+        let (file, entry) = files.find(&head.name).expect("the plan is made of these files");
         for_each_piece(file, entry, |_, bytes| sink.write(bytes))?;
         if !is_table(&head.name) {
             return Ok(());
         }
-        let table = Table {
-            file,
-            entry,
-            stored: file.stored_type(entry)?,
-        };
+        let table = Table { file, entry, stored: file.stored_type(entry)? };
         let normals = Normals::new(seed, &head.name);
         match init {
             RowInit::MeanOfPieces => table.write_means(made_of, sink),
@@ -88,13 +80,7 @@ pub fn extend_checkpoint(
         }
     })?;
     let tied = config.tie_word_embeddings;
-    Ok(ExtendReport {
-        base_rows,
-        new_rows,
-        tied,
-        files: written.files,
-        bytes: written.bytes,
-    })
+    Ok(ExtendReport { base_rows, new_rows, tied, files: written.files, bytes: written.bytes })
 }
 
 fn check(
@@ -104,12 +90,7 @@ fn check(
     init: RowInit,
     out: &Path,
 ) -> Result<(), LlamaError> {
-    let wrong = |problem: String| {
-        Err(LlamaError::Extension {
-            base: base.into(),
-            problem,
-        })
-    };
+    let wrong = |problem: String| Err(LlamaError::Extension { base: base.into(), problem });
     if let (Ok(base), Ok(out)) = (base.canonicalize(), out.canonicalize())
         && base == out
     {
@@ -134,11 +115,7 @@ fn check(
 /// The tensors of the base in the order of its files, with taller tables. A copy of the embedding
 /// that a tied model keeps as output projection is left out: nobody reads it.
 fn wider_plan(files: &ModelFiles, config: &LlamaConfig, new_rows: usize) -> Vec<TensorHead> {
-    let heads = files
-        .files
-        .iter()
-        .flat_map(|file| &file.tensors)
-        .map(|entry| entry.head.clone());
+    let heads = files.files.iter().flat_map(|file| &file.tensors).map(|entry| entry.head.clone());
     let read = heads.filter(|head| !config.tie_word_embeddings || head.name != LM_HEAD);
     let wider = |mut head: TensorHead| {
         if is_table(&head.name) {
@@ -169,9 +146,7 @@ impl Table<'_> {
             let mut mean = vec![0.0; self.columns()];
             for &id in pieces {
                 let row = self.rows(id as usize, 1)?;
-                mean.iter_mut()
-                    .zip(row)
-                    .for_each(|(sum, value)| *sum += value);
+                mean.iter_mut().zip(row).for_each(|(sum, value)| *sum += value);
             }
             mean.iter_mut().for_each(|sum| *sum /= pieces.len() as f32);
             self.stored.encode(&mean, &mut bytes);
@@ -214,9 +189,7 @@ impl Table<'_> {
             let rows = BLOCK.min(new_rows - first);
             let mut drawn = self.combine(&device, &mean, first, rows, normals)?;
             for row in drawn.chunks_exact_mut(self.columns()) {
-                row.iter_mut()
-                    .zip(&mean)
-                    .for_each(|(value, mean)| *value += mean);
+                row.iter_mut().zip(&mean).for_each(|(value, mean)| *value += mean);
             }
             self.stored.encode(&drawn, &mut bytes);
             sink.write(&bytes)?;
@@ -224,8 +197,8 @@ impl Table<'_> {
         Ok(())
     }
 
-    /// `Σ_k z[t, k] · (b[k] − mean) / √n` for new rows `first ..`; z(t, k) is value `t·n + k` of
-    /// the sequence.
+    /// `Σ_k z[t, k] · (b[k] − mean) / √n` for new rows `first ..`. Every block of z takes the next
+    /// values of the sequence, row after row.
     fn combine(
         &self,
         device: &Device,
@@ -241,14 +214,10 @@ impl Table<'_> {
             let count = BLOCK.min(base_rows - start);
             let mut centred = self.rows(start, count)?;
             for row in centred.chunks_exact_mut(mean.len()) {
-                row.iter_mut()
-                    .zip(mean)
-                    .for_each(|(value, mean)| *value = (*value - mean) * scale);
+                row.iter_mut().zip(mean).for_each(|(value, mean)| *value = (*value - mean) * scale);
             }
             let mut z = vec![0.0; rows * count];
-            for (row, values) in z.chunks_exact_mut(count).enumerate() {
-                normals.fill(((first + row) * base_rows + start) as u64, values);
-            }
+            normals.fill((first * base_rows + rows * start) as u64, &mut z);
             let z = Matrix::from_values(device, rows, count, &z)?;
             let centred = Matrix::from_values(device, count, mean.len(), &centred)?;
             ops::matmul_backward_input(&mut sums, &z, &centred);
@@ -263,9 +232,7 @@ impl Table<'_> {
         for_each_piece(self.file, self.entry, |_, bytes| {
             self.stored.decode(bytes, &mut values);
             for row in values.chunks_exact(sums.len()) {
-                sums.iter_mut()
-                    .zip(row)
-                    .for_each(|(sum, &value)| *sum += f64::from(value));
+                sums.iter_mut().zip(row).for_each(|(sum, &value)| *sum += f64::from(value));
             }
             Ok(())
         })?;
@@ -276,8 +243,7 @@ impl Table<'_> {
     fn rows(&self, first: usize, count: usize) -> Result<Vec<f32>, LlamaError> {
         let row_bytes = self.entry.head.row_bytes();
         let (mut bytes, mut values) = (vec![0; count * row_bytes], Vec::new());
-        self.file
-            .read(self.entry, (first * row_bytes) as u64, &mut bytes)?;
+        self.file.read(self.entry, (first * row_bytes) as u64, &mut bytes)?;
         self.stored.decode(&bytes, &mut values);
         Ok(values)
     }

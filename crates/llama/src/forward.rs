@@ -60,20 +60,8 @@ impl Llama {
         }
         cache.losses.set_rows(labels.len());
         let (losses, logits) = (&mut cache.losses, &mut cache.logits);
-        ops::cross_entropy(
-            losses,
-            None,
-            logits,
-            &cache.last,
-            self.parameters.head(),
-            labels,
-        );
-        cache
-            .losses
-            .to_vec()
-            .chunks_exact(2)
-            .map(|row| (row[0], row[1] == 1.0))
-            .collect()
+        ops::cross_entropy(losses, None, logits, &cache.last, self.parameters.head(), labels);
+        cache.losses.to_vec().chunks_exact(2).map(|row| (row[0], row[1] == 1.0)).collect()
     }
 
     /// Σ −log p over the counted labels; no gradients.
@@ -93,15 +81,8 @@ impl Llama {
     fn read_new(&self, batch: &Batch, cache: &mut KvCache) {
         let (rows, keys) = (batch.spans.rows(), batch.spans.key_rows());
         assert_eq!(batch.ids.len(), rows, "ids of the rows of the spans");
-        assert!(
-            keys <= cache.rows(),
-            "spans reach row {keys} in a cache of {}",
-            cache.rows()
-        );
-        assert!(
-            batch.wanted.iter().all(|&row| (row as usize) < rows),
-            "wanted rows of {rows}"
-        );
+        assert!(keys <= cache.rows(), "spans reach row {keys} in a cache of {}", cache.rows());
+        assert!(batch.wanted.iter().all(|&row| (row as usize) < rows), "wanted rows of {rows}");
         cache.last.set_rows(batch.wanted.len());
         for (first, spans) in cache.pieces(&batch.spans) {
             let rows = first..first + spans.rows();
@@ -121,21 +102,11 @@ impl Llama {
         cache.begin(spans);
         ops::embedding(&mut cache.x, &self.parameters.embed_tokens, ids);
         for (index, layer) in self.parameters.layers.iter().enumerate() {
-            let step = Step {
-                layer,
-                config: &self.config,
-                heads,
-            };
+            let step = Step { layer, config: &self.config, heads };
             step.project(&mut cache.activations, &mut cache.scratch, &cache.x);
             cache.keep(index, spans);
             let seen = Some((&cache.keys[index], &cache.values[index]));
-            step.attend(
-                &mut cache.activations,
-                &mut cache.scratch,
-                &cache.x,
-                seen,
-                spans,
-            );
+            step.attend(&mut cache.activations, &mut cache.scratch, &cache.x, seen, spans);
             step.feed_forward(&mut cache.x, &cache.activations, &mut cache.scratch);
         }
         let (x, norm) = (&cache.x, &self.parameters.norm);
@@ -144,24 +115,15 @@ impl Llama {
 
     /// The training walk: fills the tape up to the output of the last layer.
     pub(crate) fn read_whole(&self, batch: &TrainBatch, tape: &mut Tape) {
-        assert_eq!(
-            batch.ids.len(),
-            batch.spans.rows(),
-            "ids of the rows of the spans"
-        );
+        assert_eq!(batch.ids.len(), batch.spans.rows(), "ids of the rows of the spans");
         assert_eq!(batch.labels.len(), batch.ids.len(), "labels of ids");
         tape.begin(&batch.spans);
-        ops::embedding(
-            &mut tape.inputs[0],
-            &self.parameters.embed_tokens,
-            &batch.ids,
-        );
+        ops::embedding(&mut tape.inputs[0], &self.parameters.embed_tokens, &batch.ids);
         for index in 0..self.parameters.layers.len() {
             self.read_layer(index, &batch.spans, tape);
             let place = tape.place(index);
             let out = &mut tape.inputs[index + 1];
-            self.step(index)
-                .feed_forward(out, &tape.layers[place], &mut tape.scratch);
+            self.step(index).feed_forward(out, &tape.layers[place], &mut tape.scratch);
         }
     }
 
@@ -183,11 +145,7 @@ impl Llama {
 
     fn step(&self, index: usize) -> Step<'_> {
         let layer = &self.parameters.layers[index];
-        Step {
-            layer,
-            config: &self.config,
-            heads: self.config.heads(),
-        }
+        Step { layer, config: &self.config, heads: self.config.heads() }
     }
 }
 
@@ -221,18 +179,8 @@ impl Step<'_> {
         spans: &Spans,
     ) {
         let (keys, values) = seen.unwrap_or((&out.keys, &out.values));
-        let input = Qkv {
-            queries: &out.queries,
-            keys,
-            values,
-        };
-        ops::attention(
-            &mut out.attended,
-            &mut out.log_sums,
-            input,
-            spans,
-            self.heads,
-        );
+        let input = Qkv { queries: &out.queries, keys, values };
+        ops::attention(&mut out.attended, &mut out.log_sums, input, spans, self.heads);
         ops::matmul(&mut out.middle, &out.attended, &self.layer.o_proj);
         ops::add(&mut out.middle, x);
         let (normed, norm) = (&mut scratch.normed, &self.layer.post_attention_layernorm);

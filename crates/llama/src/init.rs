@@ -5,13 +5,14 @@ use crate::checkpoint::plan;
 use crate::config::LlamaConfig;
 use crate::error::LlamaError;
 use crate::parameters::is_norm;
-use crate::safetensors::{StoredType, TensorHead};
+use crate::safetensors::TensorHead;
+use crate::stored_type::StoredType;
 use crate::writing::{Progress, Sink, write_folder};
 use std::path::Path;
 
 /// Values drawn and written at a time.
 const PIECE: usize = 1 << 21;
-/// Fewer values than this are not worth a thread.
+/// Fewer values than this are not worth another thread.
 const THREAD_PIECE: usize = 1 << 14;
 
 /// Writes a model of random weights: matrices from N(0, `initializer_range`), norms 1. Needs
@@ -27,10 +28,7 @@ pub fn init_checkpoint(
     progress: Progress<'_>,
 ) -> Result<(), LlamaError> {
     config.validate()?;
-    let config = LlamaConfig {
-        dtype: Some(stored.name().into()),
-        ..config.clone()
-    };
+    let config = LlamaConfig { dtype: Some(stored.name().into()), ..config.clone() };
     let plan = plan(&config, stored);
     write_folder(out, &config, &plan, progress, &mut |head, sink| {
         let values = head.shape.iter().product();
@@ -63,7 +61,7 @@ fn write_random(
 }
 
 /// A sequence of values from N(0, 1) of which any can be asked for: SplitMix64 (Steele, Lea and
-/// Flood 2014) of a counter, made normal as Box and Muller (1958) do.
+/// Flood 2014) of a counter, made normal by the inverse of the normal distribution.
 pub(crate) struct Normals {
     key: u64,
 }
@@ -78,40 +76,25 @@ impl Normals {
         let hash = name.bytes().fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| {
             (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
         });
-        Normals {
-            key: mixed(hash ^ mixed(seed.wrapping_add(STEP))),
-        }
+        Normals { key: mixed(hash ^ mixed(seed.wrapping_add(STEP))) }
     }
 
     /// Values `first ..` of the sequence; drawn by several threads if there are many.
     pub fn fill(&self, first: u64, out: &mut [f32]) {
         let threads = std::thread::available_parallelism().map_or(1, |threads| threads.get());
-        if threads == 1 || out.len() < 2 * THREAD_PIECE {
-            return self.fill_here(first, out);
-        }
-        let part = out.len().div_ceil(threads);
+        let part = out.len().div_ceil(threads).max(THREAD_PIECE);
         std::thread::scope(|scope| {
-            for (number, part_out) in out.chunks_mut(part).enumerate() {
-                scope.spawn(move || self.fill_here(first + (number * part) as u64, part_out));
+            for (number, values) in out.chunks_mut(part).enumerate() {
+                scope.spawn(move || self.fill_here(first + (number * part) as u64, values));
             }
         });
     }
 
     fn fill_here(&self, first: u64, out: &mut [f32]) {
-        let (odd, pairs) = out.split_at_mut(usize::from(first % 2 == 1).min(out.len()));
-        odd.fill(self.pair(first / 2)[1]);
-        for (number, pair) in pairs.chunks_mut(2).enumerate() {
-            let values = self.pair(first.div_ceil(2) + number as u64);
-            pair.copy_from_slice(&values[..pair.len()]);
+        for (place, value) in (first..).zip(out) {
+            let bits = mixed(self.key.wrapping_add(STEP.wrapping_mul(place)));
+            *value = normal_quantile(((bits >> 11) as f64 + 0.5) / (1u64 << 53) as f64) as f32;
         }
-    }
-
-    /// Values `2 * number` and `2 * number + 1`.
-    fn pair(&self, number: u64) -> [f32; 2] {
-        let counter = self.key.wrapping_add(STEP.wrapping_mul(2 * number));
-        let radius = (-2.0 * (1.0 - unit(mixed(counter))).ln()).sqrt();
-        let angle = std::f64::consts::TAU * unit(mixed(counter.wrapping_add(STEP)));
-        [(radius * angle.cos()) as f32, (radius * angle.sin()) as f32]
     }
 }
 
@@ -122,9 +105,31 @@ fn mixed(mut bits: u64) -> u64 {
     bits ^ (bits >> 31)
 }
 
-/// At least 0, below 1.
-fn unit(bits: u64) -> f64 {
-    (bits >> 11) as f64 / (1u64 << 53) as f64
+/// The value below which a share `p` of N(0, 1) lies, to 7 digits: PPND7 of algorithm AS 241
+/// (Wichura 1988), three quotients of polynomials for the middle, the sides and the far ends.
+fn normal_quantile(p: f64) -> f64 {
+    let q = p - 0.5;
+    if q.abs() <= 0.425 {
+        let r = 0.180_625 - q * q;
+        let above = polynomial([3.3871327179, 50.434271938, 159.29113202, 59.109374720], r);
+        return q * above / polynomial([1.0, 17.895169469, 78.757757664, 67.187563600], r);
+    }
+    let r = (-p.min(1.0 - p).ln()).sqrt();
+    let size = if r <= 5.0 {
+        let r = r - 1.6;
+        let above = polynomial([1.4234372777, 2.7568153900, 1.3067284816, 0.17023821103], r);
+        above / polynomial([1.0, 0.73700164250, 0.12021132975], r)
+    } else {
+        let r = r - 5.0;
+        let above = polynomial([6.6579051150, 3.0812263860, 0.42868294337, 0.017337203997], r);
+        above / polynomial([1.0, 0.24197894225, 0.012258202635], r)
+    };
+    size.copysign(q)
+}
+
+/// `Σ_i coefficients[i] · xⁱ`
+fn polynomial<const N: usize>(coefficients: [f64; N], x: f64) -> f64 {
+    coefficients.iter().rev().fold(0.0, |sum, coefficient| sum * x + coefficient)
 }
 
 #[cfg(test)]
@@ -149,26 +154,37 @@ mod tests {
     fn values_are_normal_in_their_first_four_moments() {
         let values = drawn(0, 1 << 20);
         let moment = |power: i32| {
-            values
-                .iter()
-                .map(|&x| f64::from(x).powi(power))
-                .sum::<f64>()
-                / values.len() as f64
+            values.iter().map(|&x| f64::from(x).powi(power)).sum::<f64>() / values.len() as f64
         };
         for (power, expected) in [(1, 0.0), (2, 1.0), (3, 0.0), (4, 3.0)] {
-            assert!(
-                (moment(power) - expected).abs() < 0.02,
-                "moment {power}: {}",
-                moment(power)
-            );
+            assert!((moment(power) - expected).abs() < 0.02, "moment {power}: {}", moment(power));
         }
     }
 
     #[test]
     fn another_seed_or_name_is_another_sequence() {
-        let first = |seed, name| Normals::new(seed, name).pair(0);
+        let first = |seed, name| {
+            let mut values = [0.0; 2];
+            Normals::new(seed, name).fill(0, &mut values);
+            values
+        };
         assert_ne!(first(1, "a"), first(2, "a"));
         assert_ne!(first(1, "a"), first(1, "b"));
         assert_eq!(first(1, "a"), first(1, "a"));
+    }
+
+    #[test]
+    fn quantiles_are_those_of_the_tables() {
+        // From the cumulative distribution in 30 digits.
+        for (p, expected) in [
+            (0.5, 0.0),
+            (0.025, -1.959963984540054),
+            (0.9, 1.2815515655446004),
+            (1e-5, -4.264890793922825),
+            (1e-13, -7.348796102800334),
+        ] {
+            let apart = (normal_quantile(p) - expected).abs();
+            assert!(apart <= 1e-6 * f64::abs(expected), "{p}: {apart:e} apart");
+        }
     }
 }

@@ -3,25 +3,25 @@
 //! Rows are tokens, columns are features. With `norm(x) = weight · x / √(mean(x²) + ε)`, for each
 //! layer:
 //!
-//! | formula | forward, backward |
+//! | formula | functions in `forward.rs`; `backward.rs` |
 //! |---|---|
-//! | `x = embed_tokens[ids]` | `read_whole`, `loss_and_gradients` |
-//! | `n = norm(x; input_layernorm)` | `project` |
-//! | `q, k, v = n·q_projᵀ, n·k_projᵀ, n·v_projᵀ` | `project` |
-//! | `q, k = turn(q), turn(k)`, by angles of the position | `project`; `rotary.rs` |
-//! | `a = softmax(q·kᵀ / √head_dim, causal)·v`, head by head | `attend` |
-//! | `m = x + a·o_projᵀ` | `attend` |
-//! | `n = norm(m; post_attention_layernorm)` | `attend` |
-//! | `g, u = n·gate_projᵀ, n·up_projᵀ` | `attend` |
-//! | `x = m + (g·σ(g)·u)·down_projᵀ` | `feed_forward` |
+//! | `x = embed_tokens[ids]` | `read_whole`; `loss_and_gradients` |
+//! | `n = norm(x; input_layernorm)` | `project`; `project` |
+//! | `q, k, v = n·q_projᵀ, n·k_projᵀ, n·v_projᵀ` | `project`; `project` |
+//! | `q, k = turn(q), turn(k)`, by angles of the position | `project`; `project`; angles in `rotary.rs` |
+//! | `a = softmax(q·kᵀ / √head_dim, causal)·v`, head by head | `attend`; `attend` |
+//! | `m = x + a·o_projᵀ` | `attend`; `attend` |
+//! | `n = norm(m; post_attention_layernorm)` | `attend`; `attend` |
+//! | `g, u = n·gate_projᵀ, n·up_projᵀ` | `attend`; `attend` |
+//! | `x = m + (g·σ(g)·u)·down_projᵀ` | `feed_forward`; `feed_forward` |
 //!
 //! and after the last layer:
 //!
-//! | formula | forward, backward |
+//! | formula | functions in `forward.rs`; `backward.rs` |
 //! |---|---|
-//! | `h = norm(x; norm)` | `norm_last`, `head_backward` |
-//! | `z = h·lm_headᵀ` | `forward`; `loss`, `head_backward` |
-//! | `loss = Σ log Σ exp z − z[label]` | `loss`, `head_backward` |
+//! | `h = norm(x; norm)` | `norm_last`; `head_backward` |
+//! | `z = h·lm_headᵀ` | `forward`, `loss`; `head_backward` |
+//! | `loss = Σ log Σ exp z − z[label]` | `loss`; `head_backward` |
 //!
 //! Read [`forward`] with [`backward`] beside it; [`parameters`] names the matrices, [`tape`] and
 //! [`cache`] hold what is remembered, [`config`], [`checkpoint`] and `safetensors.rs` know the
@@ -29,8 +29,10 @@
 //! knows of text, optimisers or requests.
 
 mod activations;
+mod fields;
 mod rotary;
 mod safetensors;
+mod stored_type;
 mod writing;
 
 pub mod backward;
@@ -55,7 +57,7 @@ pub use forward::{Batch, TrainBatch};
 pub use init::init_checkpoint;
 pub use model::Llama;
 pub use parameters::{LayerParameters, Parameters};
-pub use safetensors::StoredType;
+pub use stored_type::StoredType;
 pub use tape::{Recompute, Tape};
 pub use verification::{CheckpointInfo, TensorInfo, VerifyReport, info, verify};
 pub use writing::Progress;

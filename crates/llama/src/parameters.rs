@@ -77,11 +77,7 @@ pub fn is_norm(name: &str) -> bool {
 /// Every tensor of a model of this shape, in the order of [`Parameters::named`].
 pub fn tensor_shapes(config: &LlamaConfig) -> Vec<TensorShape> {
     let (vocab, hidden) = (config.vocab_size, config.hidden_size);
-    let tensor = |name: String, (rows, columns)| TensorShape {
-        name,
-        rows,
-        columns,
-    };
+    let tensor = |name: String, (rows, columns)| TensorShape { name, rows, columns };
     let mut shapes = vec![tensor(EMBED_TOKENS.into(), (vocab, hidden))];
     for layer in 0..config.num_hidden_layers {
         let named = LAYER_NAMES.iter().zip(layer_shapes(config));
@@ -108,15 +104,9 @@ impl Parameters {
         let layer = |_| LayerParameters::zeros(config, device, dtype);
         Ok(Parameters {
             embed_tokens: table()?,
-            layers: (0..config.num_hidden_layers)
-                .map(layer)
-                .collect::<Result<_, _>>()?,
+            layers: (0..config.num_hidden_layers).map(layer).collect::<Result<_, _>>()?,
             norm: Matrix::zeros(device, 1, config.hidden_size, DType::F32)?,
-            lm_head: if config.tie_word_embeddings {
-                None
-            } else {
-                Some(table()?)
-            },
+            lm_head: if config.tie_word_embeddings { None } else { Some(table()?) },
         })
     }
 
@@ -173,17 +163,11 @@ impl LayerParameters {
         device: &Device,
         dtype: DType,
     ) -> Result<LayerParameters, LlamaError> {
-        let mut made = layer_shapes(config)
-            .into_iter()
-            .zip(LAYER_NAMES)
-            .map(|(shape, name)| {
-                let dtype = if is_norm(name) { DType::F32 } else { dtype };
-                Matrix::zeros(device, shape.0, shape.1, dtype)
-            });
-        let mut next = || {
-            made.next()
-                .expect("there is a shape for each of the nine fields")
-        };
+        let mut made = layer_shapes(config).into_iter().zip(LAYER_NAMES).map(|(shape, name)| {
+            let dtype = if is_norm(name) { DType::F32 } else { dtype };
+            Matrix::zeros(device, shape.0, shape.1, dtype)
+        });
+        let mut next = || made.next().expect("there is a shape for each of the nine fields");
         Ok(LayerParameters {
             input_layernorm: next()?,
             q_proj: next()?,
@@ -257,14 +241,11 @@ mod tests {
             let mut config = LlamaConfig::preset("tiny").unwrap();
             config.tie_word_embeddings = tied;
             let parameters = Parameters::zeros(&config, &Device::reference(), DType::F32).unwrap();
-            let named = parameters
-                .named()
-                .into_iter()
-                .map(|(name, matrix)| TensorShape {
-                    name,
-                    rows: matrix.rows(),
-                    columns: matrix.columns(),
-                });
+            let named = parameters.named().into_iter().map(|(name, matrix)| TensorShape {
+                name,
+                rows: matrix.rows(),
+                columns: matrix.columns(),
+            });
             let planned = tensor_shapes(&config);
             assert_eq!(named.collect::<Vec<_>>(), planned);
             let count: usize = planned.iter().map(|shape| shape.rows * shape.columns).sum();

@@ -11,9 +11,7 @@ pub(crate) fn turns(config: &LlamaConfig, positions: usize) -> Vec<f32> {
     let frequencies = inverse_frequencies(config);
     let mut turns = Vec::with_capacity(positions * config.head_dim);
     for position in 0..positions {
-        let angles = frequencies
-            .iter()
-            .map(|frequency| f64::from(position as f32 * frequency));
+        let angles = frequencies.iter().map(|frequency| f64::from(position as f32 * frequency));
         turns.extend(angles.clone().map(|angle| angle.cos() as f32));
         turns.extend(angles.map(|angle| angle.sin() as f32));
     }
@@ -22,12 +20,8 @@ pub(crate) fn turns(config: &LlamaConfig, positions: usize) -> Vec<f32> {
 
 /// `1 / rope_theta^(2j / head_dim)` for `j < head_dim / 2`.
 fn inverse_frequencies(config: &LlamaConfig) -> Vec<f32> {
-    let exponents = (0..config.head_dim)
-        .step_by(2)
-        .map(|j| j as f32 / config.head_dim as f32);
-    exponents
-        .map(|exponent| 1.0 / config.rope_theta.powf(f64::from(exponent)) as f32)
-        .collect()
+    let exponents = (0..config.head_dim).step_by(2).map(|j| j as f32 / config.head_dim as f32);
+    exponents.map(|exponent| 1.0 / config.rope_theta.powf(f64::from(exponent)) as f32).collect()
 }
 
 #[cfg(test)]

@@ -6,8 +6,8 @@
 //! (<https://github.com/huggingface/safetensors>).
 
 use crate::error::LlamaError;
+use crate::stored_type::StoredType;
 use ::safetensors::tensor::{Dtype, TensorInfo};
-use half::{bf16, f16};
 use serde_json::{Map, Value, json};
 use std::fs::File;
 use std::io::{BufWriter, Read, Seek, SeekFrom, Write};
@@ -15,82 +15,6 @@ use std::path::{Path, PathBuf};
 
 /// Longest header that is read; that of a 70B model has about 100 KB.
 const LONGEST_HEADER: u64 = 100_000_000;
-
-/// How weights are stored in a file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum StoredType {
-    /// IEEE 754 single precision.
-    F32,
-    /// The upper half of an `f32`.
-    Bf16,
-    /// IEEE 754 half precision.
-    F16,
-}
-
-impl StoredType {
-    /// Bytes of one value.
-    pub const fn bytes(self) -> usize {
-        match self {
-            StoredType::F32 => 4,
-            StoredType::Bf16 | StoredType::F16 => 2,
-        }
-    }
-
-    /// Its name in `config.json`.
-    pub const fn name(self) -> &'static str {
-        match self {
-            StoredType::F32 => "float32",
-            StoredType::Bf16 => "bfloat16",
-            StoredType::F16 => "float16",
-        }
-    }
-
-    pub(crate) fn of(dtype: Dtype) -> Option<StoredType> {
-        match dtype {
-            Dtype::F32 => Some(StoredType::F32),
-            Dtype::BF16 => Some(StoredType::Bf16),
-            Dtype::F16 => Some(StoredType::F16),
-            _ => None,
-        }
-    }
-
-    pub(crate) fn dtype(self) -> Dtype {
-        match self {
-            StoredType::F32 => Dtype::F32,
-            StoredType::Bf16 => Dtype::BF16,
-            StoredType::F16 => Dtype::F16,
-        }
-    }
-
-    /// Replaces `values` by those that `bytes` store.
-    pub(crate) fn decode(self, bytes: &[u8], values: &mut Vec<f32>) {
-        values.clear();
-        let pairs = bytes.chunks_exact(2).map(|pair| [pair[0], pair[1]]);
-        match self {
-            StoredType::F32 => values.extend(
-                bytes
-                    .chunks_exact(4)
-                    .map(|four| f32::from_le_bytes([four[0], four[1], four[2], four[3]])),
-            ),
-            StoredType::Bf16 => values.extend(pairs.map(|pair| bf16::from_le_bytes(pair).to_f32())),
-            StoredType::F16 => values.extend(pairs.map(|pair| f16::from_le_bytes(pair).to_f32())),
-        }
-    }
-
-    /// Replaces `bytes` by what stores `values`, rounded to nearest even.
-    pub(crate) fn encode(self, values: &[f32], bytes: &mut Vec<u8>) {
-        bytes.clear();
-        match self {
-            StoredType::F32 => bytes.extend(values.iter().flat_map(|x| x.to_le_bytes())),
-            StoredType::Bf16 => {
-                bytes.extend(values.iter().flat_map(|&x| bf16::from_f32(x).to_le_bytes()));
-            }
-            StoredType::F16 => {
-                bytes.extend(values.iter().flat_map(|&x| f16::from_f32(x).to_le_bytes()));
-            }
-        }
-    }
-}
 
 /// Name, type and shape of a tensor in a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -103,18 +27,13 @@ pub(crate) struct TensorHead {
 impl TensorHead {
     /// Bytes of its values; `None` if there are more than can be counted.
     pub fn bytes(&self) -> Option<u64> {
-        let values = self
-            .shape
-            .iter()
-            .try_fold(1u64, |all, &size| all.checked_mul(size as u64))?;
+        let values = self.shape.iter().try_fold(1u64, |all, &size| all.checked_mul(size as u64))?;
         Some(values.checked_mul(self.dtype.bitsize() as u64)?.div_ceil(8))
     }
 
     /// Rows when seen as a matrix: all but the last dimension; a single dimension is one row.
     pub fn rows(&self) -> usize {
-        self.shape
-            .split_last()
-            .map_or(1, |(_, rows)| rows.iter().product())
+        self.shape.split_last().map_or(1, |(_, rows)| rows.iter().product())
     }
 
     /// Bytes of one of [`TensorHead::rows`].
@@ -152,11 +71,7 @@ impl TensorFile {
             .collect::<Result<Vec<_>, _>>()?;
         tensors.sort_by_key(|tensor| (tensor.start, tensor.bytes));
         check_without_gaps(path, &tensors, data, length)?;
-        Ok(TensorFile {
-            path: path.into(),
-            file,
-            tensors,
-        })
+        Ok(TensorFile { path: path.into(), file, tensors })
     }
 
     /// Fills `bytes` with those of a tensor from `offset` on.
@@ -187,11 +102,7 @@ impl TensorFile {
 }
 
 fn tensor_problem(file: &Path, tensor: &str, problem: impl Into<String>) -> LlamaError {
-    LlamaError::Tensor {
-        file: file.into(),
-        tensor: tensor.into(),
-        problem: problem.into(),
-    }
+    LlamaError::Tensor { file: file.into(), tensor: tensor.into(), problem: problem.into() }
 }
 
 /// The header's entries, and where the data begins.
@@ -200,18 +111,12 @@ fn read_header(
     file: &mut File,
     length: u64,
 ) -> Result<(Map<String, Value>, u64), LlamaError> {
-    let wrong = |problem: String| LlamaError::Header {
-        file: path.into(),
-        problem,
-    };
+    let wrong = |problem: String| LlamaError::Header { file: path.into(), problem };
     if length < 8 {
-        return Err(wrong(format!(
-            "is {length} bytes long: too short for a safetensors file"
-        )));
+        return Err(wrong(format!("is {length} bytes long: too short for a safetensors file")));
     }
     let mut eight = [0; 8];
-    file.read_exact(&mut eight)
-        .map_err(LlamaError::read(path))?;
+    file.read_exact(&mut eight).map_err(LlamaError::read(path))?;
     let claimed = u64::from_le_bytes(eight);
     if claimed > LONGEST_HEADER || claimed > length - 8 {
         return Err(wrong(format!(
@@ -220,8 +125,7 @@ fn read_header(
         )));
     }
     let mut header = vec![0; claimed as usize];
-    file.read_exact(&mut header)
-        .map_err(LlamaError::read(path))?;
+    file.read_exact(&mut header).map_err(LlamaError::read(path))?;
     let entries = serde_json::from_slice(&header)
         .map_err(|error| wrong(format!("the header is not a JSON object: {error}")))?;
     Ok((entries, 8 + claimed))
@@ -232,11 +136,7 @@ fn entry(path: &Path, name: String, value: Value, data: u64) -> Result<TensorEnt
         tensor_problem(path, &name, format!("bad entry in the header: {error}"))
     })?;
     let (start, end) = (info.data_offsets.0 as u64, info.data_offsets.1 as u64);
-    let head = TensorHead {
-        name,
-        dtype: info.dtype,
-        shape: info.shape,
-    };
+    let head = TensorHead { name, dtype: info.dtype, shape: info.shape };
     let bytes = head.bytes();
     let room = end.checked_sub(start);
     match bytes.filter(|_| bytes == room).zip(data.checked_add(start)) {
@@ -261,11 +161,7 @@ fn check_without_gaps(
     let mut filled = data;
     for TensorEntry { head, start, bytes } in tensors {
         if *start != filled {
-            let what = if *start < filled {
-                "overlaps"
-            } else {
-                "leaves a gap after"
-            };
+            let what = if *start < filled { "overlaps" } else { "leaves a gap after" };
             let problem = format!("{what} the tensor before it: the header cannot be right");
             return Err(tensor_problem(path, &head.name, problem));
         }
@@ -283,10 +179,7 @@ fn check_without_gaps(
         return Ok(());
     }
     let problem = format!("is {length} bytes long, but its last tensor ends at byte {filled}");
-    Err(LlamaError::Header {
-        file: path.into(),
-        problem,
-    })
+    Err(LlamaError::Header { file: path.into(), problem })
 }
 
 /// A file being written: the header first, then the bytes of its tensors in that order.
@@ -300,11 +193,8 @@ impl TensorWriter {
     pub fn create(path: &Path, heads: &[TensorHead]) -> Result<TensorWriter, LlamaError> {
         let (header, left) = header_of(heads);
         let file = File::create(path).map_err(LlamaError::write(path))?;
-        let mut writer = TensorWriter {
-            path: path.into(),
-            out: BufWriter::with_capacity(1 << 20, file),
-            left,
-        };
+        let mut writer =
+            TensorWriter { path: path.into(), out: BufWriter::with_capacity(1 << 20, file), left };
         writer.put(&(header.len() as u64).to_le_bytes())?;
         writer.put(&header)?;
         Ok(writer)
@@ -333,9 +223,7 @@ impl TensorWriter {
     }
 
     fn put(&mut self, bytes: &[u8]) -> Result<(), LlamaError> {
-        self.out
-            .write_all(bytes)
-            .map_err(LlamaError::write(&self.path))
+        self.out.write_all(bytes).map_err(LlamaError::write(&self.path))
     }
 }
 
@@ -362,11 +250,7 @@ mod tests {
     use super::*;
 
     fn head(name: &str, shape: &[usize]) -> TensorHead {
-        TensorHead {
-            name: name.into(),
-            dtype: Dtype::BF16,
-            shape: shape.into(),
-        }
+        TensorHead { name: name.into(), dtype: Dtype::BF16, shape: shape.into() }
     }
 
     fn written(folder: &Path) -> PathBuf {
@@ -395,10 +279,7 @@ mod tests {
 
     fn renamed(bytes: Vec<u8>, from: &str, to: &str) -> Vec<u8> {
         assert_eq!(from.len(), to.len());
-        let place = bytes
-            .windows(from.len())
-            .position(|part| part == from.as_bytes())
-            .unwrap();
+        let place = bytes.windows(from.len()).position(|part| part == from.as_bytes()).unwrap();
         [&bytes[..place], to.as_bytes(), &bytes[place + to.len()..]].concat()
     }
 
@@ -422,10 +303,7 @@ mod tests {
     fn a_file_cut_off_names_the_tensor_that_suffers() {
         let cut = |bytes: Vec<u8>| bytes[..bytes.len() - 1].to_vec();
         let text = complaint(cut);
-        assert!(
-            text.contains("tensor b") && text.contains("cut off"),
-            "{text}"
-        );
+        assert!(text.contains("tensor b") && text.contains("cut off"), "{text}");
         assert!(complaint(|bytes| bytes[..20].to_vec()).contains("claims a header of"));
         assert!(complaint(|bytes| bytes[..5].to_vec()).contains("too short"));
     }
@@ -437,13 +315,8 @@ mod tests {
             bytes
         };
         assert!(complaint(longer).contains("claims a header of"));
-        let overlap = |bytes| {
-            renamed(
-                bytes,
-                "\"data_offsets\":[12,14]",
-                "\"data_offsets\":[10,12]",
-            )
-        };
+        let overlap =
+            |bytes| renamed(bytes, "\"data_offsets\":[12,14]", "\"data_offsets\":[10,12]");
         assert!(complaint(overlap).contains("tensor b: overlaps"));
         let shape = |bytes| renamed(bytes, "[2,3]", "[2,4]");
         assert!(complaint(shape).contains("tensor a: the header gives it bytes 0..12"));
@@ -454,24 +327,6 @@ mod tests {
         let surplus = |bytes: Vec<u8>| [bytes, vec![0]].concat();
         assert!(complaint(surplus).contains("its last tensor ends at"));
         assert!(complaint(|bytes| renamed(bytes, "{\"__", "(\"__")).contains("not a JSON object"));
-    }
-
-    #[test]
-    fn values_survive_each_type_and_round_to_nearest_even() {
-        let values = [0.0, -1.5, 1.0 + 1.0 / 256.0, 1.0 + 3.0 / 256.0];
-        let through = |stored: StoredType| {
-            let (mut bytes, mut back) = (Vec::new(), Vec::new());
-            stored.encode(&values, &mut bytes);
-            assert_eq!(bytes.len(), values.len() * stored.bytes());
-            stored.decode(&bytes, &mut back);
-            back
-        };
-        assert_eq!(through(StoredType::F32), values);
-        assert_eq!(through(StoredType::F16), values);
-        assert_eq!(
-            through(StoredType::Bf16),
-            [0.0, -1.5, 1.0, 1.0 + 4.0 / 256.0]
-        );
     }
 
     #[test]

@@ -26,7 +26,7 @@ pub struct Tape {
     /// One per layer, or one for all with [`Recompute::Layer`].
     pub(crate) layers: Vec<LayerActivations>,
     pub(crate) scratch: Scratch,
-    pub(crate) d: Gradients,
+    pub(crate) d: ActivationGradients,
     /// `[t, 2]`: see `ops::cross_entropy`.
     pub(crate) losses: Matrix,
     /// `[chunk, vocab]`: logits of a few rows at a time.
@@ -35,8 +35,8 @@ pub struct Tape {
     rows_max: usize,
 }
 
-/// Gradients of one layer's activations, used by one layer after the other.
-pub(crate) struct Gradients {
+/// ActivationGradients of one layer's activations, used by one layer after the other.
+pub(crate) struct ActivationGradients {
     /// `[t, hidden]`: of the row that runs through all layers.
     pub x: Matrix,
     /// `[t, hidden]`
@@ -76,16 +76,14 @@ impl Tape {
             Recompute::None => config.num_hidden_layers,
             Recompute::Layer => 1,
         };
-        let chunk = (LOGITS_BYTES / 4 / config.vocab_size)
-            .clamp(64, 512)
-            .min(rows_max.max(1));
+        let chunk = (LOGITS_BYTES / 4 / config.vocab_size).clamp(64, 512).min(rows_max.max(1));
         let inputs = (0..=config.num_hidden_layers).map(|_| make(config.hidden_size));
         let layers = (0..kept).map(|_| LayerActivations::new(config, device, rows_max));
         Ok(Tape {
             inputs: inputs.collect::<Result<_, _>>()?,
             layers: layers.collect::<Result<_, _>>()?,
             scratch: Scratch::new(config, device, rows_max, rows_max)?,
-            d: Gradients::new(config, device, rows_max)?,
+            d: ActivationGradients::new(config, device, rows_max)?,
             losses: make(2)?,
             logits: Matrix::zeros(device, chunk, config.vocab_size, DType::F32)?,
             recompute,
@@ -106,11 +104,7 @@ impl Tape {
     /// Bytes of memory held.
     pub fn bytes(&self) -> usize {
         let inputs = self.inputs.iter().map(Matrix::bytes).sum::<usize>();
-        let layers = self
-            .layers
-            .iter()
-            .map(LayerActivations::bytes)
-            .sum::<usize>();
+        let layers = self.layers.iter().map(LayerActivations::bytes).sum::<usize>();
         let rest = self.losses.bytes() + self.logits.bytes();
         inputs + layers + self.scratch.bytes() + self.d.bytes() + rest
     }
@@ -118,22 +112,11 @@ impl Tape {
     /// Makes room for the rows of `spans` and looks up their turns.
     pub(crate) fn begin(&mut self, spans: &Spans) {
         let rows = spans.rows();
-        assert!(
-            rows <= self.rows_max,
-            "{rows} rows on a tape of {}",
-            self.rows_max
-        );
-        self.inputs
-            .iter_mut()
-            .for_each(|input| input.set_rows(rows));
-        self.layers
-            .iter_mut()
-            .for_each(|layer| layer.set_rows(rows));
+        assert!(rows <= self.rows_max, "{rows} rows on a tape of {}", self.rows_max);
+        self.inputs.iter_mut().for_each(|input| input.set_rows(rows));
+        self.layers.iter_mut().for_each(|layer| layer.set_rows(rows));
         self.scratch.begin(spans);
-        self.d
-            .all_mut()
-            .into_iter()
-            .for_each(|matrix| matrix.set_rows(rows));
+        self.d.all_mut().into_iter().for_each(|matrix| matrix.set_rows(rows));
         self.losses.set_rows(rows);
     }
 
@@ -147,19 +130,19 @@ impl Tape {
 
     /// Sum of the losses of all counted rows, in `f64`, first row first.
     pub(crate) fn sum_of_losses(&self) -> f64 {
-        self.losses
-            .to_vec()
-            .chunks_exact(2)
-            .map(|row| f64::from(row[0]))
-            .sum()
+        self.losses.to_vec().chunks_exact(2).map(|row| f64::from(row[0])).sum()
     }
 }
 
-impl Gradients {
-    fn new(config: &LlamaConfig, device: &Device, rows: usize) -> Result<Gradients, KernelError> {
+impl ActivationGradients {
+    fn new(
+        config: &LlamaConfig,
+        device: &Device,
+        rows: usize,
+    ) -> Result<ActivationGradients, KernelError> {
         let heads = config.heads();
         let make = |columns| Matrix::zeros(device, rows, columns, DType::F32);
-        Ok(Gradients {
+        Ok(ActivationGradients {
             x: make(config.hidden_size)?,
             normed: make(config.hidden_size)?,
             queries: make(heads.query_columns())?,
@@ -193,13 +176,7 @@ impl Gradients {
     }
 
     fn bytes(&self) -> usize {
-        let rows = [
-            &self.x,
-            &self.normed,
-            &self.queries,
-            &self.keys,
-            &self.values,
-        ];
+        let rows = [&self.x, &self.normed, &self.queries, &self.keys, &self.values];
         let rest = [&self.attended, &self.gate, &self.up, &self.product];
         rows.iter().chain(&rest).map(|matrix| matrix.bytes()).sum()
     }

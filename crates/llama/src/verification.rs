@@ -58,9 +58,7 @@ pub fn info(folder: &Path) -> Result<CheckpointInfo, LlamaError> {
     let config = LlamaConfig::read(folder)?;
     let files = ModelFiles::open(folder)?;
     let entries = || files.files.iter().flat_map(|file| &file.tensors);
-    let mut dtypes: Vec<_> = entries()
-        .map(|entry| entry.head.dtype.to_string())
-        .collect();
+    let mut dtypes: Vec<_> = entries().map(|entry| entry.head.dtype.to_string()).collect();
     dtypes.sort();
     dtypes.dedup();
     let tensor = |entry: &TensorEntry| TensorInfo {
@@ -95,32 +93,20 @@ pub fn verify(folder: &Path) -> Result<VerifyReport, LlamaError> {
         values += entry.head.shape.iter().product::<usize>() as u64;
         bytes += entry.bytes;
     }
-    Ok(VerifyReport {
-        files: files.files.len(),
-        tensors: found.len(),
-        values,
-        bytes,
-    })
+    Ok(VerifyReport { files: files.files.len(), tensors: found.len(), values, bytes })
 }
 
 /// Old conversions store the rotary frequencies, tied models sometimes their embedding twice;
 /// every other tensor that the configuration does not ask for is a sign of a wrong configuration.
 fn refuse_surplus(config: &LlamaConfig, files: &ModelFiles) -> Result<(), LlamaError> {
-    let known: HashSet<_> = tensor_shapes(config)
-        .into_iter()
-        .map(|shape| shape.name)
-        .collect();
+    let known: HashSet<_> = tensor_shapes(config).into_iter().map(|shape| shape.name).collect();
     for file in &files.files {
         for name in file.tensors.iter().map(|entry| &entry.head.name) {
             let harmless = name.ends_with("rotary_emb.inv_freq") || name == LM_HEAD;
             if !known.contains(name) && !harmless {
                 return Err(file.problem(name, "is there, but config.json does not ask for it"));
             }
-            if files
-                .index
-                .as_ref()
-                .is_some_and(|index| !index.contains_key(name))
-            {
+            if files.index.as_ref().is_some_and(|index| !index.contains_key(name)) {
                 return Err(file.problem(name, "is there, but the index does not list it"));
             }
         }
@@ -130,11 +116,9 @@ fn refuse_surplus(config: &LlamaConfig, files: &ModelFiles) -> Result<(), LlamaE
 
 /// A stored output projection of a tied model is never read, so it must say the same.
 fn check_tied_head(config: &LlamaConfig, files: &ModelFiles) -> Result<(), LlamaError> {
-    let (Some((file, head)), Some((table_file, table)), true) = (
-        files.find(LM_HEAD),
-        files.find(EMBED_TOKENS),
-        config.tie_word_embeddings,
-    ) else {
+    let (Some((file, head)), Some((table_file, table)), true) =
+        (files.find(LM_HEAD), files.find(EMBED_TOKENS), config.tie_word_embeddings)
+    else {
         return Ok(());
     };
     let differs = || {
@@ -148,11 +132,7 @@ fn check_tied_head(config: &LlamaConfig, files: &ModelFiles) -> Result<(), Llama
     for_each_piece(file, head, |first, bytes| {
         other.resize(bytes.len(), 0);
         table_file.read(table, (first * table.head.row_bytes()) as u64, &mut other)?;
-        if bytes == other {
-            Ok(())
-        } else {
-            Err(differs())
-        }
+        if bytes == other { Ok(()) } else { Err(differs()) }
     })
 }
 

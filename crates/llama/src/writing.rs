@@ -65,40 +65,25 @@ pub(crate) fn write_shards(
     fill: &mut dyn FnMut(&TensorHead, &mut Sink<'_>) -> Result<(), LlamaError>,
 ) -> Result<Written, LlamaError> {
     let temporary = TemporaryFolder::beside(out)?;
-    let (shards, all) = (
-        shards_of(plan, shard_bytes),
-        plan.iter().filter_map(TensorHead::bytes).sum(),
-    );
+    let (shards, all) =
+        (shards_of(plan, shard_bytes), plan.iter().filter_map(TensorHead::bytes).sum());
     let (mut done, mut names) = (0, Vec::new());
     for (number, shard) in shards.iter().enumerate() {
         let name = shard_name(number, shards.len());
         let writer = TensorWriter::create(&temporary.path.join(&name), &plan[shard.clone()])?;
-        let mut sink = Sink {
-            writer,
-            progress: &mut *progress,
-            done,
-            all,
-        };
-        plan[shard.clone()]
-            .iter()
-            .try_for_each(|head| fill(head, &mut sink))?;
+        let mut sink = Sink { writer, progress: &mut *progress, done, all };
+        plan[shard.clone()].iter().try_for_each(|head| fill(head, &mut sink))?;
         done = sink.done;
         sink.writer.finish()?;
         names.push(name);
     }
     if names.len() > 1 {
-        write_json(
-            &temporary.path.join(INDEX),
-            &index_of(plan, &shards, &names, all),
-        )?;
+        write_json(&temporary.path.join(INDEX), &index_of(plan, &shards, &names, all))?;
         names.push(INDEX.into());
     }
     write_json(&temporary.path.join(CONFIG), &config.to_json())?;
     temporary.become_the_model(names)?;
-    Ok(Written {
-        files: shards.len(),
-        bytes: all,
-    })
+    Ok(Written { files: shards.len(), bytes: all })
 }
 
 /// Writes a JSON file and waits until it is on the disk.
@@ -134,11 +119,7 @@ fn shard_name(number: usize, shards: usize) -> String {
 fn index_of(plan: &[TensorHead], shards: &[Range<usize>], names: &[String], bytes: u64) -> Value {
     let mut map = Map::new();
     for (shard, name) in shards.iter().zip(names) {
-        map.extend(
-            plan[shard.clone()]
-                .iter()
-                .map(|head| (head.name.clone(), json!(name))),
-        );
+        map.extend(plan[shard.clone()].iter().map(|head| (head.name.clone(), json!(name))));
     }
     json!({"metadata": {"total_size": bytes}, "weight_map": map})
 }
@@ -157,18 +138,13 @@ impl TemporaryFolder {
         } else if let (Some(name), false) = (out.file_name(), out.exists()) {
             out.with_file_name(format!("{}.tmp", name.to_string_lossy()))
         } else {
-            return Err(LlamaError::write(out)(
-                std::io::ErrorKind::NotADirectory.into(),
-            ));
+            return Err(LlamaError::write(out)(std::io::ErrorKind::NotADirectory.into()));
         };
         if path.exists() {
             fs::remove_dir_all(&path).map_err(LlamaError::write(&path))?;
         }
         fs::create_dir_all(&path).map_err(LlamaError::write(&path))?;
-        Ok(TemporaryFolder {
-            path,
-            out: out.into(),
-        })
+        Ok(TemporaryFolder { path, out: out.into() })
     }
 
     /// In a folder that exists, the old configuration goes first and the new one comes last, so
@@ -201,9 +177,7 @@ fn remove_model(folder: &Path) -> Result<(), LlamaError> {
     let mut old = vec![folder.join(CONFIG), folder.join(INDEX)];
     for file in fs::read_dir(folder).map_err(&failed)? {
         let file = file.map_err(&failed)?.path();
-        let name = file
-            .file_name()
-            .map(|name| name.to_string_lossy().into_owned());
+        let name = file.file_name().map(|name| name.to_string_lossy().into_owned());
         if name.is_some_and(|name| name.starts_with("model") && name.ends_with(".safetensors")) {
             old.push(file);
         }
@@ -217,9 +191,7 @@ fn remove_model(folder: &Path) -> Result<(), LlamaError> {
 /// Waits until the names in a folder are on the disk.
 fn settle(folder: Option<&Path>) -> Result<(), LlamaError> {
     let folder = folder.unwrap_or(Path::new("."));
-    File::open(folder)
-        .and_then(|file| file.sync_all())
-        .map_err(LlamaError::write(folder))
+    File::open(folder).and_then(|file| file.sync_all()).map_err(LlamaError::write(folder))
 }
 
 #[cfg(test)]
@@ -228,11 +200,7 @@ mod tests {
     use ::safetensors::tensor::Dtype;
 
     fn head(name: &str, values: usize) -> TensorHead {
-        TensorHead {
-            name: name.into(),
-            dtype: Dtype::F32,
-            shape: vec![values],
-        }
+        TensorHead { name: name.into(), dtype: Dtype::F32, shape: vec![values] }
     }
 
     fn write(out: &Path, limit: u64) -> Result<Written, LlamaError> {
@@ -246,9 +214,8 @@ mod tests {
 
     fn names(folder: &Path) -> Vec<String> {
         let entries = fs::read_dir(folder).unwrap();
-        let mut names: Vec<_> = entries
-            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-            .collect();
+        let mut names: Vec<_> =
+            entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
         names.sort();
         names
     }
@@ -257,23 +224,12 @@ mod tests {
     fn shards_are_closed_before_they_outgrow_the_limit_and_listed_in_an_index() {
         let folder = tempfile::tempdir().unwrap();
         let out = folder.path().join("deep/model");
-        assert_eq!(
-            write(&out, 16).unwrap(),
-            Written {
-                files: 2,
-                bytes: 52
-            }
-        );
-        let (first, second) = (
-            "model-00001-of-00002.safetensors",
-            "model-00002-of-00002.safetensors",
-        );
+        assert_eq!(write(&out, 16).unwrap(), Written { files: 2, bytes: 52 });
+        let (first, second) =
+            ("model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors");
         assert_eq!(names(&out), ["config.json", first, second, INDEX]);
         let index: Value = serde_json::from_slice(&fs::read(out.join(INDEX)).unwrap()).unwrap();
-        assert_eq!(
-            index["weight_map"],
-            json!({"a": first, "b": first, "c": second})
-        );
+        assert_eq!(index["weight_map"], json!({"a": first, "b": first, "c": second}));
         assert_eq!(names(&folder.path().join("deep")), ["model"]);
     }
 
@@ -311,11 +267,6 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let out = folder.path().join("model");
         fs::write(&out, "").unwrap();
-        assert!(
-            write(&out, 100)
-                .unwrap_err()
-                .to_string()
-                .contains("model: not a directory")
-        );
+        assert!(write(&out, 100).unwrap_err().to_string().contains("model: not a directory"));
     }
 }

@@ -31,16 +31,12 @@ impl Comparison {
 
     /// Ids per character, for each of the two; 0 when no text was given.
     pub fn tokens_per_character(&self) -> [f64; 2] {
-        self.tokens
-            .map(|tokens| tokens as f64 / self.characters.max(1) as f64)
+        self.tokens.map(|tokens| tokens as f64 / self.characters.max(1) as f64)
     }
 }
 
 /// The pieces of a text, as text.
 pub fn pieces_of(tokenizer: &Tokenizer, text: &str) -> Vec<String> {
     let ids = tokenizer.encode_to_vec(text);
-    ids.iter()
-        .filter_map(|&id| tokenizer.piece(id))
-        .map(str::to_owned)
-        .collect()
+    ids.iter().filter_map(|&id| tokenizer.piece(id)).map(str::to_owned).collect()
 }

@@ -30,11 +30,8 @@ impl Counts {
 
     /// The characters, the most frequent first, equals in the order of Unicode.
     pub fn by_frequency(&self) -> Vec<(char, u64)> {
-        let mut characters: Vec<_> = self
-            .characters
-            .iter()
-            .map(|(&c, &count)| (c, count))
-            .collect();
+        let mut characters: Vec<_> =
+            self.characters.iter().map(|(&c, &count)| (c, count)).collect();
         characters
             .sort_unstable_by_key(|&(character, count)| (std::cmp::Reverse(count), character));
         characters
@@ -136,10 +133,7 @@ impl Counter {
     /// All blanks but the last are a word, the last is the beginning of the next.
     fn begin_after_blanks(&mut self, blanks: usize) {
         if blanks > 1 && self.only.is_none() {
-            self.word.extend(std::iter::repeat_n(
-                SPACE_MARK,
-                (blanks - 1).min(LONGEST_PIECE),
-            ));
+            self.word.extend(std::iter::repeat_n(SPACE_MARK, (blanks - 1).min(LONGEST_PIECE)));
             self.end_word();
         }
         self.word.push(SPACE_MARK);
@@ -173,28 +167,19 @@ mod tests {
         let mut counter = Counter::new(only);
         counter.add(text);
         let words = counter.finish().words;
-        let mut words: Vec<_> = words
-            .iter()
-            .map(|(word, &n)| (word.to_string(), n))
-            .collect();
+        let mut words: Vec<_> = words.iter().map(|(word, &n)| (word.to_string(), n)).collect();
         words.sort();
         words
     }
 
     fn expected(words: &[(&str, u64)]) -> Vec<(String, u64)> {
-        words
-            .iter()
-            .map(|&(word, count)| (word.to_owned(), count))
-            .collect()
+        words.iter().map(|&(word, count)| (word.to_owned(), count)).collect()
     }
 
     #[test]
     fn words_are_runs_of_one_script_with_the_blank_before_them() {
         let found = words("안녕 GPU가, 안녕\n안녕 3월", Some(Script::Hangul));
-        assert_eq!(
-            found,
-            expected(&[("▁안녕", 2), ("가", 1), ("안녕", 1), ("월", 1)])
-        );
+        assert_eq!(found, expected(&[("▁안녕", 2), ("가", 1), ("안녕", 1), ("월", 1)]));
     }
 
     #[test]
@@ -202,14 +187,7 @@ mod tests {
         let found = words("don't   go!!", None);
         assert_eq!(
             found,
-            expected(&[
-                ("!!", 1),
-                ("'", 1),
-                ("t", 1),
-                ("▁don", 1),
-                ("▁go", 1),
-                ("▁▁", 1)
-            ])
+            expected(&[("!!", 1), ("'", 1), ("t", 1), ("▁don", 1), ("▁go", 1), ("▁▁", 1)])
         );
     }
 

@@ -34,10 +34,7 @@ impl Decoder {
             _ => Part::Text(piece.text.replace(SPACE_MARK, " ").into()),
         };
         let parts = definition.vocabulary.pieces().iter().map(part).collect();
-        Decoder {
-            parts,
-            strip_first_blank: definition.normalizer.add_prefix,
-        }
+        Decoder { parts, strip_first_blank: definition.normalizer.add_prefix }
     }
 
     /// The text of a row of ids; ids outside the vocabulary add nothing.
@@ -125,10 +122,7 @@ impl<'a> DecodeStream<'a> {
     fn end_run(&mut self, out: &mut String) {
         if self.whole == self.run.len() {
             let run = std::mem::take(&mut self.run);
-            self.emit(
-                std::str::from_utf8(&run).expect("whole characters were counted"),
-                out,
-            );
+            self.emit(std::str::from_utf8(&run).expect("whole characters were counted"), out);
         }
         self.emit_broken(out);
         self.whole = 0;
@@ -147,11 +141,7 @@ impl<'a> DecodeStream<'a> {
         if text.is_empty() {
             return;
         }
-        let stripped = if self.strip_blank {
-            text.strip_prefix(' ')
-        } else {
-            None
-        };
+        let stripped = if self.strip_blank { text.strip_prefix(' ') } else { None };
         self.strip_blank = false;
         out.push_str(stripped.unwrap_or(text));
     }

@@ -81,10 +81,7 @@ impl Definition {
         for id in self.merges.canonical().into_iter().flatten() {
             hash.update(id.to_le_bytes());
         }
-        hash.finalize()
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect()
+        hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
     }
 }
 

@@ -43,10 +43,7 @@ impl Symbols {
             let first = characters.next()?;
             (piece.kind == PieceKind::Normal && characters.next().is_none()).then_some((first, id))
         });
-        Symbols {
-            of_character: single.collect(),
-            of_byte: *vocabulary.byte_ids(),
-        }
+        Symbols { of_character: single.collect(), of_byte: *vocabulary.byte_ids() }
     }
 
     /// The piece of a character, if it has one of its own.
@@ -59,8 +56,9 @@ impl Symbols {
         match self.of(character) {
             Some(id) => symbols.push(id),
             None => {
-                let bytes = character.encode_utf8(&mut [0; 4]).as_bytes().to_vec();
-                symbols.extend(bytes.iter().map(|&byte| self.of_byte[usize::from(byte)]));
+                let mut buffer = [0; 4];
+                let bytes = character.encode_utf8(&mut buffer).bytes();
+                symbols.extend(bytes.map(|byte| self.of_byte[usize::from(byte)]));
             }
         }
     }
@@ -69,8 +67,7 @@ impl Symbols {
 /// The ids of a text as pieces hold it, with `▁` for blanks and nothing put before it.
 pub fn encode_piece(text: &str, symbols: &Symbols, merges: &Merges) -> Vec<TokenId> {
     let mut ids = Vec::new();
-    text.chars()
-        .for_each(|character| symbols.push(character, &mut ids));
+    text.chars().for_each(|character| symbols.push(character, &mut ids));
     join(&mut ids, merges);
     ids
 }
@@ -99,20 +96,11 @@ impl Encoder {
             return;
         }
         let text = blank_form(text);
-        let mut pass = Pass {
-            encoder: self,
-            merges: &definition.merges,
-            memory: self.take(),
-            ids,
-        };
+        let mut pass = Pass { encoder: self, merges: &definition.merges, memory: self.take(), ids };
         if self.user_defined.is_empty() {
             pass.text(&text, definition.normalizer.add_prefix);
         } else {
-            let prefix = if definition.normalizer.add_prefix {
-                " "
-            } else {
-                ""
-            };
+            let prefix = if definition.normalizer.add_prefix { " " } else { "" };
             pass.text_with_user_defined(&[prefix, &text].concat());
         }
         let memory = pass.memory;
@@ -120,24 +108,15 @@ impl Encoder {
     }
 
     fn take(&self) -> StretchMemory {
-        self.memories
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .pop()
-            .unwrap_or_default()
+        self.memories.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default()
     }
 
     fn put_back(&self, memory: StretchMemory) {
-        self.memories
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push(memory);
+        self.memories.lock().unwrap_or_else(PoisonError::into_inner).push(memory);
     }
 
     fn user_defined_at(&self, text: &str) -> Option<&(String, TokenId)> {
-        self.user_defined
-            .iter()
-            .find(|(piece, _)| text.starts_with(piece.as_str()))
+        self.user_defined.iter().find(|(piece, _)| text.starts_with(piece.as_str()))
     }
 }
 
@@ -176,10 +155,7 @@ impl Pass<'_> {
         }
         let bytes = text.as_bytes();
         while start < bytes.len() {
-            let end = self
-                .encoder
-                .junctions
-                .next_cut(bytes, start + 1, bytes[start]);
+            let end = self.encoder.junctions.next_cut(bytes, start + 1, bytes[start]);
             self.stretch(&text[start..end]);
             start = end;
         }

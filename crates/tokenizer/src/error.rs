@@ -79,6 +79,25 @@ pub enum TokenizerError {
         /// What to do instead.
         cure: &'static str,
     },
+    /// A tokenizer that should be an extension has another piece under an old id.
+    #[error(
+        "the extended tokenizer has {found:?} under id {id}, where the base has {expected:?}: \
+         give the tokenizer that was extended from this base"
+    )]
+    NotAnExtension {
+        /// The first id that differs.
+        id: TokenId,
+        /// The piece of the base.
+        expected: String,
+        /// The piece of the other, if it has that id.
+        found: Option<String>,
+    },
+    /// A tokenizer that should be an extension has no piece that is new.
+    #[error("the extended tokenizer has the same {size} pieces as the base: nothing to add")]
+    NothingNew {
+        /// Number of pieces of both.
+        size: usize,
+    },
     /// The model inside is not byte-pair encoding.
     #[error(
         "{}: the model is {found}, expected BPE: only byte-pair tokenizers can be encoded with \

@@ -35,11 +35,7 @@ pub struct LearnOptions {
 impl LearnOptions {
     /// Korean, with 99.95 % of its characters covered.
     pub fn hangul(new_pieces: usize) -> LearnOptions {
-        LearnOptions {
-            new_pieces,
-            script: "Hangul".into(),
-            coverage: 0.9995,
-        }
+        LearnOptions { new_pieces, script: "Hangul".into(), coverage: 0.9995 }
     }
 }
 
@@ -84,10 +80,8 @@ pub fn learn<E: From<TokenizerError>>(
     texts: impl Iterator<Item = Result<String, E>>,
     options: &LearnOptions,
 ) -> Result<Learned, E> {
-    let script =
-        Script::from_full_name(&options.script).ok_or_else(|| TokenizerError::UnknownScript {
-            name: options.script.clone(),
-        })?;
+    let script = Script::from_full_name(&options.script)
+        .ok_or_else(|| TokenizerError::UnknownScript { name: options.script.clone() })?;
     let mut counter = Counter::new(Some(script));
     for text in texts {
         counter.add(&text?);
@@ -102,18 +96,11 @@ fn learn_from_counts(base: &Tokenizer, counts: Counts, options: &LearnOptions) -
     let most = (options.new_pieces as f64 * MOST_CHARACTERS).ceil() as usize;
     let (frequent, rest) = missing.split_at(missing.len().min(most));
     let mut learner = continue_base(base, counts, frequent);
-    let single = |&(character, count): &(char, u64)| LearnedPiece {
-        text: character.into(),
-        count,
-    };
+    let single = |&(character, count): &(char, u64)| LearnedPiece { text: character.into(), count };
     let longer = std::iter::from_fn(|| learner.next_piece());
     // Some fall away in `extend`; a twentieth more has always been more than enough.
     let wanted = options.new_pieces + options.new_pieces / 20 + 100;
-    let pieces = frequent
-        .iter()
-        .map(single)
-        .chain(longer)
-        .chain(rest.iter().map(single));
+    let pieces = frequent.iter().map(single).chain(longer).chain(rest.iter().map(single));
     Learned {
         pieces: pieces.take(wanted).collect(),
         single_characters: frequent.len(),
@@ -128,9 +115,7 @@ fn missing_characters(base: &Tokenizer, counts: &Counts, coverage: f64) -> Vec<(
     let symbols = Symbols::new(&base.definition().vocabulary);
     let all = counts.by_frequency();
     let covered = covering(&all, coverage, all.len());
-    let missing = covered
-        .iter()
-        .filter(|&&(character, _)| symbols.of(character).is_none());
+    let missing = covered.iter().filter(|&&(character, _)| symbols.of(character).is_none());
     missing.copied().collect()
 }
 
@@ -143,9 +128,7 @@ fn continue_base(base: &Tokenizer, counts: Counts, new_characters: &[(char, u64)
         // Never part of a word; an empty text cannot be the text of a pair.
         _ => "".into(),
     });
-    let new = new_characters
-        .iter()
-        .map(|&(character, _)| character.to_string().into());
+    let new = new_characters.iter().map(|&(character, _)| character.to_string().into());
     let mut learner = Learner::new(texts.chain(new).collect());
     let old = Symbols::new(vocabulary);
     let new: rustc_hash::FxHashMap<char, u32> = new_characters
@@ -187,11 +170,7 @@ pub fn extend(
     let floor = definition.vocabulary.len();
     if size <= floor {
         let reason = "the base tokenizer has that many pieces already";
-        return Err(TokenizerError::SizeTooSmall {
-            size,
-            floor,
-            reason,
-        });
+        return Err(TokenizerError::SizeTooSmall { size, floor, reason });
     }
     let halves = halves_of(definition);
     let mut growing = Growing::new(definition.vocabulary.clone(), definition.merges.clone());
@@ -207,20 +186,12 @@ pub fn extend(
     let found = growing.vocabulary.len() - floor;
     if found < size - floor {
         let characters = learned.characters;
-        return Err(TokenizerError::CorpusTooSmall {
-            wanted: size - floor,
-            found,
-            characters,
-        });
+        return Err(TokenizerError::CorpusTooSmall { wanted: size - floor, found, characters });
     }
     let (vocabulary, merges) = growing.finish();
     let made_of = made_of(definition, &vocabulary);
     let tokenizer = Tokenizer::from_definition(grown(definition, vocabulary, merges));
-    Ok(Extension {
-        tokenizer,
-        made_of,
-        unreachable,
-    })
+    Ok(Extension { tokenizer, made_of, unreachable })
 }
 
 /// Texts that, were they pieces, would be half of a piece of the base: SentencePiece would then
@@ -230,20 +201,15 @@ fn halves_of(definition: &Definition) -> FxHashSet<&str> {
     let ordinary = ordinary.filter(|piece| piece.kind == PieceKind::Normal);
     let cuts = ordinary.flat_map(|piece| {
         let text = piece.text.as_ref();
-        text.char_indices()
-            .skip(1)
-            .flat_map(move |(at, _)| [&text[..at], &text[at..]])
+        text.char_indices().skip(1).flat_map(move |(at, _)| [&text[..at], &text[at..]])
     });
-    cuts.filter(|half| definition.vocabulary.id(half).is_none())
-        .collect()
+    cuts.filter(|half| definition.vocabulary.id(half).is_none()).collect()
 }
 
 fn made_of(base: &Definition, grown: &Vocabulary) -> Vec<Vec<TokenId>> {
     let symbols = Symbols::new(&base.vocabulary);
     let new = &grown.pieces()[base.vocabulary.len()..];
-    new.iter()
-        .map(|piece| encode_piece(&piece.text, &symbols, &base.merges))
-        .collect()
+    new.iter().map(|piece| encode_piece(&piece.text, &symbols, &base.merges)).collect()
 }
 
 fn grown(base: &Definition, vocabulary: Vocabulary, merges: Merges) -> Definition {
@@ -252,13 +218,7 @@ fn grown(base: &Definition, vocabulary: Vocabulary, merges: Merges) -> Definitio
         extend_scores(&mut parts.scores, vocabulary.len());
     }
     let (normalizer, specials) = (base.normalizer, base.specials);
-    Definition {
-        vocabulary,
-        merges,
-        normalizer,
-        specials,
-        carried,
-    }
+    Definition { vocabulary, merges, normalizer, specials, carried }
 }
 
 /// Continues the scores below the lowest: one less each, or the next smaller number where a

@@ -8,10 +8,7 @@ use crate::error::TokenizerError;
 
 /// All bytes of a file.
 pub fn read(path: &Path) -> Result<Vec<u8>, TokenizerError> {
-    fs::read(path).map_err(|source| TokenizerError::Read {
-        path: path.into(),
-        source,
-    })
+    fs::read(path).map_err(|source| TokenizerError::Read { path: path.into(), source })
 }
 
 /// A text file, or nothing if there is none.
@@ -19,10 +16,7 @@ pub fn read_text_if_there(path: &Path) -> Result<Option<String>, TokenizerError>
     match fs::read_to_string(path) {
         Ok(text) => Ok(Some(text)),
         Err(source) if source.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(source) => Err(TokenizerError::Read {
-            path: path.into(),
-            source,
-        }),
+        Err(source) => Err(TokenizerError::Read { path: path.into(), source }),
     }
 }
 
@@ -33,28 +27,21 @@ pub fn write(path: &Path, bytes: &[u8]) -> Result<(), TokenizerError> {
     written.map_err(|source| {
         // The first error is the one to tell; a leftover under the temporary name harms nobody.
         let _ = fs::remove_file(&beside);
-        TokenizerError::Write {
-            path: path.into(),
-            source,
-        }
+        TokenizerError::Write { path: path.into(), source }
     })
 }
 
 /// Makes a folder with all its parents.
 pub fn make_folder(path: &Path) -> Result<(), TokenizerError> {
-    fs::create_dir_all(path).map_err(|source| TokenizerError::Write {
-        path: path.into(),
-        source,
-    })
+    fs::create_dir_all(path).map_err(|source| TokenizerError::Write { path: path.into(), source })
 }
 
 /// Removes a file if it is there.
 pub fn remove_if_there(path: &Path) -> Result<(), TokenizerError> {
     match fs::remove_file(path) {
-        Err(source) if source.kind() != io::ErrorKind::NotFound => Err(TokenizerError::Write {
-            path: path.into(),
-            source,
-        }),
+        Err(source) if source.kind() != io::ErrorKind::NotFound => {
+            Err(TokenizerError::Write { path: path.into(), source })
+        }
         _ => Ok(()),
     }
 }

@@ -28,13 +28,7 @@ impl Growing {
     pub fn new(vocabulary: Vocabulary, merges: Merges) -> Growing {
         let (first_id, first_merge) = (vocabulary.len(), merges.list().len());
         let first_rank = merges.next_rank();
-        Growing {
-            vocabulary,
-            merges,
-            first_id,
-            first_merge,
-            first_rank,
-        }
+        Growing { vocabulary, merges, first_id, first_merge, first_rank }
     }
 
     fn rank_of(&self, id: TokenId) -> u32 {
@@ -46,8 +40,7 @@ impl Growing {
         self.merges.truncate(self.first_merge);
         let new = self.first_id as TokenId..self.vocabulary.len() as TokenId;
         for id in new.clone() {
-            self.merges
-                .add_splits(&self.vocabulary, id, self.rank_of(id));
+            self.merges.add_splits(&self.vocabulary, id, self.rank_of(id));
         }
         debug_assert!(all_reachable(&self.vocabulary, &self.merges, new));
         (self.vocabulary, self.merges)
@@ -60,8 +53,7 @@ impl Growing {
         }
         let merges_before = self.merges.list().len();
         let id = self.vocabulary.push(text);
-        self.merges
-            .add_splits(&self.vocabulary, id, self.rank_of(id));
+        self.merges.add_splits(&self.vocabulary, id, self.rank_of(id));
         if self.reaches(text, id) {
             return true;
         }
@@ -71,10 +63,8 @@ impl Growing {
     }
 
     fn reaches(&self, text: &str, id: TokenId) -> bool {
-        let symbol = |character: char| {
-            self.vocabulary
-                .normal_id(character.encode_utf8(&mut [0; 4]))
-        };
+        let symbol =
+            |character: char| self.vocabulary.normal_id(character.encode_utf8(&mut [0; 4]));
         let symbols: Option<Vec<TokenId>> = text.chars().map(symbol).collect();
         let Some(mut symbols) = symbols else {
             return false;

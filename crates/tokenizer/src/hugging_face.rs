@@ -6,10 +6,11 @@
 
 use std::path::Path;
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use crate::definition::{Carried, Definition, Specials};
 use crate::error::TokenizerError;
+use crate::llama_files;
 use crate::merges::Merges;
 use crate::normalizer::Normalizer;
 use crate::vocabulary::{Piece, PieceKind, TokenId, Vocabulary, byte_of_text};
@@ -26,36 +27,21 @@ pub fn read(bytes: &[u8], path: &Path) -> Result<Definition, TokenizerError> {
     check_decoder(&document, normalizer, path)?;
     let added = read_added_tokens(&document, path)?;
     let unknown_text = document["model"]["unk_token"].as_str().map(str::to_owned);
-    let model = document["model"]
-        .as_object_mut()
-        .ok_or(field(path, "model", "an object"))?;
+    let model = document["model"].as_object_mut().ok_or(field(path, "model", "an object"))?;
     let listed = std::mem::take(model.entry("vocab").or_insert(Value::Null));
     let merges = std::mem::take(model.entry("merges").or_insert(Value::Null));
     let vocabulary = read_vocabulary(&listed, &added, unknown_text.as_deref(), path)?;
     let (pairs, merges_as_pairs) = read_merges(&merges, &vocabulary, path)?;
     let merges = Merges::from_list(&vocabulary, &pairs, path)?;
     let specials = read_specials(&document, &vocabulary);
-    let carried = Carried {
-        json: Some(document),
-        merges_as_pairs,
-        ..Carried::default()
-    };
-    Ok(Definition {
-        vocabulary,
-        merges,
-        normalizer,
-        specials,
-        carried,
-    })
+    let carried = Carried { json: Some(document), merges_as_pairs, ..Carried::default() };
+    Ok(Definition { vocabulary, merges, normalizer, specials, carried })
 }
 
 /// The bytes of a `tokenizer.json`, with the fields that were read, or else those of Llama 2.
 pub fn write(definition: &Definition) -> Vec<u8> {
-    let mut document = definition
-        .carried
-        .json
-        .clone()
-        .unwrap_or_else(|| llama_document(definition));
+    let mut document =
+        definition.carried.json.clone().unwrap_or_else(|| llama_files::document(definition));
     document["model"]["vocab"] = vocabulary_value(&definition.vocabulary);
     document["model"]["merges"] = merges_value(definition);
     serde_json::to_vec_pretty(&document).expect("a JSON value in memory can always be written")
@@ -72,19 +58,11 @@ pub fn parse(bytes: &[u8], path: &Path) -> Result<Value, TokenizerError> {
 }
 
 fn field(path: &Path, field: &str, expected: &'static str) -> TokenizerError {
-    TokenizerError::Field {
-        path: path.into(),
-        field: field.into(),
-        expected,
-    }
+    TokenizerError::Field { path: path.into(), field: field.into(), expected }
 }
 
 fn unsupported(path: &Path, what: String, cure: &'static str) -> TokenizerError {
-    TokenizerError::Unsupported {
-        path: path.into(),
-        what,
-        cure,
-    }
+    TokenizerError::Unsupported { path: path.into(), what, cure }
 }
 
 const USE_MODEL: &str = "open the tokenizer.model of the same tokenizer instead";
@@ -96,38 +74,24 @@ fn check_form(document: &Value, path: &Path) -> Result<(), TokenizerError> {
     }
     // Files written before 2021 leave the type out; only BPE has merges.
     if let Some(kind) = model["type"].as_str().filter(|&kind| kind != "BPE") {
-        return Err(TokenizerError::NotBpe {
-            path: path.into(),
-            found: kind.into(),
-        });
+        return Err(TokenizerError::NotBpe { path: path.into(), found: kind.into() });
     }
     if model["byte_fallback"] != Value::Bool(true) {
-        return Err(field(
-            path,
-            "model.byte_fallback",
-            "true, as in every Llama-style tokenizer",
-        ));
+        return Err(field(path, "model.byte_fallback", "true, as in every Llama-style tokenizer"));
     }
     for name in ["continuing_subword_prefix", "end_of_word_suffix"] {
         if model[name].as_str().is_some_and(|text| !text.is_empty()) {
             return Err(unsupported(path, format!("model.{name}"), USE_MODEL));
         }
     }
-    if model["dropout"]
-        .as_f64()
-        .is_some_and(|dropout| dropout > 0.0)
-    {
+    if model["dropout"].as_f64().is_some_and(|dropout| dropout > 0.0) {
         return Err(unsupported(path, "model.dropout".into(), "set it to null"));
     }
     if model["ignore_merges"] == Value::Bool(true) {
         return Err(unsupported(path, "model.ignore_merges".into(), USE_MODEL));
     }
     match document["pre_tokenizer"]["type"].as_str() {
-        Some(kind) => Err(unsupported(
-            path,
-            format!("the pre-tokenizer {kind}"),
-            USE_MODEL,
-        )),
+        Some(kind) => Err(unsupported(path, format!("the pre-tokenizer {kind}"), USE_MODEL)),
         None => Ok(()),
     }
 }
@@ -153,11 +117,7 @@ fn read_normalizer(document: &Value, path: &Path) -> Result<Normalizer, Tokenize
         [only] if *only == replace => Ok(Normalizer { add_prefix: false }),
         _ => {
             let what = format!("the normalizer {}", document["normalizer"]);
-            Err(unsupported(
-                path,
-                what,
-                "expected Prepend ▁ and Replace blank by ▁, as in Llama 2",
-            ))
+            Err(unsupported(path, what, "expected Prepend ▁ and Replace blank by ▁, as in Llama 2"))
         }
     }
 }
@@ -168,18 +128,14 @@ fn check_decoder(
     path: &Path,
 ) -> Result<(), TokenizerError> {
     let found = steps(&document["decoder"], "decoders");
-    let expected = llama_decoder(normalizer);
+    let expected = llama_files::decoder(normalizer);
     let expected = steps(&expected, "decoders");
     if found == expected {
         return Ok(());
     }
     let cure = "expected Replace ▁ by a blank, ByteFallback, Fuse, and Strip of one blank exactly \
                 when the normalizer prepends one: anything else loses or gains blanks";
-    Err(unsupported(
-        path,
-        format!("the decoder {}", document["decoder"]),
-        cure,
-    ))
+    Err(unsupported(path, format!("the decoder {}", document["decoder"]), cure))
 }
 
 struct AddedToken {
@@ -189,30 +145,20 @@ struct AddedToken {
 }
 
 fn read_added_tokens(document: &Value, path: &Path) -> Result<Vec<AddedToken>, TokenizerError> {
-    let listed = document["added_tokens"]
-        .as_array()
-        .map(Vec::as_slice)
-        .unwrap_or_default();
+    let listed = document["added_tokens"].as_array().map(Vec::as_slice).unwrap_or_default();
     let read = |(index, token): (usize, &Value)| {
         let name = |part: &str| format!("added_tokens[{index}].{part}");
-        let id = token["id"]
-            .as_u64()
-            .and_then(|id| TokenId::try_from(id).ok());
+        let id = token["id"].as_u64().and_then(|id| TokenId::try_from(id).ok());
         let id = id.ok_or_else(|| field(path, &name("id"), "a number below 2^32"))?;
-        let text = token["content"]
-            .as_str()
-            .ok_or_else(|| field(path, &name("content"), "a text"))?;
+        let text =
+            token["content"].as_str().ok_or_else(|| field(path, &name("content"), "a text"))?;
         let special = token["special"] == Value::Bool(true);
         for flag in ["lstrip", "rstrip", "single_word"] {
             if !special && token[flag] == Value::Bool(true) {
                 return Err(unsupported(path, name(flag), "set it to false"));
             }
         }
-        Ok(AddedToken {
-            id,
-            text: text.into(),
-            special,
-        })
+        Ok(AddedToken { id, text: text.into(), special })
     };
     listed.iter().enumerate().map(read).collect()
 }
@@ -223,19 +169,11 @@ fn read_vocabulary(
     unknown: Option<&str>,
     path: &Path,
 ) -> Result<Vocabulary, TokenizerError> {
-    let listed = listed
-        .as_object()
-        .ok_or_else(|| field(path, "model.vocab", "an object"))?;
+    let listed = listed.as_object().ok_or_else(|| field(path, "model.vocab", "an object"))?;
     let mut entries: Vec<(TokenId, &str)> = Vec::with_capacity(listed.len() + added.len());
     for (text, id) in listed {
         let id = id.as_u64().and_then(|id| TokenId::try_from(id).ok());
-        let name = || {
-            field(
-                path,
-                &format!("model.vocab[{text:?}]"),
-                "a number below 2^32",
-            )
-        };
+        let name = || field(path, &format!("model.vocab[{text:?}]"), "a number below 2^32");
         entries.push((id.ok_or_else(name)?, text));
     }
     for token in added {
@@ -246,10 +184,7 @@ fn read_vocabulary(
     entries.sort_unstable();
     check_ids(&entries, path)?;
     let kind = |text: &str| kind_of(text, added, unknown);
-    let pieces = entries.iter().map(|&(_, text)| Piece {
-        text: text.into(),
-        kind: kind(text),
-    });
+    let pieces = entries.iter().map(|&(_, text)| Piece { text: text.into(), kind: kind(text) });
     Vocabulary::new(pieces.collect(), path)
 }
 
@@ -262,15 +197,11 @@ fn check_ids(entries: &[(TokenId, &str)], path: &Path) -> Result<(), TokenizerEr
             second: two[1].1.into(),
         });
     }
-    let hole = (0..)
-        .zip(entries)
-        .find(|(expected, (id, _))| expected != id);
+    let hole = (0..).zip(entries).find(|(expected, (id, _))| expected != id);
     match hole {
-        Some((id, _)) => Err(TokenizerError::MissingId {
-            path: path.into(),
-            id,
-            size: entries.len(),
-        }),
+        Some((id, _)) => {
+            Err(TokenizerError::MissingId { path: path.into(), id, size: entries.len() })
+        }
         None => Ok(()),
     }
 }
@@ -294,9 +225,7 @@ fn read_merges(
     vocabulary: &Vocabulary,
     path: &Path,
 ) -> Result<(Pairs, bool), TokenizerError> {
-    let merges = merges
-        .as_array()
-        .ok_or_else(|| field(path, "model.merges", "a list"))?;
+    let merges = merges.as_array().ok_or_else(|| field(path, "model.merges", "a list"))?;
     let as_pairs = merges.first().is_some_and(Value::is_array);
     let pairs = merges.iter().enumerate().map(|(index, merge)| {
         let (left, right) = two_parts(merge).ok_or_else(|| {
@@ -307,15 +236,13 @@ fn read_merges(
             )
         })?;
         let id = |part: &str| {
-            vocabulary
-                .id(part)
-                .ok_or_else(|| TokenizerError::UnknownPart {
-                    path: path.into(),
-                    index,
-                    left: left.into(),
-                    right: right.into(),
-                    missing: part.into(),
-                })
+            vocabulary.id(part).ok_or_else(|| TokenizerError::UnknownPart {
+                path: path.into(),
+                index,
+                left: left.into(),
+                right: right.into(),
+                missing: part.into(),
+            })
         };
         Ok((id(left)?, id(right)?))
     });
@@ -324,9 +251,7 @@ fn read_merges(
 
 fn two_parts(merge: &Value) -> Option<(&str, &str)> {
     match merge {
-        Value::String(text) => text
-            .split_once(' ')
-            .filter(|(_, right)| !right.contains(' ')),
+        Value::String(text) => text.split_once(' ').filter(|(_, right)| !right.contains(' ')),
         Value::Array(parts) if parts.len() == 2 => Some((parts[0].as_str()?, parts[1].as_str()?)),
         _ => None,
     }
@@ -347,181 +272,17 @@ fn read_specials(document: &Value, vocabulary: &Vocabulary) -> Specials {
 
 fn vocabulary_value(vocabulary: &Vocabulary) -> Value {
     let entries = vocabulary.pieces().iter().zip(0u32..);
-    Value::Object(
-        entries
-            .map(|(piece, id)| (piece.text.to_string(), Value::from(id)))
-            .collect(),
-    )
+    Value::Object(entries.map(|(piece, id)| (piece.text.to_string(), Value::from(id))).collect())
 }
 
 fn merges_value(definition: &Definition) -> Value {
     let text = |id: TokenId| definition.vocabulary.pieces()[id as usize].text.as_ref();
     // "a b" cannot tell which blank divides when a piece itself holds one.
-    let blanks = definition
-        .vocabulary
-        .pieces()
-        .iter()
-        .any(|piece| piece.text.contains(' '));
+    let blanks = definition.vocabulary.pieces().iter().any(|piece| piece.text.contains(' '));
     let as_pairs = definition.carried.merges_as_pairs || blanks;
     let value = |left: &str, right: &str| {
-        if as_pairs {
-            json!([left, right])
-        } else {
-            Value::String([left, " ", right].concat())
-        }
+        if as_pairs { json!([left, right]) } else { Value::String([left, " ", right].concat()) }
     };
     let merges = definition.merges.list().iter();
-    Value::Array(
-        merges
-            .map(|merge| value(text(merge.left), text(merge.right)))
-            .collect(),
-    )
-}
-
-/// The document of Llama 2 around a vocabulary that came from elsewhere.
-fn llama_document(definition: &Definition) -> Value {
-    let pieces = definition.vocabulary.pieces();
-    let is_added = |kind| {
-        matches!(
-            kind,
-            PieceKind::Unknown | PieceKind::Control | PieceKind::UserDefined
-        )
-    };
-    let added = pieces
-        .iter()
-        .zip(0u32..)
-        .filter(|(piece, _)| is_added(piece.kind));
-    let added: Vec<Value> = added
-        .map(|(piece, id)| {
-            json!({"id": id, "content": piece.text, "single_word": false, "lstrip": false,
-                "rstrip": false, "normalized": false,
-                "special": piece.kind != PieceKind::UserDefined})
-        })
-        .collect();
-    let unknown = definition
-        .specials
-        .unknown
-        .and_then(|id| definition.vocabulary.text(id));
-    json!({
-        "version": "1.0",
-        "truncation": null,
-        "padding": null,
-        "added_tokens": added,
-        "normalizer": llama_normalizer(definition.normalizer),
-        "pre_tokenizer": null,
-        "post_processor": llama_post_processor(definition),
-        "decoder": llama_decoder(definition.normalizer),
-        "model": {
-            "type": "BPE",
-            "dropout": null,
-            "unk_token": unknown,
-            "continuing_subword_prefix": null,
-            "end_of_word_suffix": null,
-            "fuse_unk": true,
-            "byte_fallback": true,
-        },
-    })
-}
-
-fn llama_normalizer(normalizer: Normalizer) -> Value {
-    let replace = json!({"type": "Replace", "pattern": {"String": " "}, "content": "▁"});
-    if normalizer.add_prefix {
-        let prepend = json!({"type": "Prepend", "prepend": "▁"});
-        json!({"type": "Sequence", "normalizers": [prepend, replace]})
-    } else {
-        replace
-    }
-}
-
-fn llama_decoder(normalizer: Normalizer) -> Value {
-    let mut decoders = vec![
-        json!({"type": "Replace", "pattern": {"String": "▁"}, "content": " "}),
-        json!({"type": "ByteFallback"}),
-        json!({"type": "Fuse"}),
-    ];
-    if normalizer.add_prefix {
-        decoders.push(json!({"type": "Strip", "content": " ", "start": 1, "stop": 0}));
-    }
-    json!({"type": "Sequence", "decoders": decoders})
-}
-
-fn llama_post_processor(definition: &Definition) -> Value {
-    let begin = definition
-        .specials
-        .begin
-        .filter(|_| definition.specials.add_begin);
-    let Some((id, text)) = begin.and_then(|id| Some((id, definition.vocabulary.text(id)?))) else {
-        return Value::Null;
-    };
-    let special = |kind: u32| json!({"SpecialToken": {"id": text, "type_id": kind}});
-    let sequence = |name: &str, kind: u32| json!({"Sequence": {"id": name, "type_id": kind}});
-    let mut tokens = Map::new();
-    tokens.insert(
-        text.into(),
-        json!({"id": text, "ids": [id], "tokens": [text]}),
-    );
-    json!({
-        "type": "TemplateProcessing",
-        "single": [special(0), sequence("A", 0)],
-        "pair": [special(0), sequence("A", 0), special(1), sequence("B", 1)],
-        "special_tokens": tokens,
-    })
-}
-
-/// The text of `tokenizer_config.json`: as it was read, or else Llama 2's.
-pub fn config_text(definition: &Definition) -> String {
-    if let Some(text) = &definition.carried.config {
-        return text.clone();
-    }
-    let specials = definition.specials;
-    let mut decoder = Map::new();
-    for id in [specials.unknown, specials.begin, specials.end]
-        .into_iter()
-        .flatten()
-    {
-        let mut token = special_token(definition, Some(id));
-        token["special"] = Value::Bool(true);
-        decoder.insert(id.to_string(), token);
-    }
-    let text = |id: Option<TokenId>| id.and_then(|id| definition.vocabulary.text(id));
-    pretty(&json!({
-        "add_bos_token": specials.add_begin,
-        "add_eos_token": false,
-        "added_tokens_decoder": decoder,
-        "bos_token": text(specials.begin),
-        "clean_up_tokenization_spaces": false,
-        "eos_token": text(specials.end),
-        "legacy": false,
-        "pad_token": null,
-        "padding_side": "right",
-        "sp_model_kwargs": {},
-        "tokenizer_class": "LlamaTokenizer",
-        "unk_token": text(specials.unknown),
-    }))
-}
-
-/// The text of `special_tokens_map.json`: as it was read, or else Llama 2's.
-pub fn special_tokens_map_text(definition: &Definition) -> String {
-    if let Some(text) = &definition.carried.special_tokens_map {
-        return text.clone();
-    }
-    let specials = definition.specials;
-    pretty(&json!({
-        "bos_token": special_token(definition, specials.begin),
-        "eos_token": special_token(definition, specials.end),
-        "unk_token": special_token(definition, specials.unknown),
-    }))
-}
-
-fn special_token(definition: &Definition, id: Option<TokenId>) -> Value {
-    match id.and_then(|id| definition.vocabulary.text(id)) {
-        Some(text) => json!({"content": text, "lstrip": false, "normalized": false,
-            "rstrip": false, "single_word": false}),
-        None => Value::Null,
-    }
-}
-
-fn pretty(value: &Value) -> String {
-    serde_json::to_string_pretty(value).expect("a JSON value in memory can always be written")
-        + "\n"
+    Value::Array(merges.map(|merge| value(text(merge.left), text(merge.right))).collect())
 }

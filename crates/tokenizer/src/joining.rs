@@ -12,10 +12,7 @@ use crate::vocabulary::TokenId;
 
 /// Up to this many symbols scanning beats the heap.
 const SCAN_LIMIT: usize = 64;
-const NO_PAIR: Joined = Joined {
-    rank: u32::MAX,
-    result: 0,
-};
+const NO_PAIR: Joined = Joined { rank: u32::MAX, result: 0 };
 
 /// Joins symbols in place.
 pub fn join(symbols: &mut Vec<TokenId>, merges: &Merges) {
@@ -108,23 +105,14 @@ impl Chain<'_> {
 fn join_with_heap(symbols: &mut Vec<TokenId>, merges: &Merges) {
     let len = symbols.len() as u32;
     let before = (0..len).map(|at| at.wrapping_sub(1)).collect();
-    let after = (1..=len)
-        .map(|at| if at == len { END } else { at })
-        .collect();
-    let mut chain = Chain {
-        symbols,
-        before,
-        after,
-        heap: BinaryHeap::new(),
-    };
+    let after = (1..=len).map(|at| if at == len { END } else { at }).collect();
+    let mut chain = Chain { symbols, before, after, heap: BinaryHeap::new() };
     (0..len).for_each(|at| chain.offer(at, merges));
     while let Some(Reverse((_, left, a, b))) = chain.heap.pop() {
         if !chain.stands(left, a, b) {
             continue;
         }
-        let joined = merges
-            .get(a, b)
-            .expect("only pairs that join are put into the heap");
+        let joined = merges.get(a, b).expect("only pairs that join are put into the heap");
         chain.join(left, joined.result);
         chain.offer(left, merges);
         let before = chain.before[left as usize];

@@ -248,9 +248,7 @@ mod tests {
             learner.add_word(&word.chars().map(id).collect::<Vec<_>>(), *count);
         }
         learner.count_pairs();
-        std::iter::from_fn(|| learner.next_piece())
-            .map(|p| (p.text, p.count))
-            .collect()
+        std::iter::from_fn(|| learner.next_piece()).map(|p| (p.text, p.count)).collect()
     }
 
     #[test]

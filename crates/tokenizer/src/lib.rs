@@ -1,4 +1,37 @@
 //! A tokenizer of Llama's kind: byte-pair encoding without a pre-tokenizer, with byte fallback.
+//!
+//! ```text
+//!  tokenizer.json ──┐                              ┌── encode: text ── stretches ── join ── ids
+//!                   ├── pieces, merges, space mark ┤
+//!  tokenizer.model ─┘            │                 └── decode: ids ── pieces and bytes ── text
+//!                                │
+//!  texts ── word counts ── learn ┴── extend: the same ids, then new pieces
+//!                          train:  a vocabulary from nothing
+//! ```
+//!
+//! Ids are those of SentencePiece on every text, and those of Hugging Face's tokenizers but for
+//! literal `<s>`, `</s>` and `<unk>` in a text, which stay text here. The crate reads no corpora and
+//! knows no models: texts come in as iterators, and [`Extension::made_of`] is all that a model needs
+//! to make rows for new pieces.
+//!
+//! ```
+//! use kollama_tokenizer::{LearnOptions, TokenizerError, extend, learn, train};
+//!
+//! let english = ["the cat and the dog", "the dog and the cat and the bird"];
+//! let texts = || english.iter().map(|text| Ok::<_, TokenizerError>(text.to_string()));
+//! let base = train(texts(), 275, 1.0)?;
+//!
+//! let korean = || ["안녕 안녕 하세요", "안녕 하세요"].into_iter().map(|text| Ok(text.to_owned()));
+//! let learned = learn::<TokenizerError>(&base, korean(), &LearnOptions::hangul(6))?;
+//! let larger = extend(&base, &learned, 281)?;
+//!
+//! assert_eq!(larger.tokenizer.encode_to_vec("the cat"), base.encode_to_vec("the cat"));
+//! let ids = larger.tokenizer.encode_to_vec("안녕 하세요");
+//! assert!(ids.len() < base.encode_to_vec("안녕 하세요").len());
+//! assert_eq!(larger.tokenizer.decode(&ids), "안녕 하세요");
+//! # Ok::<(), TokenizerError>(())
+//! ```
+
 mod compare;
 mod counting;
 mod decoder;
@@ -8,9 +41,11 @@ mod error;
 mod extension;
 mod files;
 mod growing;
+mod heritage;
 mod hugging_face;
 mod joining;
 mod learner;
+mod llama_files;
 mod merges;
 mod normalizer;
 mod protobuf;
@@ -24,6 +59,7 @@ pub use compare::{Comparison, pieces_of};
 pub use decoder::DecodeStream;
 pub use error::TokenizerError;
 pub use extension::{Extension, LearnOptions, Learned, extend, learn};
+pub use heritage::made_of;
 pub use learner::LearnedPiece;
 pub use tokenizer::Tokenizer;
 pub use trainer::train;

@@ -58,12 +58,7 @@ impl Merges {
         let mut list = Vec::with_capacity(pairs.len());
         for (index, &(left, right)) in pairs.iter().enumerate() {
             let result = result_of(vocabulary, index, left, right, path)?;
-            list.push(Merge {
-                left,
-                right,
-                result,
-                rank: index as u32,
-            });
+            list.push(Merge { left, right, result, rank: index as u32 });
         }
         let follows_scores = is_grouped_by_result(&list) && is_complete(vocabulary, &list);
         if follows_scores {
@@ -76,11 +71,7 @@ impl Merges {
     pub fn from_scores(vocabulary: &Vocabulary, scores: &[f32]) -> Merges {
         let mut order: Vec<TokenId> = (0..vocabulary.len() as TokenId).collect();
         order.retain(|&id| vocabulary.pieces()[id as usize].kind == PieceKind::Normal);
-        order.sort_by(|&a, &b| {
-            scores[b as usize]
-                .total_cmp(&scores[a as usize])
-                .then(a.cmp(&b))
-        });
+        order.sort_by(|&a, &b| scores[b as usize].total_cmp(&scores[a as usize]).then(a.cmp(&b)));
         let mut list: Vec<Merge> = Vec::new();
         let (mut rank, mut rank_score) = (0, None);
         for result in order {
@@ -92,23 +83,14 @@ impl Merges {
                     rank += 1;
                 }
                 rank_score = Some(score);
-                list.push(Merge {
-                    left,
-                    right,
-                    result,
-                    rank,
-                });
+                list.push(Merge { left, right, result, rank });
             }
         }
         Merges::from_ranked(list, true)
     }
 
     fn from_ranked(list: Vec<Merge>, follows_scores: bool) -> Merges {
-        let mut merges = Merges {
-            list: Vec::new(),
-            table: FxHashMap::default(),
-            follows_scores,
-        };
+        let mut merges = Merges { list: Vec::new(), table: FxHashMap::default(), follows_scores };
         merges.table.reserve(list.len());
         list.into_iter().for_each(|merge| merges.push(merge));
         merges
@@ -120,10 +102,7 @@ impl Merges {
     }
 
     fn push(&mut self, merge: Merge) {
-        let joined = Joined {
-            rank: merge.rank,
-            result: merge.result,
-        };
+        let joined = Joined { rank: merge.rank, result: merge.result };
         self.table.insert(key(merge.left, merge.right), joined);
         self.list.push(merge);
     }
@@ -141,23 +120,14 @@ impl Merges {
 
     /// The rank after the last one.
     pub fn next_rank(&self) -> u32 {
-        self.list
-            .iter()
-            .map(|merge| merge.rank + 1)
-            .max()
-            .unwrap_or(0)
+        self.list.iter().map(|merge| merge.rank + 1).max().unwrap_or(0)
     }
 
     /// Adds every split of an ordinary piece, all with the given rank.
     pub fn add_splits(&mut self, vocabulary: &Vocabulary, result: TokenId, rank: u32) {
         let text = &vocabulary.pieces()[result as usize].text;
         for (left, right) in vocabulary.splits(text) {
-            self.push(Merge {
-                left,
-                right,
-                result,
-                rank,
-            });
+            self.push(Merge { left, right, result, rank });
         }
     }
 
@@ -177,10 +147,7 @@ impl Merges {
                 group.sort_unstable_by_key(|merge| (merge.left, merge.right));
             }
         }
-        groups
-            .iter()
-            .map(|merge| [merge.left, merge.right])
-            .collect()
+        groups.iter().map(|merge| [merge.left, merge.right]).collect()
     }
 
     /// Scores that give this order in a `tokenizer.model`; `None` if none can.
@@ -193,9 +160,7 @@ impl Merges {
             return None;
         }
         let mut rank_of = vec![None; vocabulary.len()];
-        self.list
-            .iter()
-            .for_each(|merge| rank_of[merge.result as usize] = Some(merge.rank));
+        self.list.iter().for_each(|merge| rank_of[merge.result as usize] = Some(merge.rank));
         let mut latest = None;
         let mut order = Vec::new();
         for (id, piece) in vocabulary.pieces().iter().enumerate() {
@@ -209,11 +174,7 @@ impl Merges {
         for (place, two) in (1..).zip(order.windows(2)) {
             let (before, (rank, is_single, id)) = (two[0], two[1]);
             let is_tied = !is_single && before.0 == rank;
-            scores[id] = if is_tied {
-                scores[before.2]
-            } else {
-                -(place as f32)
-            };
+            scores[id] = if is_tied { scores[before.2] } else { -(place as f32) };
         }
         Some(scores)
     }
@@ -232,32 +193,23 @@ fn result_of(
 ) -> Result<TokenId, TokenizerError> {
     let text = |id: TokenId| vocabulary.pieces()[id as usize].text.as_ref();
     let joined = [text(left), text(right)].concat();
-    vocabulary
-        .id(&joined)
-        .ok_or_else(|| TokenizerError::UnknownPart {
-            path: path.into(),
-            index,
-            left: text(left).into(),
-            right: text(right).into(),
-            missing: joined,
-        })
+    vocabulary.id(&joined).ok_or_else(|| TokenizerError::UnknownPart {
+        path: path.into(),
+        index,
+        left: text(left).into(),
+        right: text(right).into(),
+        missing: joined,
+    })
 }
 
 fn is_grouped_by_result(list: &[Merge]) -> bool {
     let mut seen = FxHashSet::default();
-    list.chunk_by(|a, b| a.result == b.result)
-        .all(|group| seen.insert(group[0].result))
+    list.chunk_by(|a, b| a.result == b.result).all(|group| seen.insert(group[0].result))
 }
 
 fn is_complete(vocabulary: &Vocabulary, list: &[Merge]) -> bool {
-    let listed: FxHashSet<u64> = list
-        .iter()
-        .map(|merge| key(merge.left, merge.right))
-        .collect();
-    let ordinary = vocabulary
-        .pieces()
-        .iter()
-        .filter(|piece| piece.kind == PieceKind::Normal);
+    let listed: FxHashSet<u64> = list.iter().map(|merge| key(merge.left, merge.right)).collect();
+    let ordinary = vocabulary.pieces().iter().filter(|piece| piece.kind == PieceKind::Normal);
     let mut splits = 0;
     for piece in ordinary {
         for (left, right) in vocabulary.splits(&piece.text) {
@@ -283,13 +235,9 @@ mod tests {
     use crate::vocabulary::{Piece, byte_text};
 
     fn vocabulary(texts: &[&str]) -> Vocabulary {
-        let bytes = (0..=255).map(|byte| Piece {
-            text: byte_text(byte).into(),
-            kind: PieceKind::Byte,
-        });
-        let pieces = bytes
-            .chain(texts.iter().map(|text| Piece::normal(text)))
-            .collect();
+        let bytes =
+            (0..=255).map(|byte| Piece { text: byte_text(byte).into(), kind: PieceKind::Byte });
+        let pieces = bytes.chain(texts.iter().map(|text| Piece::normal(text))).collect();
         Vocabulary::new(pieces, Path::new("-")).expect("sound")
     }
 

@@ -28,11 +28,7 @@ pub fn blank_form(text: &str) -> Cow<'_, str> {
 
 /// The character that pieces hold for a character of the blank form.
 pub fn marked(character: char) -> char {
-    if character == ' ' {
-        SPACE_MARK
-    } else {
-        character
-    }
+    if character == ' ' { SPACE_MARK } else { character }
 }
 
 #[cfg(test)]
@@ -47,9 +43,6 @@ mod tests {
 
     #[test]
     fn only_the_blank_is_marked() {
-        assert_eq!(
-            [' ', '\t', '\u{a0}', 'a'].map(marked),
-            ['▁', '\t', '\u{a0}', 'a']
-        );
+        assert_eq!([' ', '\t', '\u{a0}', 'a'].map(marked), ['▁', '\t', '\u{a0}', 'a']);
     }
 }

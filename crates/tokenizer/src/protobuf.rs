@@ -32,12 +32,7 @@ pub struct Fields<'a> {
 impl<'a> Fields<'a> {
     /// Reads a message that begins at byte `start` of the file `path`.
     pub fn new(bytes: &'a [u8], start: usize, path: &'a Path) -> Fields<'a> {
-        Fields {
-            bytes,
-            at: 0,
-            start,
-            path,
-        }
+        Fields { bytes, at: 0, start, path }
     }
 
     /// Where the reader stands in the file.
@@ -66,11 +61,7 @@ impl<'a> Fields<'a> {
 
     /// An error at the place where the reader stands.
     pub fn error(&self, reason: String) -> TokenizerError {
-        TokenizerError::Protobuf {
-            path: self.path.into(),
-            offset: self.offset(),
-            reason,
-        }
+        TokenizerError::Protobuf { path: self.path.into(), offset: self.offset(), reason }
     }
 
     fn take(&mut self, len: u64) -> Result<&'a [u8], TokenizerError> {
@@ -84,9 +75,7 @@ impl<'a> Fields<'a> {
 
     fn array<const N: usize>(&mut self) -> Result<[u8; N], TokenizerError> {
         let bytes = self.take(N as u64)?;
-        Ok(bytes
-            .try_into()
-            .expect("take gives as many bytes as were asked for"))
+        Ok(bytes.try_into().expect("take gives as many bytes as were asked for"))
     }
 
     fn integer(&mut self) -> Result<u64, TokenizerError> {
@@ -147,9 +136,7 @@ mod tests {
             (4, Wire::Eight([7; 8])),
         ];
         let mut bytes = Vec::new();
-        values
-            .iter()
-            .for_each(|&(field, value)| put(&mut bytes, field, value));
+        values.iter().for_each(|&(field, value)| put(&mut bytes, field, value));
         let mut fields = Fields::new(&bytes, 0, Path::new("-"));
         for value in values {
             assert_eq!(fields.next().expect("sound"), Some(value));

@@ -44,11 +44,7 @@ const ESCAPE_WHITESPACES: u64 = 5;
 /// that would change the text, pieces listed twice.
 pub fn read(bytes: &[u8], path: &Path) -> Result<Definition, TokenizerError> {
     let mut pieces = Vec::new();
-    let mut parts = ModelParts {
-        scores: Vec::new(),
-        trainer: Vec::new(),
-        normalizer: Vec::new(),
-    };
+    let mut parts = ModelParts { scores: Vec::new(), trainer: Vec::new(), normalizer: Vec::new() };
     let mut fields = Fields::new(bytes, 0, path);
     while let Some((field, value)) = fields.next()? {
         match (field, value) {
@@ -72,29 +68,17 @@ pub fn read(bytes: &[u8], path: &Path) -> Result<Definition, TokenizerError> {
     check_unused(&vocabulary, path)?;
     let merges = Merges::from_scores(&vocabulary, &parts.scores);
     let specials = specials(&trainer, &vocabulary);
-    let carried = Carried {
-        model: Some(parts),
-        ..Carried::default()
-    };
-    Ok(Definition {
-        vocabulary,
-        merges,
-        normalizer,
-        specials,
-        carried,
-    })
+    let carried = Carried { model: Some(parts), ..Carried::default() };
+    Ok(Definition { vocabulary, merges, normalizer, specials, carried })
 }
 
 /// The bytes of a `tokenizer.model`, or `None` when scores cannot tell the order of the merges.
 pub fn write(definition: &Definition) -> Option<Vec<u8>> {
     let vocabulary = &definition.vocabulary;
     let carried = definition.carried.model.as_ref();
-    let known = carried
-        .map(|parts| &parts.scores)
-        .filter(|scores| scores.len() == vocabulary.len());
-    let scores = known
-        .cloned()
-        .or_else(|| definition.merges.scores(vocabulary))?;
+    let known =
+        carried.map(|parts| &parts.scores).filter(|scores| scores.len() == vocabulary.len());
+    let scores = known.cloned().or_else(|| definition.merges.scores(vocabulary))?;
     let mut out = Vec::new();
     for (piece, score) in vocabulary.pieces().iter().zip(scores) {
         put(&mut out, PIECES, Wire::Bytes(&piece_bytes(piece, score)));
@@ -130,13 +114,7 @@ fn read_piece(bytes: &[u8], start: usize, path: &Path) -> Result<(Piece, f32), T
     if text.is_empty() {
         return Err(fields.error("a piece without text".into()));
     }
-    Ok((
-        Piece {
-            text: text.into(),
-            kind,
-        },
-        score,
-    ))
+    Ok((Piece { text: text.into(), kind }, score))
 }
 
 fn kind_of(number: u64) -> Option<PieceKind> {
@@ -171,11 +149,7 @@ struct TrainerSpec {
 
 fn read_trainer(bytes: &[u8], path: &Path) -> Result<TrainerSpec, TokenizerError> {
     let (mut model_type, mut byte_fallback, mut suffix) = (1, 0, 0);
-    let mut spec = TrainerSpec {
-        unk: 0,
-        bos: 1,
-        eos: 2,
-    };
+    let mut spec = TrainerSpec { unk: 0, bos: 1, eos: 2 };
     let mut fields = Fields::new(bytes, 0, path);
     while let Some((field, value)) = fields.next()? {
         let Wire::Integer(number) = value else {
@@ -194,23 +168,15 @@ fn read_trainer(bytes: &[u8], path: &Path) -> Result<TrainerSpec, TokenizerError
     }
     if model_type != 2 {
         let name = ["unigram", "BPE", "word", "char"].get((model_type as usize).wrapping_sub(1));
-        let found = name.map_or_else(
-            || format!("of unknown type {model_type}"),
-            |name| name.to_string(),
-        );
-        return Err(TokenizerError::NotBpe {
-            path: path.into(),
-            found,
-        });
+        let found =
+            name.map_or_else(|| format!("of unknown type {model_type}"), |name| name.to_string());
+        return Err(TokenizerError::NotBpe { path: path.into(), found });
     }
     if suffix != 0 {
         return Err(unsupported(path, "trainer_spec.treat_whitespace_as_suffix"));
     }
     if byte_fallback == 0 {
-        return Err(TokenizerError::MissingByte {
-            path: path.into(),
-            byte: 0,
-        });
+        return Err(TokenizerError::MissingByte { path: path.into(), byte: 0 });
     }
     Ok(spec)
 }
@@ -231,16 +197,10 @@ fn read_normalizer(bytes: &[u8], path: &Path) -> Result<Normalizer, TokenizerErr
         }
     }
     if remove_extra {
-        return Err(unsupported(
-            path,
-            "normalizer_spec.remove_extra_whitespaces",
-        ));
+        return Err(unsupported(path, "normalizer_spec.remove_extra_whitespaces"));
     }
     if !escape {
-        return Err(unsupported(
-            path,
-            "normalizer_spec.escape_whitespaces = false",
-        ));
+        return Err(unsupported(path, "normalizer_spec.escape_whitespaces = false"));
     }
     Ok(Normalizer { add_prefix })
 }
@@ -248,20 +208,13 @@ fn read_normalizer(bytes: &[u8], path: &Path) -> Result<Normalizer, TokenizerErr
 fn unsupported(path: &Path, what: &str) -> TokenizerError {
     let cure = "train the tokenizer with identity normalisation, extra blanks kept and blanks \
                 escaped, as Llama's is";
-    TokenizerError::Unsupported {
-        path: path.into(),
-        what: what.into(),
-        cure,
-    }
+    TokenizerError::Unsupported { path: path.into(), what: what.into(), cure }
 }
 
 /// SentencePiece merges through an unused piece and takes it apart afterwards; no list of merges
 /// can say that, so only unused pieces that nothing leads to are accepted.
 fn check_unused(vocabulary: &Vocabulary, path: &Path) -> Result<(), TokenizerError> {
-    let mut unused = vocabulary
-        .pieces()
-        .iter()
-        .filter(|piece| piece.kind == PieceKind::Unused);
+    let mut unused = vocabulary.pieces().iter().filter(|piece| piece.kind == PieceKind::Unused);
     match unused.find(|piece| vocabulary.splits(&piece.text).next().is_some()) {
         Some(piece) => Err(TokenizerError::Unsupported {
             path: path.into(),
@@ -273,11 +226,7 @@ fn check_unused(vocabulary: &Vocabulary, path: &Path) -> Result<(), TokenizerErr
 }
 
 fn specials(trainer: &TrainerSpec, vocabulary: &Vocabulary) -> Specials {
-    let valid = |id: i64| {
-        TokenId::try_from(id)
-            .ok()
-            .filter(|&id| (id as usize) < vocabulary.len())
-    };
+    let valid = |id: i64| TokenId::try_from(id).ok().filter(|&id| (id as usize) < vocabulary.len());
     let begin = valid(trainer.bos);
     Specials {
         unknown: valid(trainer.unk),
@@ -302,11 +251,7 @@ fn with_vocab_size(trainer: &[u8], size: usize) -> Vec<u8> {
     let mut out = Vec::new();
     let mut fields = Fields::new(trainer, 0, Path::new(""));
     while let Ok(Some((field, value))) = fields.next() {
-        let value = if field == VOCAB_SIZE {
-            Wire::Integer(size as u64)
-        } else {
-            value
-        };
+        let value = if field == VOCAB_SIZE { Wire::Integer(size as u64) } else { value };
         put(&mut out, field, value);
     }
     out
@@ -333,11 +278,7 @@ fn llama_normalizer(normalizer: Normalizer) -> Vec<u8> {
     let mut out = Vec::new();
     put(&mut out, NAME, Wire::Bytes(b"identity"));
     put(&mut out, CHARACTER_MAP, Wire::Bytes(b""));
-    put(
-        &mut out,
-        ADD_DUMMY_PREFIX,
-        Wire::Integer(u64::from(normalizer.add_prefix)),
-    );
+    put(&mut out, ADD_DUMMY_PREFIX, Wire::Integer(u64::from(normalizer.add_prefix)));
     put(&mut out, REMOVE_EXTRA_WHITESPACES, Wire::Integer(0));
     put(&mut out, ESCAPE_WHITESPACES, Wire::Integer(1));
     out

@@ -24,9 +24,7 @@ impl Junctions {
     pub fn new(vocabulary: &Vocabulary, merges: &Merges) -> Junctions {
         // A byte inside a character always follows: a cut falls only before a character.
         let mut bytes = Box::new([0u32; 256 * 8]);
-        bytes
-            .chunks_exact_mut(8)
-            .for_each(|row| row[4..6].fill(u32::MAX));
+        bytes.chunks_exact_mut(8).for_each(|row| row[4..6].fill(u32::MAX));
         let mut characters = FxHashSet::default();
         for merge in merges.list() {
             let left = blank_form(&vocabulary.pieces()[merge.left as usize].text);
@@ -95,7 +93,6 @@ impl StretchMemory {
         }
         let start = self.ids.len() as u32;
         self.ids.extend_from_slice(ids);
-        self.places
-            .insert(stretch.into(), (start, self.ids.len() as u32));
+        self.places.insert(stretch.into(), (start, self.ids.len() as u32));
     }
 }

@@ -10,7 +10,7 @@ use crate::definition::Definition;
 use crate::encoder::Encoder;
 use crate::error::TokenizerError;
 use crate::vocabulary::TokenId;
-use crate::{files, hugging_face, sentence_piece};
+use crate::{files, hugging_face, llama_files, sentence_piece};
 
 const JSON: &str = "tokenizer.json";
 const MODEL: &str = "tokenizer.model";
@@ -41,14 +41,8 @@ impl Tokenizer {
     pub fn open(path: &Path) -> Result<Tokenizer, TokenizerError> {
         let (folder, file) = locate(path)?;
         let bytes = files::read(&file)?;
-        let is_json = file
-            .extension()
-            .is_some_and(|extension| extension == "json");
-        let read = if is_json {
-            hugging_face::read
-        } else {
-            sentence_piece::read
-        };
+        let is_json = file.extension().is_some_and(|extension| extension == "json");
+        let read = if is_json { hugging_face::read } else { sentence_piece::read };
         let mut definition = read(&bytes, &file)?;
         definition.carried.config = files::read_text_if_there(&folder.join(CONFIG))?;
         definition.carried.special_tokens_map =
@@ -63,13 +57,7 @@ impl Tokenizer {
     pub(crate) fn from_definition(definition: Definition) -> Tokenizer {
         let encoder = Encoder::new(&definition);
         let decoder = Decoder::new(&definition);
-        Tokenizer {
-            inner: Arc::new(Inner {
-                definition,
-                encoder,
-                decoder,
-            }),
-        }
+        Tokenizer { inner: Arc::new(Inner { definition, encoder, decoder }) }
     }
 
     pub(crate) fn definition(&self) -> &Definition {
@@ -170,9 +158,9 @@ impl Tokenizer {
             None => files::remove_if_there(&folder.join(MODEL))?,
         }
         files::write(&folder.join(JSON), &hugging_face::write(definition))?;
-        let config = hugging_face::config_text(definition);
+        let config = llama_files::config_text(definition);
         files::write(&folder.join(CONFIG), config.as_bytes())?;
-        let map = hugging_face::special_tokens_map_text(definition);
+        let map = llama_files::special_tokens_map_text(definition);
         files::write(&folder.join(SPECIAL_TOKENS_MAP), map.as_bytes())
     }
 }
@@ -182,14 +170,8 @@ fn locate(path: &Path) -> Result<(&Path, std::path::PathBuf), TokenizerError> {
     if !path.is_dir() {
         return Ok((path.parent().unwrap_or(Path::new("")), path.into()));
     }
-    let found = [JSON, MODEL]
-        .map(|name| path.join(name))
-        .into_iter()
-        .find(|file| file.exists());
-    Ok((
-        path,
-        found.ok_or_else(|| TokenizerError::NoTokenizer { path: path.into() })?,
-    ))
+    let found = [JSON, MODEL].map(|name| path.join(name)).into_iter().find(|file| file.exists());
+    Ok((path, found.ok_or_else(|| TokenizerError::NoTokenizer { path: path.into() })?))
 }
 
 /// Lets `tokenizer_config.json` say which pieces begin and end a text.

@@ -47,11 +47,7 @@ fn train_from_counts(
     let floor = FIXED + 1;
     if vocab_size <= floor {
         let reason = "<unk>, <s>, </s>, 256 bytes and ▁ are always in it";
-        return Err(TokenizerError::SizeTooSmall {
-            size: vocab_size,
-            floor,
-            reason,
-        });
+        return Err(TokenizerError::SizeTooSmall { size: vocab_size, floor, reason });
     }
     let by_frequency = counts.by_frequency();
     let covered = covering(&by_frequency, coverage, vocab_size - floor);
@@ -63,16 +59,9 @@ fn train_from_counts(
     let pieces = learn_pieces(counts, &characters, wanted)?;
     if pieces.len() < wanted {
         let (wanted, found) = (vocab_size - FIXED, pieces.len() + characters.len());
-        return Err(TokenizerError::CorpusTooSmall {
-            wanted,
-            found,
-            characters: total,
-        });
+        return Err(TokenizerError::CorpusTooSmall { wanted, found, characters: total });
     }
-    Ok(Tokenizer::from_definition(definition(
-        &pieces,
-        &characters,
-    )?))
+    Ok(Tokenizer::from_definition(definition(&pieces, &characters)?))
 }
 
 fn learn_pieces(
@@ -80,56 +69,37 @@ fn learn_pieces(
     characters: &[char],
     wanted: usize,
 ) -> Result<Vec<String>, TokenizerError> {
-    let texts = characters
-        .iter()
-        .map(|character| character.to_string().into());
+    let texts = characters.iter().map(|character| character.to_string().into());
     let mut learner = Learner::new(texts.collect());
     let ids: rustc_hash::FxHashMap<char, u32> = characters.iter().copied().zip(0..).collect();
     let mut symbols = Vec::new();
     for (word, count) in counts.words {
         symbols.clear();
-        symbols.extend(
-            word.chars()
-                .map(|c| ids.get(&c).copied().unwrap_or(BARRIER)),
-        );
+        symbols.extend(word.chars().map(|c| ids.get(&c).copied().unwrap_or(BARRIER)));
         learner.add_word(&symbols, count);
     }
     learner.count_pairs();
-    let alphabet = characters
-        .iter()
-        .map(|character| Piece::normal(character.encode_utf8(&mut [0; 4])));
+    let alphabet =
+        characters.iter().map(|character| Piece::normal(character.encode_utf8(&mut [0; 4])));
     let vocabulary = Vocabulary::new(fixed_pieces().chain(alphabet).collect(), Path::new("-"))?;
     let mut growing = Growing::new(vocabulary, Merges::none());
     let learned = std::iter::from_fn(|| learner.next_piece()).map(|piece| piece.text);
-    Ok(learned
-        .filter(|text| growing.try_add(text))
-        .take(wanted)
-        .collect())
+    Ok(learned.filter(|text| growing.try_add(text)).take(wanted).collect())
 }
 
 fn fixed_pieces() -> impl Iterator<Item = Piece> {
-    let specials = [
-        ("<unk>", PieceKind::Unknown),
-        ("<s>", PieceKind::Control),
-        ("</s>", PieceKind::Control),
-    ];
-    let specials = specials.map(|(text, kind)| Piece {
-        text: text.into(),
-        kind,
-    });
-    let bytes = (0..=255).map(|byte| Piece {
-        text: byte_text(byte).into(),
-        kind: PieceKind::Byte,
-    });
+    let specials =
+        [("<unk>", PieceKind::Unknown), ("<s>", PieceKind::Control), ("</s>", PieceKind::Control)];
+    let specials = specials.map(|(text, kind)| Piece { text: text.into(), kind });
+    let bytes = (0..=255).map(|byte| Piece { text: byte_text(byte).into(), kind: PieceKind::Byte });
     specials.into_iter().chain(bytes)
 }
 
 /// The definition in the final order of ids: pieces first, then characters.
 fn definition(pieces: &[String], characters: &[char]) -> Result<Definition, TokenizerError> {
     let learned = pieces.iter().map(|text| Piece::normal(text));
-    let alphabet = characters
-        .iter()
-        .map(|character| Piece::normal(character.encode_utf8(&mut [0; 4])));
+    let alphabet =
+        characters.iter().map(|character| Piece::normal(character.encode_utf8(&mut [0; 4])));
     let all = fixed_pieces().chain(learned).chain(alphabet).collect();
     let vocabulary = Vocabulary::new(all, Path::new("-"))?;
     let mut merges = Merges::none();
@@ -138,18 +108,7 @@ fn definition(pieces: &[String], characters: &[char]) -> Result<Definition, Toke
         merges.add_splits(&vocabulary, id, rank);
     }
     debug_assert!(all_reachable(&vocabulary, &merges, ids));
-    let specials = Specials {
-        unknown: Some(0),
-        begin: Some(1),
-        end: Some(2),
-        add_begin: true,
-    };
+    let specials = Specials { unknown: Some(0), begin: Some(1), end: Some(2), add_begin: true };
     let normalizer = Normalizer { add_prefix: true };
-    Ok(Definition {
-        vocabulary,
-        merges,
-        normalizer,
-        specials,
-        carried: Carried::default(),
-    })
+    Ok(Definition { vocabulary, merges, normalizer, specials, carried: Carried::default() })
 }

@@ -41,10 +41,7 @@ pub struct Piece {
 impl Piece {
     /// A piece of ordinary text.
     pub fn normal(text: &str) -> Piece {
-        Piece {
-            text: text.into(),
-            kind: PieceKind::Normal,
-        }
+        Piece { text: text.into(), kind: PieceKind::Normal }
     }
 }
 
@@ -75,11 +72,7 @@ impl Vocabulary {
             }
         }
         let byte_ids = byte_ids(&pieces, path)?;
-        Ok(Vocabulary {
-            pieces,
-            ids,
-            byte_ids,
-        })
+        Ok(Vocabulary { pieces, ids, byte_ids })
     }
 
     /// Number of pieces.
@@ -104,8 +97,7 @@ impl Vocabulary {
 
     /// The id of a text that merging may make: an ordinary piece.
     pub fn normal_id(&self, text: &str) -> Option<TokenId> {
-        self.id(text)
-            .filter(|&id| self.pieces[id as usize].kind == PieceKind::Normal)
+        self.id(text).filter(|&id| self.pieces[id as usize].kind == PieceKind::Normal)
     }
 
     /// The ids of the 256 byte pieces.
@@ -115,10 +107,7 @@ impl Vocabulary {
 
     /// The first piece of a kind.
     pub fn first_of(&self, kind: PieceKind) -> Option<TokenId> {
-        self.pieces
-            .iter()
-            .position(|piece| piece.kind == kind)
-            .map(|id| id as TokenId)
+        self.pieces.iter().position(|piece| piece.kind == kind).map(|id| id as TokenId)
     }
 
     /// Appends an ordinary piece and returns its id.
@@ -128,10 +117,7 @@ impl Vocabulary {
     pub fn push(&mut self, text: &str) -> TokenId {
         let id = self.pieces.len() as TokenId;
         let before = self.ids.insert(text.into(), id);
-        assert!(
-            before.is_none(),
-            "piece {text:?} is in the vocabulary already"
-        );
+        assert!(before.is_none(), "piece {text:?} is in the vocabulary already");
         self.pieces.push(Piece::normal(text));
         id
     }
@@ -176,10 +162,7 @@ fn byte_ids(pieces: &[Piece], path: &Path) -> Result<[TokenId; 256], TokenizerEr
     }
     let mut ids = [0; 256];
     for byte in 0..=255u8 {
-        let missing = || TokenizerError::MissingByte {
-            path: path.into(),
-            byte,
-        };
+        let missing = || TokenizerError::MissingByte { path: path.into(), byte };
         ids[usize::from(byte)] = found[usize::from(byte)].ok_or_else(missing)?;
     }
     Ok(ids)
@@ -190,13 +173,9 @@ mod tests {
     use super::*;
 
     fn with_bytes(texts: &[&str]) -> Vec<Piece> {
-        let bytes = (0..=255).map(|byte| Piece {
-            text: byte_text(byte).into(),
-            kind: PieceKind::Byte,
-        });
-        bytes
-            .chain(texts.iter().map(|text| Piece::normal(text)))
-            .collect()
+        let bytes =
+            (0..=255).map(|byte| Piece { text: byte_text(byte).into(), kind: PieceKind::Byte });
+        bytes.chain(texts.iter().map(|text| Piece::normal(text))).collect()
     }
 
     #[test]

@@ -38,11 +38,7 @@ fn check_structure(base: &Tokenizer, extension: &Extension, size: usize) {
             piece.replace('▁', " ")
         );
         let (text, expected) = reaching(tokenizer, piece, id);
-        assert_eq!(
-            tokenizer.encode_to_vec(&text),
-            expected,
-            "{piece:?} is not reached"
-        );
+        assert_eq!(tokenizer.encode_to_vec(&text), expected, "{piece:?} is not reached");
     }
 }
 
@@ -67,25 +63,17 @@ fn check_files(extension: &Extension, lines: &[String]) {
     let peer = tokenizers::Tokenizer::from_file(&json).expect("Hugging Face loads it");
     for path in [&json, &model] {
         let again = Tokenizer::open(path).expect("every part of every merge is a piece");
-        assert_eq!(
-            again.fingerprint(),
-            extension.tokenizer.fingerprint(),
-            "{}",
-            path.display()
-        );
+        assert_eq!(again.fingerprint(), extension.tokenizer.fingerprint(), "{}", path.display());
     }
-    let ours: Vec<Vec<TokenId>> = lines
-        .iter()
-        .map(|line| extension.tokenizer.encode_to_vec(line))
-        .collect();
+    let ours: Vec<Vec<TokenId>> =
+        lines.iter().map(|line| extension.tokenizer.encode_to_vec(line)).collect();
     for (line, ids) in lines.iter().zip(&ours) {
         assert_eq!(&hugging_face_ids(&peer, line), ids, "{line:?}");
         assert_eq!(&extension.tokenizer.decode(ids), line);
     }
-    for (line, (ids, theirs)) in lines.iter().zip(
-        ours.iter()
-            .zip(sentence_piece_ids(&model, lines).unwrap_or_default()),
-    ) {
+    for (line, (ids, theirs)) in
+        lines.iter().zip(ours.iter().zip(sentence_piece_ids(&model, lines).unwrap_or_default()))
+    {
         assert_eq!(&theirs, ids, "{line:?}");
     }
 }
@@ -109,38 +97,23 @@ fn llama_2_grows_into_korean() {
     );
     check_structure(&base, &extension, size);
     let english = data("en-corpus").expect("beside the other data");
-    for name in [
-        "rust-book.jsonl.zst",
-        "tinyshakespeare.jsonl.zst",
-        "python-docs.jsonl.zst",
-    ] {
+    for name in ["rust-book.jsonl.zst", "tinyshakespeare.jsonl.zst", "python-docs.jsonl.zst"] {
         for text in texts(&english.join(name)) {
             // One book names Korean in Korean.
-            for line in text
-                .split_inclusive('\n')
-                .filter(|line| !line.chars().any(is_hangul))
-            {
+            for line in text.split_inclusive('\n').filter(|line| !line.chars().any(is_hangul)) {
                 let ids = extension.tokenizer.encode_to_vec(line);
                 assert_eq!(ids, base.encode_to_vec(line), "{line:?}");
             }
         }
     }
-    let reviews = texts(&korean("nsmc-raw.jsonl.zst").expect("there"))
-        .skip(1)
-        .step_by(9);
+    let reviews = texts(&korean("nsmc-raw.jsonl.zst").expect("there")).skip(1).step_by(9);
     let lines: Vec<String> = reviews
         .flat_map(|text| text.lines().map(str::to_owned).collect::<Vec<_>>())
         .take(20_000)
         .collect();
     assert_eq!(lines.len(), 20_000);
     check_files(&extension, &lines);
-    for name in [
-        "nsmc-raw",
-        "krdict",
-        "news-nk",
-        "python-docs-ko",
-        "bible-okb-modern",
-    ] {
+    for name in ["nsmc-raw", "krdict", "news-nk", "python-docs-ko", "bible-okb-modern"] {
         let mut comparison = Comparison::default();
         let path = korean(&format!("{name}.jsonl.zst")).expect("there");
         texts(&path)
@@ -157,12 +130,7 @@ fn small_base_and_korean() -> (Tokenizer, Vec<String>) {
     let (korean, english): (Vec<&str>, Vec<&str>) =
         LINES.iter().partition(|line| line.chars().any(is_hangul));
     let repeated = |lines: Vec<&str>| -> Vec<String> {
-        lines
-            .iter()
-            .cycle()
-            .take(lines.len() * 3)
-            .map(|line| line.to_string())
-            .collect()
+        lines.iter().cycle().take(lines.len() * 3).map(|line| line.to_string()).collect()
     };
     let base = train(sound(repeated(english).into_iter()), 480, 1.0).expect("enough");
     (base, repeated(korean))
@@ -172,20 +140,13 @@ fn small_base_and_korean() -> (Tokenizer, Vec<String>) {
 fn a_small_base_grows_and_keeps_its_english() {
     let (base, korean) = small_base_and_korean();
     let size = base.vocab_size() + 150;
-    let learned = learn(
-        &base,
-        sound(korean.clone().into_iter()),
-        &LearnOptions::hangul(150),
-    )
-    .expect("learned");
+    let learned = learn(&base, sound(korean.clone().into_iter()), &LearnOptions::hangul(150))
+        .expect("learned");
     let extension = extend(&base, &learned, size).expect("enough");
     check_structure(&base, &extension, size);
     check_files(&extension, &korean);
     for line in LINES.iter().filter(|line| line.is_ascii()) {
-        assert_eq!(
-            extension.tokenizer.encode_to_vec(line),
-            base.encode_to_vec(line)
-        );
+        assert_eq!(extension.tokenizer.encode_to_vec(line), base.encode_to_vec(line));
     }
 }
 
@@ -204,47 +165,22 @@ fn a_text_too_small_and_a_size_too_small_are_told_apart() {
     let (base, korean) = small_base_and_korean();
     let options = LearnOptions::hangul(5000);
     let learned = learn(&base, sound(korean.into_iter()), &options).expect("learned");
-    let error = extend(&base, &learned, base.vocab_size() + 5000)
-        .err()
-        .expect("too little");
-    assert!(
-        matches!(error, TokenizerError::CorpusTooSmall { wanted: 5000, .. }),
-        "{error}"
-    );
-    let error = extend(&base, &learned, base.vocab_size())
-        .err()
-        .expect("not larger");
-    assert!(
-        matches!(error, TokenizerError::SizeTooSmall { .. }),
-        "{error}"
-    );
+    let error = extend(&base, &learned, base.vocab_size() + 5000).err().expect("too little");
+    assert!(matches!(error, TokenizerError::CorpusTooSmall { wanted: 5000, .. }), "{error}");
+    let error = extend(&base, &learned, base.vocab_size()).err().expect("not larger");
+    assert!(matches!(error, TokenizerError::SizeTooSmall { .. }), "{error}");
     let nothing = learn(&base, sound(std::iter::empty()), &options).expect("nothing is learned");
-    let error = extend(&base, &nothing, base.vocab_size() + 1)
-        .err()
-        .expect("no text");
+    let error = extend(&base, &nothing, base.vocab_size() + 1).err().expect("no text");
     assert!(error.to_string().contains("from 0 characters"), "{error}");
-    let options = LearnOptions {
-        script: "Klingon".into(),
-        ..options
-    };
+    let options = LearnOptions { script: "Klingon".into(), ..options };
     let error = learn(&base, sound(std::iter::empty()), &options).expect_err("no script");
     assert!(matches!(error, TokenizerError::UnknownScript { .. }));
 }
 
 #[test]
 fn training_says_when_texts_or_sizes_are_too_small() {
-    let error = train(sound(std::iter::empty()), 300, 1.0)
-        .err()
-        .expect("no text");
-    assert!(
-        matches!(error, TokenizerError::CorpusTooSmall { .. }),
-        "{error}"
-    );
-    let error = train(sound(std::iter::empty()), 260, 1.0)
-        .err()
-        .expect("no room");
-    assert!(
-        matches!(error, TokenizerError::SizeTooSmall { floor: 260, .. }),
-        "{error}"
-    );
+    let error = train(sound(std::iter::empty()), 300, 1.0).err().expect("no text");
+    assert!(matches!(error, TokenizerError::CorpusTooSmall { .. }), "{error}");
+    let error = train(sound(std::iter::empty()), 260, 1.0).err().expect("no room");
+    assert!(matches!(error, TokenizerError::SizeTooSmall { floor: 260, .. }), "{error}");
 }

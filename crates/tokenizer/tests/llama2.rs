@@ -55,19 +55,9 @@ fn what_is_read_is_written_again_to_the_letter() {
         return;
     };
     let out = tempfile::tempdir().expect("a folder");
-    Tokenizer::open(&folder)
-        .expect("sound")
-        .save(out.path())
-        .expect("saved");
-    for name in [
-        "tokenizer.json",
-        "tokenizer_config.json",
-        "special_tokens_map.json",
-    ] {
-        assert!(
-            fs::read(folder.join(name)).ok() == fs::read(out.path().join(name)).ok(),
-            "{name}"
-        );
+    Tokenizer::open(&folder).expect("sound").save(out.path()).expect("saved");
+    for name in ["tokenizer.json", "tokenizer_config.json", "special_tokens_map.json"] {
+        assert!(fs::read(folder.join(name)).ok() == fs::read(out.path().join(name)).ok(), "{name}");
     }
     let from_model = tempfile::tempdir().expect("a folder");
     let model = Tokenizer::open(&folder.join("tokenizer.model")).expect("sound");
@@ -86,17 +76,10 @@ fn either_file_alone_gives_the_other() {
         let alone = tempfile::tempdir().expect("a folder");
         fs::copy(folder.join(name), alone.path().join(name)).expect("copied");
         let out = tempfile::tempdir().expect("a folder");
-        Tokenizer::open(alone.path())
-            .expect("sound")
-            .save(out.path())
-            .expect("saved");
+        Tokenizer::open(alone.path()).expect("sound").save(out.path()).expect("saved");
         for written in ["tokenizer.json", "tokenizer.model"] {
             let again = Tokenizer::open(&out.path().join(written)).expect("sound");
-            assert_eq!(
-                again.fingerprint(),
-                original.fingerprint(),
-                "{name} to {written}"
-            );
+            assert_eq!(again.fingerprint(), original.fingerprint(), "{name} to {written}");
             assert_eq!(
                 [again.bos_id(), again.eos_id(), again.unk_id()],
                 [Some(1), Some(2), Some(0)]
@@ -108,17 +91,8 @@ fn either_file_alone_gives_the_other() {
 #[test]
 fn blanks_come_back_as_they_went_in() {
     let Some(both) = open_both() else { return };
-    for text in [
-        " a",
-        "  a",
-        "a ",
-        "a  b   c",
-        " ",
-        "   ",
-        "\n a",
-        "안녕 하세요",
-        " 안녕  하세요 ",
-    ] {
+    for text in [" a", "  a", "a ", "a  b   c", " ", "   ", "\n a", "안녕 하세요", " 안녕  하세요 "]
+    {
         for tokenizer in &both {
             let ids = tokenizer.encode_to_vec(text);
             assert_eq!(tokenizer.decode(&ids), text);
@@ -146,8 +120,19 @@ fn a_model_cut_anywhere_is_an_error_and_never_a_panic() {
 
 #[test]
 fn a_missing_file_is_named() {
-    let error = Tokenizer::open(Path::new("/nowhere/tokenizer.json"))
-        .err()
-        .expect("missing");
+    let error = Tokenizer::open(Path::new("/nowhere/tokenizer.json")).err().expect("missing");
     assert!(error.to_string().contains("/nowhere/tokenizer.json"));
+}
+
+#[test]
+fn a_tiny_real_model_has_one_tokenizer_in_both_files() {
+    let Some(folder) = data("stories260k") else { return };
+    let open = |name| Tokenizer::open(&folder.join("hf").join(name)).expect("sound");
+    let [json, model] = ["tokenizer.json", "tokenizer.model"].map(open);
+    assert_eq!(json.vocab_size(), 512);
+    for text in ["Once upon a time", " Lily  and Tim\nplayed.", "날씨가 좋네요"] {
+        assert_eq!(json.encode_to_vec(text), model.encode_to_vec(text));
+        assert_eq!(json.decode(&json.encode_to_vec(text)), text);
+    }
+    assert_eq!(json.fingerprint(), model.fingerprint());
 }

@@ -18,19 +18,14 @@ fn agree_on_random_texts(tokenizer: &Tokenizer) {
     texts.extend((1..400).map(|length| " ".repeat(length)));
     texts.push("<s> text </s> <unk><0x0A>".into());
     for text in &texts {
-        let [ids, from_model] = ours
-            .each_ref()
-            .map(|tokenizer| tokenizer.encode_to_vec(text));
+        let [ids, from_model] = ours.each_ref().map(|tokenizer| tokenizer.encode_to_vec(text));
         assert_eq!(ids, from_model, "{text:?}");
         if !holds_special(text) {
             assert_eq!(ids, hugging_face_ids(&peer, text), "{text:?}");
         }
         assert_eq!(tokenizer.decode(&ids), text.replace('▁', " "), "{text:?}");
     }
-    for (text, ids) in texts
-        .iter()
-        .zip(sentence_piece_ids(&model, &texts).unwrap_or_default())
-    {
+    for (text, ids) in texts.iter().zip(sentence_piece_ids(&model, &texts).unwrap_or_default()) {
         assert_eq!(tokenizer.encode_to_vec(text), ids, "{text:?}");
     }
 }
@@ -58,10 +53,7 @@ fn a_very_long_text_without_blanks_gets_the_same_ids_from_the_heap() {
     let mut random = Random(2);
     let text: String = (0..3000).map(|_| random.text().replace(' ', "")).collect();
     assert!(!holds_special(&text));
-    assert_eq!(
-        tokenizer.encode_to_vec(&text),
-        hugging_face_ids(&peer, &text)
-    );
+    assert_eq!(tokenizer.encode_to_vec(&text), hugging_face_ids(&peer, &text));
 }
 
 #[test]

@@ -40,10 +40,7 @@ fn check(tokenizer: &Tokenizer) {
         let mut streamed = String::new();
         for &id in &ids {
             streamed.push_str(stream.push(id));
-            assert!(
-                whole.starts_with(&streamed),
-                "{ids:?}: {streamed:?} is taken back"
-            );
+            assert!(whole.starts_with(&streamed), "{ids:?}: {streamed:?} is taken back");
         }
         assert_eq!(streamed + &stream.finish(), whole, "{ids:?}");
     }
@@ -65,11 +62,7 @@ fn a_stream_of_llama_2_is_what_decoding_at_once_gives() {
 #[test]
 fn a_character_of_three_bytes_appears_whole() {
     let tokenizer = small_tokenizer();
-    let byte = |byte: u8| {
-        tokenizer
-            .id_of(&format!("<0x{byte:02X}>"))
-            .expect("a byte piece")
-    };
+    let byte = |byte: u8| tokenizer.id_of(&format!("<0x{byte:02X}>")).expect("a byte piece");
     let space = tokenizer.id_of("▁").expect("a blank");
     let mut stream = tokenizer.decode_stream();
     let ids = [0xEB, 0xB7, 0x81].map(byte);

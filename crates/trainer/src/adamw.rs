@@ -61,6 +61,14 @@ impl Optimizer {
         self.tensors.iter_mut().flatten()
     }
 
+    /// Both moments of everything that learns, with names.
+    pub fn named(&self) -> impl Iterator<Item = (String, &Matrix)> {
+        self.moments().flat_map(|moments| {
+            let [first, second] = moments.names();
+            [(first, &moments.first), (second, &moments.second)]
+        })
+    }
+
     /// Number of weights that learn.
     pub fn trained_weights(&self) -> u64 {
         self.moments().map(|moments| (moments.rows.len() * moments.first.columns()) as u64).sum()
@@ -95,6 +103,11 @@ impl Optimizer {
 }
 
 impl Moments {
+    /// Names of the two in a checkpoint.
+    pub fn names(&self) -> [String; 2] {
+        ["first_moment", "second_moment"].map(|which| format!("{which}.{}", self.name))
+    }
+
     fn zeros(name: String, like: &Matrix, rows: Range<usize>) -> Result<Moments, KernelError> {
         let zeros = || Matrix::zeros(like.device(), like.rows(), like.columns(), DType::F32);
         Ok(Moments { name, rows, first: zeros()?, second: zeros()? })

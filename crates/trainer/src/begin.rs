@@ -3,7 +3,7 @@
 
 use crate::adamw::Optimizer;
 use crate::batches::Batches;
-use crate::checkpoints::TRAINER_FOLDER;
+use crate::checkpoints::{CONFIG, TRAINER_FOLDER};
 use crate::error::TrainError;
 use crate::fingerprint;
 use crate::guard::first_not_finite;
@@ -54,6 +54,9 @@ impl Beginning {
         tokenizer: Option<&str>,
         checkpoint: Option<PathBuf>,
     ) -> Result<Beginning, TrainError> {
+        if checkpoint.is_none() {
+            refuse_another_model(settings)?;
+        }
         let plan = Plan::new(settings, tokenizer, checkpoint)?;
         if let Some(state) = &plan.state {
             state.check_same_run(&plan.pinned, &plan.source)?;
@@ -64,7 +67,8 @@ impl Beginning {
         let (step, tokens) = match &plan.state {
             Some(state) => {
                 let path = plan.source.join(TRAINER_FOLDER).join(moments::FILE);
-                moments::read(&mut optimizer, &path).map_err(|why| bad(&plan.source, &path, why))?;
+                moments::read(&mut optimizer, &path)
+                    .map_err(|why| bad(&plan.source, &path, why))?;
                 (state.step, state.tokens)
             }
             None => (0, 0),
@@ -94,13 +98,21 @@ impl Plan {
     }
 }
 
-/// Refuses to begin a run where there is one, or a model.
-pub fn refuse_what_is_there(settings: &TrainSettings) -> Result<(), TrainError> {
+/// Refuses to begin a run where there is one.
+pub fn refuse_another_run(settings: &TrainSettings) -> Result<(), TrainError> {
     let out = &settings.out;
-    let places = [out.join("checkpoints"), out.join("config.json"), settings.log_file()];
+    let places = [out.join("checkpoints"), settings.log_file()];
     match places.into_iter().find(|place| place.exists()) {
         Some(found) => Err(TrainError::RunExists { out: out.clone(), found }),
         None => Ok(()),
+    }
+}
+
+/// Refuses to begin a run where there is a model, which would be replaced at its end.
+fn refuse_another_model(settings: &TrainSettings) -> Result<(), TrainError> {
+    match settings.out.join(CONFIG).exists() {
+        true => Err(TrainError::ModelExists { out: settings.out.clone() }),
+        false => Ok(()),
     }
 }
 
@@ -124,7 +136,7 @@ fn trained(settings: &TrainSettings, config: &LlamaConfig) -> Result<Trained, Tr
             return Err(TrainError::NoNewRows { base, vocab_size });
         }
         (TrainOnly::NewRows, None) => {
-            let config = settings.model.join("config.json");
+            let config = settings.model.join(CONFIG);
             return Err(TrainError::BaseVocabularyUnknown { config });
         }
     };
@@ -133,7 +145,7 @@ fn trained(settings: &TrainSettings, config: &LlamaConfig) -> Result<Trained, Tr
 
 fn open_model(folder: &Path, device: &Device) -> Result<Llama, TrainError> {
     let model = Llama::open(folder, device)?;
-    match first_not_finite(&model.parameters) {
+    match first_not_finite(model.parameters.named()) {
         Some((tensor, row)) => {
             Err(TrainError::WeightNotFinite { folder: folder.into(), tensor, row })
         }

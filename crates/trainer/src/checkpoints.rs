@@ -9,6 +9,9 @@ use std::path::{Path, PathBuf};
 /// Folder of what only a resumed run needs, inside of a checkpoint.
 pub const TRAINER_FOLDER: &str = "trainer";
 
+/// The file that makes a folder a model.
+pub const CONFIG: &str = "config.json";
+
 /// `checkpoints/` in the folder of a run.
 pub struct Checkpoints {
     folder: PathBuf,
@@ -68,10 +71,14 @@ impl Checkpoints {
     }
 }
 
-/// Gives the model of a checkpoint out as the model of the run.
+/// Gives the model of a checkpoint out as the model of the run. The configuration comes last, since
+/// a folder without one is no model.
 pub fn publish(checkpoint: &Path, out: &Path) -> Result<(), TrainError> {
-    for path in durable::entries(checkpoint)? {
-        if let (false, Some(name)) = (path.is_dir(), path.file_name()) {
+    let mut files = durable::entries(checkpoint)?;
+    files.retain(|path| !path.is_dir());
+    files.sort_by_key(|path| path.ends_with(CONFIG));
+    for path in files {
+        if let Some(name) = path.file_name() {
             durable::link(&path, &out.join(name))?;
         }
     }

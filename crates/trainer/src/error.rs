@@ -95,7 +95,9 @@ pub enum TrainError {
         data: PathBuf,
     },
     /// A row holds an id or a label that no packed row may hold.
-    #[error("{data}, row {row}: {found} is not below {vocab_size}; the file is damaged: pack again")]
+    #[error(
+        "{data}, row {row}: {found} is not below {vocab_size}; the file is damaged: pack again"
+    )]
     DamagedRow {
         /// Folder of the data.
         data: PathBuf,
@@ -127,12 +129,12 @@ pub enum TrainError {
         /// First row with such a weight.
         row: usize,
     },
-    /// Loss or gradient became NaN or infinite; nothing was updated or saved.
+    /// Loss, gradient or weights became NaN or infinite; nothing was saved.
     #[error("step {step}: {what} is NaN or infinite; {}", .last_good.hint())]
     Diverged {
         /// The step, from 1.
         step: u64,
-        /// `the loss`, or the gradient of a tensor.
+        /// `the loss`, the gradient of a tensor, or a tensor and its row.
         what: String,
         /// The newest checkpoint.
         last_good: LastGood,
@@ -147,6 +149,12 @@ pub enum TrainError {
         out: PathBuf,
         /// What was found.
         found: PathBuf,
+    },
+    /// The output folder holds a model that no run in it has made.
+    #[error("{out} holds a model, but no run: choose another --out")]
+    ModelExists {
+        /// The folder.
+        out: PathBuf,
     },
     /// A run is to go on with settings, data or a model that it did not begin with.
     #[error(

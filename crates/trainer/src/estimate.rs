@@ -38,7 +38,11 @@ impl Estimate {
 
 /// What training a model of this shape with these settings will need. `base_vocab_size` is where
 /// new rows begin, if only they learn.
-pub fn estimate(config: &LlamaConfig, settings: &TrainSettings, base_vocab_size: usize) -> Estimate {
+pub fn estimate(
+    config: &LlamaConfig,
+    settings: &TrainSettings,
+    base_vocab_size: usize,
+) -> Estimate {
     let trained = Trained::new(settings.train_only, base_vocab_size);
     let (mut trained_parameters, mut with_moments) = (0, 0);
     for tensor in tensor_shapes(config) {
@@ -62,10 +66,8 @@ pub fn estimate(config: &LlamaConfig, settings: &TrainSettings, base_vocab_size:
 /// where one matrix serves as both embeddings it is multiplied as the output.
 fn flop_per_token(config: &LlamaConfig, sequence_length: usize) -> u64 {
     let tensors = tensor_shapes(config).into_iter();
-    let multiplied: usize = tensors
-        .filter(|tensor| tensor.rows > 1)
-        .map(|tensor| tensor.rows * tensor.columns)
-        .sum();
+    let multiplied: usize =
+        tensors.filter(|tensor| tensor.rows > 1).map(|tensor| tensor.rows * tensor.columns).sum();
     let looked_up = match config.tie_word_embeddings {
         true => 0,
         false => config.vocab_size * config.hidden_size,

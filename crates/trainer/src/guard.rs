@@ -2,25 +2,33 @@
 //! once, before it can spoil a weight or a checkpoint.
 
 use kollama_kernels::{Matrix, ops};
-use kollama_llama::Parameters;
 
-/// The first weight that is NaN or infinite: name of its tensor and its row.
-pub fn first_not_finite(weights: &Parameters) -> Option<(String, usize)> {
-    weights.named().into_iter().find_map(|(name, weight)| Some((name, row_not_finite(weight)?)))
+/// The first matrix that holds such a number: its name and its row.
+pub fn first_not_finite<'a>(
+    matrices: impl IntoIterator<Item = (String, &'a Matrix)>,
+) -> Option<(String, usize)> {
+    matrices.into_iter().find_map(|(name, matrix)| Some((name, row_not_finite(matrix)?)))
 }
 
-fn row_not_finite(weight: &Matrix) -> Option<usize> {
-    let finite = |first: usize, last: usize| ops::square_sum(weight, first..last).is_finite();
-    if finite(0, weight.rows()) {
+fn row_not_finite(matrix: &Matrix) -> Option<usize> {
+    let finite = |first: usize, last: usize| ops::square_sum(matrix, first..last).is_finite();
+    if finite(0, matrix.rows()) {
         return None;
     }
-    (0..weight.rows()).find(|&row| !finite(row, row + 1))
+    (0..matrix.rows()).find(|&row| !finite(row, row + 1))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use kollama_kernels::Device;
+
+    #[test]
+    fn the_first_matrix_in_question_is_named() {
+        let (good, bad) = (matrix(&[1.0, 2.0]), matrix(&[1.0, f32::NAN]));
+        let named = [("good".to_owned(), &good), ("bad".to_owned(), &bad)];
+        assert_eq!(first_not_finite(named), Some(("bad".to_owned(), 0)));
+    }
 
     fn matrix(values: &[f32]) -> Matrix {
         Matrix::from_values(&Device::reference(), values.len() / 2, 2, values).unwrap()

@@ -54,6 +54,6 @@ pub use error::{LastGood, TrainError};
 pub use estimate::{Estimate, estimate};
 pub use record::StepRecord;
 pub use run::{RunEnd, run};
-pub use schedule::{FINAL_SHARE, Schedule, learning_rate};
-pub use settings::{Order, RecomputeChoice, TrainOnly, TrainSettings};
+pub use schedule::{FINAL_SHARE, learning_rate};
+pub use settings::{Order, RecomputeChoice, Schedule, TrainOnly, TrainSettings};
 pub use trainer::Trainer;

@@ -1,7 +1,7 @@
 //! AdamW's moments as a safetensors file and back: `first_moment.<tensor>` and
 //! `second_moment.<tensor>`, only the rows that learn. One tensor at a time is in memory twice.
 
-use crate::adamw::{Moments, Optimizer};
+use crate::adamw::Optimizer;
 use crate::durable::failed;
 use crate::error::TrainError;
 use kollama_kernels::Matrix;
@@ -22,7 +22,7 @@ const LENGTH_BYTES: usize = 8;
 pub fn write(optimizer: &Optimizer, path: &Path) -> Result<(), TrainError> {
     let tensors = optimizer.moments().flat_map(|moments| {
         let both = [&moments.first, &moments.second];
-        names(moments).into_iter().zip(both.map(|moment| TrainedRows::new(moment, &moments.rows)))
+        moments.names().into_iter().zip(both.map(|moment| TrainedRows::new(moment, &moments.rows)))
     });
     serialize_to_file(tensors, None, path).map_err(|error| {
         failed("write", path)(match error {
@@ -37,7 +37,7 @@ pub fn read(optimizer: &mut Optimizer, path: &Path) -> Result<(), String> {
     let mut file = File::open(path).map_err(|error| error.to_string())?;
     let (header, first_byte) = header(&mut file)?;
     for moments in optimizer.moments_mut() {
-        let [first, second] = names(moments);
+        let [first, second] = moments.names();
         let rows = moments.rows.clone();
         for (name, matrix) in [(first, &mut moments.first), (second, &mut moments.second)] {
             let info = header.info(&name).ok_or(format!("{name} is missing"))?;
@@ -46,10 +46,6 @@ pub fn read(optimizer: &mut Optimizer, path: &Path) -> Result<(), String> {
         }
     }
     Ok(())
-}
-
-fn names(moments: &Moments) -> [String; 2] {
-    ["first_moment", "second_moment"].map(|which| format!("{which}.{}", moments.name))
 }
 
 /// The header, and where the first tensor begins.
@@ -81,7 +77,10 @@ fn tensor_bytes(
 ) -> Result<Vec<u8>, String> {
     let expected = [rows.len(), columns];
     if info.dtype != Dtype::F32 || info.shape != expected {
-        return Err(format!("{name} is {:?} {:?}, expected F32 {expected:?}", info.dtype, info.shape));
+        return Err(format!(
+            "{name} is {:?} {:?}, expected F32 {expected:?}",
+            info.dtype, info.shape
+        ));
     }
     let (start, end) = info.data_offsets;
     let mut bytes = vec![0; end - start];

@@ -43,9 +43,10 @@ impl Permutation {
     fn encrypted(&self, value: u64) -> u64 {
         let mask = (1 << self.half_bits) - 1;
         let halves = (value >> self.half_bits, value & mask);
-        let (left, right) = self.keys.iter().fold(halves, |(left, right), key| {
-            (right, left ^ (mixed(right ^ key) & mask))
-        });
+        let (left, right) = self
+            .keys
+            .iter()
+            .fold(halves, |(left, right), key| (right, left ^ (mixed(right ^ key) & mask)));
         left << self.half_bits | right
     }
 }

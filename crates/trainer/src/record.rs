@@ -108,11 +108,8 @@ mod tests {
         drop(log);
         let mut log = Log::open(&path, 3).unwrap();
         log.append(&record(4)).unwrap();
-        let steps: Vec<Option<u64>> = fs::read(&path)
-            .unwrap()
-            .split_inclusive(|&byte| byte == b'\n')
-            .map(step_of)
-            .collect();
+        let steps: Vec<Option<u64>> =
+            fs::read(&path).unwrap().split_inclusive(|&byte| byte == b'\n').map(step_of).collect();
         assert_eq!(steps, [Some(1), Some(2), Some(3), Some(4)]);
     }
 }

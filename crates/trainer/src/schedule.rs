@@ -1,25 +1,11 @@
 //! The learning rate at a step: a pure function of the settings, so that a resumed run needs no
 //! memory of it.
 
-use crate::settings::TrainSettings;
-use serde::{Deserialize, Serialize};
+use crate::settings::{Schedule, TrainSettings};
 use std::f64::consts::PI;
 
 /// Share of the learning rate that a falling schedule ends at.
 pub const FINAL_SHARE: f64 = 0.1;
-
-/// How the learning rate moves after the warm-up.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Schedule {
-    /// Stays where the warm-up ended.
-    #[default]
-    Constant,
-    /// Half a cosine down to [`FINAL_SHARE`] (Loshchilov and Hutter 2017, without restarts).
-    Cosine,
-    /// A straight line down to [`FINAL_SHARE`].
-    Linear,
-}
 
 /// The learning rate of the step with the given number, counted **from 0**.
 ///

@@ -2,7 +2,6 @@
 //! the model or the data: what can only be known from them is checked when a run starts.
 
 use crate::error::TrainError;
-use crate::schedule::Schedule;
 use serde::{Deserialize, Serialize};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -82,6 +81,19 @@ pub struct TrainSettings {
     pub log: Option<PathBuf>,
 }
 
+/// How the learning rate moves after the warm-up.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Schedule {
+    /// Stays where the warm-up ended.
+    #[default]
+    Constant,
+    /// Half a cosine down to a tenth (Loshchilov and Hutter 2017, without restarts).
+    Cosine,
+    /// A straight line down to a tenth.
+    Linear,
+}
+
 /// In which order the rows of the data are taken.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -120,8 +132,11 @@ pub enum TrainOnly {
 impl TrainSettings {
     /// Reads settings from a TOML file and checks them.
     pub fn read(path: &Path) -> Result<TrainSettings, TrainError> {
-        let text = fs::read_to_string(path)
-            .map_err(|source| TrainError::Io { action: "read", path: path.into(), source })?;
+        let text = fs::read_to_string(path).map_err(|source| TrainError::Io {
+            action: "read",
+            path: path.into(),
+            source,
+        })?;
         TrainSettings::from_toml(&text).map_err(|error| match error {
             TrainError::SettingsText { source, .. } => {
                 TrainError::SettingsText { path: path.into(), source }

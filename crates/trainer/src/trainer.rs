@@ -7,14 +7,15 @@ use crate::begin::{self, Beginning, Plan};
 use crate::checkpoints::{Checkpoints, TRAINER_FOLDER, publish};
 use crate::durable::failed;
 use crate::error::{LastGood, TrainError};
+use crate::guard::first_not_finite;
 use crate::moments;
 use crate::record::{Log, StepRecord};
 use crate::schedule::learning_rate;
 use crate::settings::{RecomputeChoice, TrainSettings};
 use crate::state::State;
 use kollama_kernels::{AdamW, DType, Device};
-use kollama_llama::{StoredType, copy_companions};
 use kollama_llama::{Llama, Parameters, Recompute, Tape, TrainBatch};
+use kollama_llama::{StoredType, copy_companions};
 use std::fs;
 use std::path::PathBuf;
 use std::time::Instant;
@@ -89,7 +90,12 @@ impl Trainer {
     }
 
     /// Writes a checkpoint of this step and returns its folder.
+    ///
+    /// # Errors
+    /// If it cannot be written, or if a weight or a moment is NaN or infinite: a spoilt checkpoint
+    /// must not push out a good one.
     pub fn save(&mut self) -> Result<PathBuf, TrainError> {
+        self.guard_weights()?;
         self.log.sync()?;
         self.checkpoints.save(self.step, |folder| {
             self.model.save(folder, StoredType::F32)?;
@@ -158,8 +164,21 @@ impl Trainer {
             Some(tensor) => format!("the gradient of {tensor}"),
             None => return Ok(norm.value),
         };
+        Err(self.diverged(self.step + 1, what)?)
+    }
+
+    /// The update itself may overflow, which the loss shows only one step later.
+    fn guard_weights(&self) -> Result<(), TrainError> {
+        let weights = self.model.parameters.named().into_iter();
+        match first_not_finite(weights.chain(self.optimizer.named())) {
+            Some((tensor, row)) => Err(self.diverged(self.step, format!("{tensor}, row {row},"))?),
+            None => Ok(()),
+        }
+    }
+
+    fn diverged(&self, step: u64, what: String) -> Result<TrainError, TrainError> {
         let last_good = LastGood(self.checkpoints.newest()?);
-        Err(TrainError::Diverged { step: self.step + 1, what, last_good })
+        Ok(TrainError::Diverged { step, what, last_good })
     }
 
     fn update(&self, learning_rate: f64, grad_norm: f64) -> AdamW {
@@ -187,7 +206,7 @@ impl Trainer {
         tokenizer: Option<&str>,
     ) -> Result<Trainer, TrainError> {
         settings.check()?;
-        begin::refuse_what_is_there(&settings)?;
+        begin::refuse_another_run(&settings)?;
         Trainer::assemble(settings, device, tokenizer, None)
     }
 

@@ -1,14 +1,17 @@
 //! Twenty steps follow PyTorch's loss and gradient norm in f64, in every way of training there is.
 //! The goldens, and the weights and rows that belong to them, are made by tools/training_goldens.py.
 
+#![allow(clippy::unwrap_used)] // What cannot fail in a test's own preparation may end the test.
+
 mod workshop;
 
 use kollama_kernels::Device;
+use kollama_llama::LlamaConfig;
 use kollama_trainer::Trainer;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use std::fs;
-use workshop::{Workshop, config, goldens};
+use workshop::{Workshop, goldens};
 
 const LOSS_TOLERANCE: f64 = 2e-6;
 const NORM_TOLERANCE: f64 = 2e-5;
@@ -18,6 +21,8 @@ struct Golden {
     model: Value,
     seed: u64,
     settings: Map<String, Value>,
+    /// Of the input embedding.
+    first_weights: Vec<f32>,
     loss: Vec<f64>,
     grad_norm: Vec<f64>,
     gap_of_torch_f32: Gap,
@@ -33,13 +38,17 @@ struct Gap {
 fn gap_of(name: &str, recompute: &str) -> (Gap, Golden) {
     let text = fs::read(goldens().join(format!("{name}.json"))).unwrap();
     let golden: Golden = serde_json::from_slice(&text).unwrap();
-    let config = config(&golden.model.to_string());
+    let config = config(&golden.model);
     let rows = goldens().join(format!("{name}.jsonl"));
     let workshop = Workshop::new(&config, golden.seed, &rows);
-    let fields: String = golden.settings.iter().map(|(name, x)| format!("{name} = {x}\n")).collect();
+    let fields: String =
+        golden.settings.iter().map(|(name, x)| format!("{name} = {x}\n")).collect();
     let fields = format!("{fields}recompute = '{recompute}'\n");
     let settings = workshop.settings("out", &fields);
     let mut trainer = Trainer::start(settings, &Device::cpu(2).unwrap(), None).unwrap();
+    let weights = trainer.model().parameters.embed_tokens.to_vec();
+    let same = golden.first_weights.iter().zip(weights).all(|(a, b)| (a - b).abs() < 1e-6);
+    assert!(same, "{name} begins with other weights: run tools/training_goldens.py again");
     let mut gap = Gap::default();
     for (loss, grad_norm) in golden.loss.iter().zip(&golden.grad_norm) {
         let record = trainer.step().unwrap();
@@ -47,6 +56,13 @@ fn gap_of(name: &str, recompute: &str) -> (Gap, Golden) {
         gap.grad_norm = gap.grad_norm.max((record.grad_norm - grad_norm).abs() / grad_norm);
     }
     (gap, golden)
+}
+
+fn config(fields: &Value) -> LlamaConfig {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("config.json");
+    fs::write(&path, fields.to_string()).unwrap();
+    LlamaConfig::from_file(&path).unwrap()
 }
 
 fn follows(name: &str) {

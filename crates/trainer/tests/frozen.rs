@@ -1,5 +1,7 @@
 //! What is not to be trained stays bit for bit, and what is to be trained moves.
 
+#![allow(clippy::unwrap_used)] // What cannot fail in a test's own preparation may end the test.
+
 mod workshop;
 
 use kollama_kernels::Device;
@@ -84,7 +86,8 @@ fn every_row_moves_when_all_is_trained() {
 fn new_rows_that_nobody_knows_the_beginning_of_are_refused() {
     let workshop = workshop();
     let start = |fields: &str| {
-        let settings = workshop.settings("out", &format!("{FIELDS}train_only = 'new-rows'\n{fields}"));
+        let settings =
+            workshop.settings("out", &format!("{FIELDS}train_only = 'new-rows'\n{fields}"));
         Trainer::start(settings, &Device::cpu(1).unwrap(), None).err().unwrap()
     };
     let error = start("");

@@ -1,5 +1,7 @@
 //! Runs that cannot start, go on or be resumed say why, and leave everything as it was.
 
+#![allow(clippy::unwrap_used)] // What cannot fail in a test's own preparation may end the test.
+
 mod workshop;
 
 use kollama_kernels::Device;
@@ -56,7 +58,8 @@ fn data_of_more_ids_than_the_model_has_is_refused() {
     let (small, large) = (workshop(), workshop_of(97, &goldens().join("constant.jsonl")));
     let settings = TrainSettings { data: large.path("data"), ..small.settings("out", FIELDS) };
     let error = refused(settings);
-    let expected = matches!(error, TrainError::VocabularyTooSmall { data_size: 97, model_size: 96, .. });
+    let expected =
+        matches!(error, TrainError::VocabularyTooSmall { data_size: 97, model_size: 96, .. });
     assert!(expected, "{error}");
 }
 
@@ -77,7 +80,7 @@ fn a_weight_that_is_no_number_is_named_before_the_first_step() {
 #[test]
 fn a_step_that_diverges_stops_the_run_with_weights_and_checkpoints_as_they_were() {
     let workshop = workshop();
-    let settings = TrainSettings { learning_rate: 1e30, ..workshop.settings("out", FIELDS) };
+    let settings = TrainSettings { learning_rate: 1e15, ..workshop.settings("out", FIELDS) };
     one_step(&settings);
     let checkpoint = settings.out.join("checkpoints/step-000001");
     let weights = fs::read(checkpoint.join("model.safetensors")).unwrap();
@@ -93,6 +96,17 @@ fn a_step_that_diverges_stops_the_run_with_weights_and_checkpoints_as_they_were(
 }
 
 #[test]
+fn weights_that_an_update_made_infinite_never_become_a_checkpoint() {
+    let workshop = workshop();
+    let settings = TrainSettings { learning_rate: 3e38, ..workshop.settings("out", FIELDS) };
+    let mut trainer = Trainer::start(settings.clone(), &device(), None).unwrap();
+    trainer.step().unwrap();
+    let error = trainer.save().expect_err("the learning rate is absurd");
+    assert!(matches!(error, TrainError::Diverged { step: 1, .. }), "{error}");
+    assert!(!settings.out.join("checkpoints").exists());
+}
+
+#[test]
 fn a_step_without_a_counted_label_is_named() {
     let folder = tempfile::tempdir().unwrap();
     let rows = folder.path().join("rows.jsonl");
@@ -100,8 +114,7 @@ fn a_step_without_a_counted_label_is_named() {
     fs::write(&rows, [row(5), row(-100)].concat()).unwrap();
     let workshop = workshop_of(96, &rows);
     let fields = "steps = 2\nbatch_size = 1\nsequence_length = 2\nlearning_rate = 1e-3\n";
-    let settings =
-        TrainSettings { order: Order::Sequential, ..workshop.settings("out", fields) };
+    let settings = TrainSettings { order: Order::Sequential, ..workshop.settings("out", fields) };
     let mut trainer = Trainer::start(settings, &device(), None).unwrap();
     trainer.step().unwrap();
     let error = trainer.step().unwrap_err();
@@ -115,6 +128,30 @@ fn a_folder_that_holds_a_run_is_not_begun_again() {
     one_step(&settings);
     let error = Trainer::start(settings, &device(), None).err().unwrap();
     assert!(error.to_string().contains("--resume"), "{error}");
+}
+
+#[test]
+fn a_model_is_not_replaced_by_a_run_that_did_not_make_it() {
+    let workshop = workshop();
+    let settings = workshop.settings("model", FIELDS);
+    for begin in [Trainer::start, Trainer::resume] {
+        let error = begin(settings.clone(), &device(), None).err().expect("it starts");
+        assert!(matches!(error, TrainError::ModelExists { .. }), "{error}");
+    }
+}
+
+#[test]
+fn data_made_with_another_tokenizer_is_refused_with_both_fingerprints() {
+    let workshop = workshop();
+    let meta = workshop.path("data").join("meta.json");
+    let mut fields: serde_json::Value = serde_json::from_slice(&fs::read(&meta).unwrap()).unwrap();
+    fields["tokenizer"] = "one".into();
+    fs::write(&meta, fields.to_string()).unwrap();
+    let settings = workshop.settings("out", FIELDS);
+    let error = Trainer::start(settings.clone(), &device(), Some("two")).err().expect("it starts");
+    let message = error.to_string();
+    assert!(message.contains("one") && message.contains("two"), "{message}");
+    Trainer::start(settings, &device(), Some("one")).unwrap();
 }
 
 #[test]

@@ -1,10 +1,12 @@
 //! Stopped and resumed = never stopped; killed and resumed = never killed; one thread = two threads;
 //! kept activations = activations computed again. Each bit for bit: log, weights and moments.
 
+#![allow(clippy::unwrap_used)] // What cannot fail in a test's own preparation may end the test.
+
 mod workshop;
 
 use kollama_kernels::Device;
-use kollama_llama::{LlamaConfig, Llama};
+use kollama_llama::{Llama, LlamaConfig};
 use kollama_trainer::{RunEnd, StepRecord, TrainSettings, Trainer, run};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -20,8 +22,13 @@ const FIELDS: &str = "steps = 11\nbatch_size = 2\naccumulate = 3\nsequence_lengt
 
 fn workshop() -> Workshop {
     let tiny = LlamaConfig::preset("tiny").unwrap();
-    let config =
-        LlamaConfig { hidden_size: 32, head_dim: 8, vocab_size: 96, initializer_range: 0.1, ..tiny };
+    let config = LlamaConfig {
+        hidden_size: 32,
+        head_dim: 8,
+        vocab_size: 96,
+        initializer_range: 0.1,
+        ..tiny
+    };
     Workshop::new(&config, 3, &goldens().join("accumulation.jsonl"))
 }
 
@@ -80,7 +87,10 @@ fn device(threads: usize) -> Device {
 fn a_run_stopped_after_any_step_and_resumed_is_the_run_never_stopped() {
     let workshop = workshop();
     let undisturbed = undisturbed(&workshop);
-    assert_eq!(log(&undisturbed).iter().map(|line| line.step).collect::<Vec<_>>(), Vec::from_iter(1..=11));
+    assert_eq!(
+        log(&undisturbed).iter().map(|line| line.step).collect::<Vec<_>>(),
+        Vec::from_iter(1..=11)
+    );
     for last_step in [1, 4, 6, 10] {
         let settings = settings(&workshop, &format!("stopped-{last_step}"));
         let mut trainer = Trainer::start(settings.clone(), &device(2), None).unwrap();
@@ -116,7 +126,8 @@ fn log_lines_that_the_checkpoint_does_not_know_are_taken_back() {
 #[test]
 fn a_run_killed_at_any_moment_and_resumed_is_the_run_never_killed() {
     let workshop = workshop();
-    let settings_of = |out| TrainSettings { steps: 90, save_every: Some(2), ..settings(&workshop, out) };
+    let settings_of =
+        |out| TrainSettings { steps: 90, save_every: Some(2), ..settings(&workshop, out) };
     finish(Trainer::start(settings_of("undisturbed"), &device(2), None).unwrap());
     let settings = settings_of("killed");
     let path = workshop.path("killed.toml");
@@ -128,7 +139,9 @@ fn a_run_killed_at_any_moment_and_resumed_is_the_run_never_killed() {
             .stdout(std::process::Stdio::null())
             .spawn()
             .unwrap();
-        let length = || fs::read(settings.log_file()).map_or(0, |text| text.split(|&b| b == b'\n').count() - 1);
+        let length = || {
+            fs::read(settings.log_file()).map_or(0, |text| text.split(|&b| b == b'\n').count() - 1)
+        };
         while length() < lines && child.try_wait().unwrap().is_none() {
             std::thread::sleep(Duration::from_millis(1));
         }

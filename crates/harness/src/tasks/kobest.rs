@@ -34,10 +34,7 @@ fn copa_document(row: Row<'_>) -> Result<Document, HarnessError> {
     let premise = row.field("sentence")?;
     Ok(Document {
         text: format!("{premise} {}", CONNECTORS[asked]),
-        choices: vec![
-            format!(" {}", row.field("1")?),
-            format!(" {}", row.field("2")?),
-        ],
+        choices: vec![format!(" {}", row.field("1")?), format!(" {}", row.field("2")?)],
         gold: row.one_of("Answer", ["1", "2"], "1 or 2")?,
     })
 }
@@ -67,17 +64,11 @@ fn split(
     parse: Parse,
 ) -> Result<Vec<Document>, HarnessError> {
     let names = [format!("{split}.tsv.zst"), format!("{split}.tsv")];
-    let paths: Vec<PathBuf> = folders
-        .iter()
-        .flat_map(|folder| names.iter().map(move |name| folder.join(name)))
-        .collect();
+    let paths: Vec<PathBuf> =
+        folders.iter().flat_map(|folder| names.iter().map(move |name| folder.join(name))).collect();
     match paths.iter().find(|path| path.is_file()) {
         Some(path) => Table::read(path)?.rows().map(parse).collect(),
-        None => Err(HarnessError::MissingSplit {
-            task,
-            split,
-            looked_for: paths,
-        }),
+        None => Err(HarnessError::MissingSplit { task, split, looked_for: paths }),
     }
 }
 
@@ -96,11 +87,7 @@ mod tests {
         2\t길이 젖었다.\t원인\t해가 난다. \t비가 왔다.\t2\r\n";
 
     fn document(text: &str, choices: [&str; 2], gold: usize) -> Document {
-        Document {
-            text: text.to_owned(),
-            choices: choices.map(str::to_owned).to_vec(),
-            gold,
-        }
+        Document { text: text.to_owned(), choices: choices.map(str::to_owned).to_vec(), gold }
     }
 
     #[test]
@@ -111,11 +98,7 @@ mod tests {
         fs::write(folder.join("train.tsv"), COPA_ROWS).unwrap();
         fs::write(folder.join("test.tsv"), COPA_ROWS).unwrap();
         let task = copa(data.path()).unwrap();
-        let result = document(
-            "비가 온다.  그래서",
-            [" 길이 젖는다.", " \"해\"가 난다."],
-            0,
-        );
+        let result = document("비가 온다.  그래서", [" 길이 젖는다.", " \"해\"가 난다."], 0);
         let cause = document("길이 젖었다. 왜냐하면", [" 해가 난다. ", " 비가 왔다."], 1);
         assert_eq!(task.pool, [result.clone(), cause.clone()]);
         assert_eq!(task.documents, [result, cause]);
@@ -144,14 +127,8 @@ mod tests {
         fs::create_dir(&folder).unwrap();
         fs::write(folder.join("train.tsv"), COPA_ROWS).unwrap();
         let message = copa(data.path()).unwrap_err().to_string();
-        assert!(
-            message.starts_with("kobest_copa has no test split"),
-            "{message}"
-        );
-        assert!(
-            message.contains("COPA/test.tsv.zst, ") && message.contains("--data"),
-            "{message}"
-        );
+        assert!(message.starts_with("kobest_copa has no test split"), "{message}");
+        assert!(message.contains("COPA/test.tsv.zst, ") && message.contains("--data"), "{message}");
     }
 
     #[test]
@@ -161,9 +138,6 @@ mod tests {
         fs::create_dir(&folder).unwrap();
         fs::write(folder.join("train.tsv"), COPA_ROWS.replace("원인", "이유")).unwrap();
         let message = copa(data.path()).unwrap_err().to_string();
-        assert!(
-            message.contains("train.tsv:3: column \"question\" holds \"이유\""),
-            "{message}"
-        );
+        assert!(message.contains("train.tsv:3: column \"question\" holds \"이유\""), "{message}");
     }
 }

@@ -8,10 +8,8 @@ use std::path::Path;
 
 type Load = fn(&Path) -> Result<Task, HarnessError>;
 
-const TASKS: [(&str, Load); 2] = [
-    (kobest::COPA, kobest::copa),
-    (kobest::SENTINEG, kobest::sentineg),
-];
+const TASKS: [(&str, Load); 2] =
+    [(kobest::COPA, kobest::copa), (kobest::SENTINEG, kobest::sentineg)];
 
 /// The names that [`load`] knows.
 pub fn names() -> Vec<&'static str> {
@@ -22,10 +20,7 @@ pub fn names() -> Vec<&'static str> {
 pub fn load(name: &str, data: &Path) -> Result<Task, HarnessError> {
     match TASKS.iter().find(|(known, _)| *known == name) {
         Some((_, load)) => load(data),
-        None => Err(HarnessError::UnknownTask {
-            name: name.to_owned(),
-            known: names(),
-        }),
+        None => Err(HarnessError::UnknownTask { name: name.to_owned(), known: names() }),
     }
 }
 

@@ -60,11 +60,8 @@ const ASKED: [(&str, [&str; 2]); 6] = [
 pub fn write(data: &Path) {
     let folder = data.join("COPA");
     fs::create_dir_all(&folder).unwrap();
-    fs::write(
-        folder.join("train.tsv.zst"),
-        zstd::encode_all(TRAIN.as_bytes(), 0).unwrap(),
-    )
-    .unwrap();
+    fs::write(folder.join("train.tsv.zst"), zstd::encode_all(TRAIN.as_bytes(), 0).unwrap())
+        .unwrap();
     fs::write(folder.join("test.tsv"), TEST).unwrap();
 }
 
@@ -76,10 +73,7 @@ pub fn requests_by_hand() -> Vec<ScoreRequest> {
         let context = format!("{}\n\n{}\n\n{question}", SOLVED[first], SOLVED[second]);
         for choice in choices {
             let (context, continuation) = (ids(&context), ids(choice));
-            requests.push(ScoreRequest {
-                context,
-                continuation,
-            });
+            requests.push(ScoreRequest { context, continuation });
         }
     }
     requests
@@ -88,11 +82,7 @@ pub fn requests_by_hand() -> Vec<ScoreRequest> {
 /// A blank before every text; then a blank is 259 and every other byte its value plus 3.
 fn ids(text: &str) -> Vec<u32> {
     let id = |byte| {
-        if byte == b' ' {
-            BLANK
-        } else {
-            u32::from(byte) + 3
-        }
+        if byte == b' ' { BLANK } else { u32::from(byte) + 3 }
     };
     std::iter::once(BLANK).chain(text.bytes().map(id)).collect()
 }
@@ -107,20 +97,11 @@ pub fn tokenizer(folder: &Path) -> Tokenizer {
 fn definition() -> Value {
     let specials = ["<unk>", "<s>", "</s>"];
     let bytes = (0..256).map(|byte| format!("<0x{byte:02X}>"));
-    let pieces = specials
-        .map(str::to_owned)
-        .into_iter()
-        .chain(bytes)
-        .chain(["▁".to_owned()]);
-    let vocab: Map<String, Value> = pieces
-        .enumerate()
-        .map(|(id, piece)| (piece, json!(id)))
-        .collect();
-    let added: Vec<Value> = specials
-        .iter()
-        .enumerate()
-        .map(|(id, piece)| added(id, piece))
-        .collect();
+    let pieces = specials.map(str::to_owned).into_iter().chain(bytes).chain(["▁".to_owned()]);
+    let vocab: Map<String, Value> =
+        pieces.enumerate().map(|(id, piece)| (piece, json!(id))).collect();
+    let added: Vec<Value> =
+        specials.iter().enumerate().map(|(id, piece)| added(id, piece)).collect();
     json!({
         "version": "1.0",
         "truncation": null,

@@ -16,10 +16,7 @@ pub fn data(name: &str) -> Option<PathBuf> {
     if folder.is_dir() {
         return Some(folder);
     }
-    println!(
-        "skipped: {} is not there; set KOLLAMA_DATA",
-        folder.display()
-    );
+    println!("skipped: {} is not there; set KOLLAMA_DATA", folder.display());
     None
 }
 
@@ -98,9 +95,7 @@ impl Random {
     pub fn text(&mut self) -> String {
         let length = self.below(40) as usize;
         match self.below(8) {
-            0 => (0..length)
-                .map(|_| self.character_between(1, 0x110000))
-                .collect(),
+            0 => (0..length).map(|_| self.character_between(1, 0x110000)).collect(),
             1 => {
                 let bytes: Vec<u8> = (0..length).map(|_| self.below(256) as u8).collect();
                 String::from_utf8_lossy(&bytes).into_owned()
@@ -108,18 +103,12 @@ impl Random {
             2 => (0..length)
                 .map(|_| [' ', ' ', ' ', 'a', '\n', '가', '▁'][self.below(7) as usize])
                 .collect(),
-            3 => (0..length)
-                .map(|_| self.character_between(0x1100, 0x1200))
-                .collect(),
-            4 => (0..length)
-                .map(|_| self.character_between(0x1f300, 0x1fa00))
-                .collect(),
-            5 => (0..length)
-                .map(|_| self.character_between(0xac00, 0xd7a4))
-                .collect(),
-            6 => (0..length)
-                .map(|_| ['ㅋ', 'ㅋ', 'ㅠ', '하', ' '][self.below(5) as usize])
-                .collect(),
+            3 => (0..length).map(|_| self.character_between(0x1100, 0x1200)).collect(),
+            4 => (0..length).map(|_| self.character_between(0x1f300, 0x1fa00)).collect(),
+            5 => (0..length).map(|_| self.character_between(0xac00, 0xd7a4)).collect(),
+            6 => {
+                (0..length).map(|_| ['ㅋ', 'ㅋ', 'ㅠ', '하', ' '][self.below(5) as usize]).collect()
+            }
             _ => self.slices_of_lines(),
         }
     }
@@ -136,26 +125,19 @@ impl Random {
 
 /// Whether Hugging Face would find a special piece in a text, which SentencePiece does not.
 pub fn holds_special(text: &str) -> bool {
-    ["<s>", "</s>", "<unk>"]
-        .iter()
-        .any(|special| text.contains(special))
+    ["<s>", "</s>", "<unk>"].iter().any(|special| text.contains(special))
 }
 
 /// Ids by the `tokenizers` crate.
 pub fn hugging_face_ids(tokenizer: &tokenizers::Tokenizer, text: &str) -> Vec<TokenId> {
-    let encoding = tokenizer
-        .encode_fast(text, false)
-        .expect("every text can be encoded");
+    let encoding = tokenizer.encode_fast(text, false).expect("every text can be encoded");
     encoding.get_ids().to_vec()
 }
 
 /// Ids by SentencePiece, from a child process; `None` after one line when it is not installed.
 pub fn sentence_piece_ids(model: &Path, texts: &[String]) -> Option<Vec<Vec<TokenId>>> {
     let python = std::env::var("KOLLAMA_PYTHON").unwrap_or_else(|_| "python3".into());
-    let script = concat!(
-        env!("CARGO_MANIFEST_DIR"),
-        "/../../tools/tokenizer_oracle.py"
-    );
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tools/tokenizer_oracle.py");
     let child = Command::new(python)
         .arg(script)
         .arg(model)
@@ -184,9 +166,5 @@ pub fn sentence_piece_ids(model: &Path, texts: &[String]) -> Option<Vec<Vec<Toke
     assert!(output.status.success(), "the oracle failed: {report}");
     println!("{}", report.trim());
     let lines = output.stdout.lines();
-    Some(
-        lines
-            .map(|line| serde_json::from_str(&line.expect("UTF-8")).expect("ids"))
-            .collect(),
-    )
+    Some(lines.map(|line| serde_json::from_str(&line.expect("UTF-8")).expect("ids")).collect())
 }

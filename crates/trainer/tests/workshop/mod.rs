@@ -3,7 +3,6 @@
 use kollama_corpus::pack_ids;
 use kollama_llama::{LlamaConfig, StoredType, init_checkpoint};
 use kollama_trainer::TrainSettings;
-use std::fs;
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
@@ -36,12 +35,4 @@ impl Workshop {
 /// Where the stored goldens are.
 pub fn goldens() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/goldens")
-}
-
-/// A configuration from the text of a config.json.
-pub fn config(text: &str) -> LlamaConfig {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("config.json");
-    fs::write(&path, text).unwrap();
-    LlamaConfig::from_file(&path).unwrap()
 }
