@@ -14,6 +14,7 @@ pub mod train;
 use crate::cli::{Cli, Command, StoredType};
 use anyhow::{Context, Result, bail};
 use kollama_kernels::{DType, Device};
+use kollama_tokenizer::{Tokenizer, TokenizerError};
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 
@@ -51,6 +52,16 @@ fn weights_in_memory(dtype: StoredType) -> DType {
     match dtype {
         StoredType::F32 => DType::F32,
         StoredType::Bf16 => DType::Bf16,
+    }
+}
+
+/// The tokenizer of a model folder that may do without one; a damaged one is an error.
+fn tokenizer_if_there(folder: &Path) -> Result<Option<Tokenizer>> {
+    match Tokenizer::open(folder) {
+        Err(TokenizerError::NoTokenizer { .. }) => Ok(None),
+        // The weights of a run that goes on stand in its checkpoint; its model may be gone.
+        Err(_) if !folder.exists() => Ok(None),
+        found => Ok(Some(found?)),
     }
 }
 

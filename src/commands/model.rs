@@ -1,6 +1,6 @@
 //! Make, extend and inspect model folders.
 
-use super::not_supported;
+use super::{not_supported, tokenizer_if_there};
 use crate::cli::{Model as Verb, RowInit, StoredType};
 use crate::progress::{Progress, Unit};
 use crate::staging::staged;
@@ -99,7 +99,7 @@ fn row_init(init: RowInit) -> kollama_llama::RowInit {
 
 fn info(dir: &Path, as_json: bool) -> Result<()> {
     let info = kollama_llama::info(dir)?;
-    let tokenizer = Tokenizer::open(dir).ok();
+    let tokenizer = tokenizer_if_there(dir)?;
     let config = &info.config;
     let facts = [
         ("parameters", json!(info.parameters)),

@@ -47,15 +47,16 @@ pub fn perform(
     to: Option<&str>,
 ) -> Result<()> {
     let list = stages_of(recipe, folder, device)?;
-    let mut record = Stages::open(folder)?;
     let position = |name: &str| {
         let names: Vec<&str> = list.iter().map(|stage| stage.name).collect();
         let found = names.iter().position(|&known| known == name);
         found.with_context(|| format!("no stage {name:?}; this recipe has {}", names.join(", ")))
     };
     let last = to.map_or(Ok(list.len() - 1), position)?;
-    if let Some(from) = from {
-        for stage in &list[position(from)?..] {
+    let first = from.map(position).transpose()?;
+    let mut record = Stages::open(folder)?;
+    if let Some(first) = first {
+        for stage in &list[first..] {
             record.forget(stage.name)?;
             remove(&stage.out)?;
         }

@@ -3,10 +3,10 @@
 //! A text context and a text continuation are encoded separately and without `<s>`, as in the
 //! polyglot branch of lm-evaluation-harness; whoever wants another rule sends ids.
 
-use super::{lines_of, place, weights_in_memory};
+use super::{lines_of, place, tokenizer_if_there, weights_in_memory};
 use crate::cli::Score as Flags;
 use anyhow::{Context, Result, bail};
-use kollama_engine::{ScoreRequest, Scorer};
+use kollama_engine::{EngineError, ScoreRequest, Scorer};
 use kollama_kernels::Device;
 use kollama_llama::Llama;
 use kollama_tokenizer::Tokenizer;
@@ -29,15 +29,17 @@ struct Line {
 /// Scores every line of the input, in order.
 pub fn score(flags: &Flags, device: &Device) -> Result<()> {
     let llama = Llama::open_as(&flags.model, device, weights_in_memory(flags.dtype))?;
-    let tokenizer = Tokenizer::open(&flags.model).ok();
-    let prefix = llama.config.eos_token_id;
+    let tokenizer = tokenizer_if_there(&flags.model)?;
+    let (prefix, vocab_size) = (llama.config.eos_token_id, llama.config.vocab_size);
     let mut scorer = Scorer::new(llama, prefix)?;
     let mut waiting = Vec::new();
     for (index, line) in lines_of(&flags.input)?.lines().enumerate() {
         let here = || place(&flags.input, index + 1);
         let line = line.with_context(here)?;
         let line: Line = serde_json::from_str(&line).with_context(here)?;
-        waiting.push(request(line, tokenizer.as_ref()).with_context(here)?);
+        let request = request(line, tokenizer.as_ref()).with_context(here)?;
+        check(&request, vocab_size).with_context(here)?;
+        waiting.push(request);
         if waiting.len() == REQUESTS_AT_ONCE {
             answer(&mut scorer, &mut waiting)?;
         }
@@ -61,6 +63,18 @@ fn request(line: Line, tokenizer: Option<&Tokenizer>) -> Result<ScoreRequest> {
         context: ids(line.context, line.context_ids, "context")?,
         continuation: ids(line.continuation, line.continuation_ids, "continuation")?,
     })
+}
+
+/// Refuses here, where the line is known, what the scorer would refuse among many.
+fn check(request: &ScoreRequest, vocab_size: usize) -> Result<(), EngineError> {
+    if request.continuation.is_empty() {
+        return Err(EngineError::EmptyContinuation);
+    }
+    let mut ids = request.context.iter().chain(&request.continuation);
+    match ids.find(|&&id| id as usize >= vocab_size) {
+        Some(&id) => Err(EngineError::UnknownToken { id, vocab_size }),
+        None => Ok(()),
+    }
 }
 
 fn answer(scorer: &mut Scorer, requests: &mut Vec<ScoreRequest>) -> Result<()> {

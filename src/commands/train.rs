@@ -1,10 +1,10 @@
 //! Train, or resume: settings from flags, progress to stderr, Ctrl-C to a checkpoint.
 
+use super::tokenizer_if_there;
 use crate::cli::{Order, Recompute, Schedule, StoredType, Train as Flags, TrainOnly};
 use crate::progress::{Progress, Unit};
 use anyhow::{Context, Result, bail};
 use kollama_kernels::Device;
-use kollama_tokenizer::Tokenizer;
 use kollama_trainer::{RecomputeChoice, RunEnd, StepRecord, TrainSettings, Trainer};
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -24,7 +24,7 @@ pub fn train(flags: Flags, device: &Device) -> Result<()> {
 pub fn run(settings: &TrainSettings, resume: bool, device: &Device) -> Result<()> {
     settings.check()?;
     stop_on_signals()?;
-    let words = Tokenizer::open(&settings.model).ok().map(|words| words.fingerprint());
+    let words = tokenizer_if_there(&settings.model)?.map(|words| words.fingerprint());
     let begin = if resume { Trainer::resume } else { Trainer::start };
     let mut trainer = begin(settings.clone(), device, words.as_deref())?;
     let mut progress = Progress::new("training", settings.steps, Unit::Items);

@@ -200,7 +200,7 @@ impl<'t> Sequence<'t> {
         }
         self.tokens.push(token);
         let piece = self.text.push(token).to_owned();
-        let watched = self.stops.push(&self.without_prompt(piece));
+        let watched = self.stops.push(without(&mut self.held_prompt, &piece));
         if watched.stopped {
             let finish = Some(Finish::Stop);
             return Emission { request: self.id, token, text: watched.text, finish };
@@ -213,21 +213,20 @@ impl<'t> Sequence<'t> {
         Emission { request: self.id, token, text: watched.text, finish: None }
     }
 
-    /// Takes the held end of the prompt off the first text that the stream gives.
-    fn without_prompt(&mut self, piece: String) -> String {
-        if piece.is_empty() {
-            return piece;
-        }
-        let held = std::mem::take(&mut self.held_prompt);
-        piece.strip_prefix(&held).map_or_else(|| piece.clone(), str::to_owned)
-    }
-
     /// The last emission: what was held back becomes certain.
     fn end(&mut self, token: u32, finish: Finish) -> Emission {
         let rest = self.text.finish();
-        let watched = self.stops.push(&self.without_prompt(rest));
+        let watched = self.stops.push(without(&mut self.held_prompt, &rest));
         let text = watched.text + &self.stops.finish();
         let finish = if watched.stopped { Finish::Stop } else { finish };
         Emission { request: self.id, token, text, finish: Some(finish) }
     }
+}
+
+/// Takes the held end of the prompt off the first text that the stream gives.
+fn without<'a>(held: &mut String, piece: &'a str) -> &'a str {
+    if piece.is_empty() {
+        return piece;
+    }
+    piece.strip_prefix(std::mem::take(held).as_str()).unwrap_or(piece)
 }

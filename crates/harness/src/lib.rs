@@ -12,7 +12,7 @@
 //!    [`metrics`] turns predictions into numbers and says how sure they are.
 //! 6. [`evaluate::evaluate`] is steps 2 to 5; [`results`] writes what it found.
 //!
-//! [`perplexity`] asks the same model how well it predicts running text.
+//! [`mod@perplexity`] asks the same model how well it predicts running text.
 //!
 //! The protocol so far is the one of the model card of Llama-2-Ko, called `polyglot` after the
 //! branch of lm-evaluation-harness it was computed with.

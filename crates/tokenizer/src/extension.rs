@@ -12,9 +12,10 @@ use unicode_script::Script;
 
 use crate::counting::{Counter, Counts, covering};
 use crate::definition::Definition;
-use crate::encoder::{Symbols, encode_piece};
+use crate::encoder::Symbols;
 use crate::error::TokenizerError;
 use crate::growing::Growing;
+use crate::heritage::written_with;
 use crate::joining::join;
 use crate::learner::{BARRIER, LearnedPiece, Learner};
 use crate::merges::Merges;
@@ -189,7 +190,7 @@ pub fn extend(
         return Err(TokenizerError::CorpusTooSmall { wanted: size - floor, found, characters });
     }
     let (vocabulary, merges) = growing.finish();
-    let made_of = made_of(definition, &vocabulary);
+    let made_of = written_with(definition, &vocabulary.pieces()[floor..]);
     let tokenizer = Tokenizer::from_definition(grown(definition, vocabulary, merges));
     Ok(Extension { tokenizer, made_of, unreachable })
 }
@@ -204,12 +205,6 @@ fn halves_of(definition: &Definition) -> FxHashSet<&str> {
         text.char_indices().skip(1).flat_map(move |(at, _)| [&text[..at], &text[at..]])
     });
     cuts.filter(|half| definition.vocabulary.id(half).is_none()).collect()
-}
-
-fn made_of(base: &Definition, grown: &Vocabulary) -> Vec<Vec<TokenId>> {
-    let symbols = Symbols::new(&base.vocabulary);
-    let new = &grown.pieces()[base.vocabulary.len()..];
-    new.iter().map(|piece| encode_piece(&piece.text, &symbols, &base.merges)).collect()
 }
 
 fn grown(base: &Definition, vocabulary: Vocabulary, merges: Merges) -> Definition {

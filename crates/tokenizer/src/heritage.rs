@@ -1,10 +1,11 @@
 //! What the pieces of an extended tokenizer used to be written with: the bridge to the rows of a
 //! model, which are made from the rows of those older pieces.
 
+use crate::definition::Definition;
 use crate::encoder::{Symbols, encode_piece};
 use crate::error::TokenizerError;
 use crate::tokenizer::Tokenizer;
-use crate::vocabulary::TokenId;
+use crate::vocabulary::{Piece, TokenId};
 
 /// For each piece of `extended` beyond those of `base`, in the order of its id, the ids of the
 /// base that its text is written with.
@@ -28,7 +29,42 @@ pub fn made_of(
     if new.is_empty() {
         return Err(TokenizerError::NothingNew { size: old.len() });
     }
-    let symbols = Symbols::new(old);
-    let merges = &base.definition().merges;
-    Ok(new.iter().map(|piece| encode_piece(&piece.text, &symbols, merges)).collect())
+    Ok(written_with(base.definition(), new))
+}
+
+/// For each piece the ids of the base that its text is written with.
+pub fn written_with(base: &Definition, pieces: &[Piece]) -> Vec<Vec<TokenId>> {
+    let symbols = Symbols::new(&base.vocabulary);
+    pieces.iter().map(|piece| encode_piece(&piece.text, &symbols, &base.merges)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::TokenizerError;
+    use crate::extension::{LearnOptions, extend, learn};
+    use crate::trainer::train;
+
+    fn texts(text: &str) -> impl Iterator<Item = Result<String, TokenizerError>> {
+        std::iter::once(Ok(text.repeat(20)))
+    }
+
+    #[test]
+    fn a_saved_extension_says_the_same_as_the_fresh_one() {
+        let base = train(texts("the cat sat on the mat 한 "), 280, 1.0).unwrap();
+        let options = LearnOptions::hangul(6);
+        let learned = learn(&base, texts("고양이가 매트 위에 앉았다. 고양이가 "), &options).unwrap();
+        let extension = extend(&base, &learned, 286).unwrap();
+        assert_eq!(made_of(&base, &extension.tokenizer).unwrap(), extension.made_of);
+    }
+
+    #[test]
+    fn a_tokenizer_that_is_no_extension_is_refused() {
+        let base = train(texts("the cat sat on the mat "), 275, 1.0).unwrap();
+        let other = train(texts("ein ganz anderer Satz steht hier "), 280, 1.0).unwrap();
+        let refused = made_of(&base, &other);
+        assert!(matches!(refused, Err(TokenizerError::NotAnExtension { .. })), "{refused:?}");
+        let refused = made_of(&base, &base);
+        assert!(matches!(refused, Err(TokenizerError::NothingNew { size: 275 })), "{refused:?}");
+    }
 }

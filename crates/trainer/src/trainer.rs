@@ -97,9 +97,12 @@ impl Trainer {
     pub fn save(&mut self) -> Result<PathBuf, TrainError> {
         self.guard_weights()?;
         self.log.sync()?;
+        // The checkpoint that a run goes on from is removed in time; the newest one never is.
+        let newest = self.checkpoints.newest()?;
+        let companions = newest.as_ref().unwrap_or(&self.plan.source);
         self.checkpoints.save(self.step, |folder| {
             self.model.save(folder, StoredType::F32)?;
-            copy_companions(&self.plan.source, folder)?;
+            copy_companions(companions, folder)?;
             let inner = folder.join(TRAINER_FOLDER);
             fs::create_dir_all(&inner).map_err(failed("create", &inner))?;
             moments::write(&self.optimizer, &inner.join(moments::FILE))?;

@@ -132,7 +132,7 @@ fn a_run_killed_at_any_moment_and_resumed_is_the_run_never_killed() {
     let settings = settings_of("killed");
     let path = workshop.path("killed.toml");
     fs::write(&path, toml::to_string(&settings).unwrap()).unwrap();
-    for lines in [0, 5, 12, 30] {
+    for lines in [0, 5, 12, 20] {
         let mut child = Command::new(std::env::current_exe().unwrap())
             .args(["--ignored", "--exact", "run_from_the_settings_in_the_environment"])
             .env("KOLLAMA_TEST_SETTINGS", &path)
@@ -172,6 +172,21 @@ fn a_run_resumed_before_its_first_checkpoint_begins_again() {
     drop(trainer);
     finish(Trainer::resume(settings.clone(), &device(2), None).unwrap());
     assert_same_run(&settings.out, &undisturbed);
+}
+
+#[test]
+fn the_tokenizer_comes_along_even_when_the_checkpoint_it_was_resumed_from_is_gone() {
+    let workshop = workshop();
+    let text = r#"{"made": "for this test"}"#;
+    fs::write(workshop.path("model").join("tokenizer.json"), text).unwrap();
+    let settings = TrainSettings { keep: 1, save_every: Some(1), ..settings(&workshop, "out") };
+    let mut trainer = Trainer::start(settings.clone(), &device(2), None).unwrap();
+    take_steps(&mut trainer, 2);
+    trainer.save().unwrap();
+    drop(trainer);
+    finish(Trainer::resume(settings.clone(), &device(2), None).unwrap());
+    assert_eq!(fs::read_to_string(settings.out.join("tokenizer.json")).unwrap(), text);
+    assert_eq!(fs::read_dir(settings.out.join("checkpoints")).unwrap().count(), 1);
 }
 
 #[test]

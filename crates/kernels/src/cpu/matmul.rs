@@ -23,8 +23,9 @@ use crate::dtype::DType;
 use crate::view::View;
 use std::ops::Range;
 
-/// Depth of a block: one panel of columns of it fits the second-level cache many times over.
-const DEPTH: usize = 512;
+/// Depth of a block, at most: a panel of columns fits the second-level cache many times over, and
+/// the result is not visited too often.
+const DEPTH: usize = 704;
 /// Rows, and columns, of a block: packed, it takes about 8 MB.
 const BREADTH: usize = 4096;
 /// Panels of rows, and of columns, of a task.

@@ -62,8 +62,9 @@ impl Kernel for PanelProduct<'_> {
         assert!(self.left.len() >= self.rows * self.depth, "packed rows");
         let width = self.columns.next_multiple_of(S::TILE_COLUMNS);
         assert!(self.right.len() >= width * self.depth, "packed columns");
-        for column in (0..self.columns).step_by(S::TILE_COLUMNS) {
-            for row in (0..self.rows).step_by(S::TILE_ROWS) {
+        // The panel of rows, which is small, stays in the first-level cache.
+        for row in (0..self.rows).step_by(S::TILE_ROWS) {
+            for column in (0..self.columns).step_by(S::TILE_COLUMNS) {
                 // SAFETY: row and column lie inside the target, and the panels that start there
                 // inside the packed sides, by the assertions.
                 unsafe { self.tile_of(s, row, column) };
@@ -121,7 +122,7 @@ struct Tile {
 }
 
 /// Depths that the right panel is asked for ahead of its use.
-const AHEAD: usize = 8;
+const AHEAD: usize = 12;
 
 impl Tile {
     /// # Safety

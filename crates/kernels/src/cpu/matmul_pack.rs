@@ -70,9 +70,17 @@ pub fn packed_length(lanes: usize, depth: usize, width: usize) -> usize {
     lanes.next_multiple_of(width) * depth
 }
 
+/// Elements of a row that are asked for ahead of their use: the rows of a panel are more streams
+/// than a processor sees by itself.
+const AHEAD: usize = 128;
+
 /// An element type that vectors are loaded from.
 trait Element: Copy {
+    /// As [`Simd::load`].
     fn load<S: Simd>(s: S, x: &[Self]) -> S::V;
+    /// # Safety
+    /// As [`Simd::load_at`].
+    unsafe fn load_at<S: Simd>(s: S, x: *const Self) -> S::V;
 }
 
 impl Element for f32 {
@@ -80,12 +88,22 @@ impl Element for f32 {
     fn load<S: Simd>(s: S, x: &[f32]) -> S::V {
         s.load(x)
     }
+    #[inline(always)]
+    unsafe fn load_at<S: Simd>(s: S, x: *const f32) -> S::V {
+        // SAFETY: the caller's promise.
+        unsafe { s.load_at(x) }
+    }
 }
 
 impl Element for bf16 {
     #[inline(always)]
     fn load<S: Simd>(s: S, x: &[bf16]) -> S::V {
         s.load_bf16(x)
+    }
+    #[inline(always)]
+    unsafe fn load_at<S: Simd>(s: S, x: *const bf16) -> S::V {
+        // SAFETY: the caller's promise.
+        unsafe { s.load_bf16_at(x) }
     }
 }
 
@@ -109,7 +127,7 @@ impl Pack<'_> {
     /// after it.
     #[inline(always)]
     fn along_depth<S: Simd, E: Element>(self, s: S, x: &[E]) {
-        let depth = self.depths.len();
+        let (depth, stride) = (self.depths.len(), self.side.stride);
         let panels = self.out.chunks_mut(self.width * depth);
         for (panel, lane) in panels.zip(self.lanes.clone().step_by(self.width)) {
             let present = self.width.min(self.lanes.end - lane);
@@ -118,10 +136,19 @@ impl Pack<'_> {
             for strip in (0..width).step_by(S::LANES) {
                 let lanes = S::LANES.min(present.saturating_sub(strip));
                 for k in (0..depth).step_by(S::LANES) {
-                    let first = (lane + strip) * self.side.stride + self.depths.start + k;
+                    let first = (lane + strip) * stride + self.depths.start + k;
                     let rows = if lanes > 0 { &x[first..] } else { &x[..0] };
-                    let square = load_square(s, rows, self.side.stride, lanes, depth - k);
-                    store_square(s, square, &mut panel[k * width + strip..], width);
+                    let (out, depth) = (&mut panel[k * width + strip..], S::LANES.min(depth - k));
+                    // Lanes of the next panel may come along where they are overwritten.
+                    let spacious = |length: usize, step: usize| {
+                        length >= (S::LANES - 1) * step + S::LANES
+                    };
+                    let whole = (lanes == S::LANES || self.narrow) && depth == S::LANES;
+                    if whole && spacious(rows.len(), stride) && spacious(out.len(), width) {
+                        turn_square(s, out, width, rows, stride);
+                    } else {
+                        turn_edge(s, out, width, rows, stride, (lanes, depth));
+                    }
                 }
             }
         }
@@ -149,40 +176,43 @@ impl Pack<'_> {
     }
 }
 
-/// `lanes` rows of memory, as columns; zeros beyond the lanes and beyond `depth`.
+/// Turns a square of memory: `x[lane * stride + k]` to `out[k * width + lane]`. Never indexed by a
+/// variable, the square stays in registers.
 #[inline(always)]
-fn load_square<S: Simd, E: Element>(
-    s: S,
-    x: &[E],
-    stride: usize,
-    lanes: usize,
-    depth: usize,
-) -> S::Square {
+fn turn_square<S: Simd, E: Element>(s: S, out: &mut [f32], width: usize, x: &[E], stride: usize) {
+    assert!(x.len() >= (S::LANES - 1) * stride + S::LANES, "rows of a square");
+    assert!(out.len() >= (S::LANES - 1) * width + S::LANES, "columns of a square");
     let mut square = s.square();
-    if lanes == S::LANES && depth >= S::LANES {
-        for lane in 0..S::LANES {
-            square.as_mut()[lane] = E::load(s, &x[lane * stride..][..S::LANES]);
-        }
-    } else {
-        for lane in 0..lanes {
-            square.as_mut()[lane] = E::load(s, &x[lane * stride..][..depth.min(S::LANES)]);
-        }
+    for lane in 0..S::LANES {
+        let row = x.as_ptr().wrapping_add(lane * stride);
+        s.prefetch(row.wrapping_add(AHEAD).cast());
+        // SAFETY: inside `x` by the assertion.
+        square.as_mut()[lane] = unsafe { E::load_at(s, row) };
     }
     s.transpose(&mut square);
-    square
+    for k in 0..S::LANES {
+        // SAFETY: inside `out` by the assertion.
+        unsafe { s.store_at(square.as_mut()[k], out.as_mut_ptr().add(k * width)) };
+    }
 }
 
-/// The rows of a square, `width` apart, as many as there is room for.
+/// The same at an edge: of only some lanes and depths, with zeros beyond the lanes.
 #[inline(always)]
-fn store_square<S: Simd>(s: S, mut square: S::Square, out: &mut [f32], width: usize) {
-    if out.len() >= (S::LANES - 1) * width + S::LANES {
-        for row in 0..S::LANES {
-            s.store(square.as_mut()[row], &mut out[row * width..][..S::LANES]);
-        }
-    } else {
-        for (row, at) in (0..out.len()).step_by(width).enumerate().take(S::LANES) {
-            s.store(square.as_mut()[row], &mut out[at..]);
-        }
+fn turn_edge<S: Simd, E: Element>(
+    s: S,
+    out: &mut [f32],
+    width: usize,
+    x: &[E],
+    stride: usize,
+    (lanes, depth): (usize, usize),
+) {
+    let mut square = s.square();
+    for lane in 0..lanes {
+        square.as_mut()[lane] = E::load(s, &x[lane * stride..][..depth]);
+    }
+    s.transpose(&mut square);
+    for k in 0..depth {
+        s.store(square.as_mut()[k], &mut out[k * width..]);
     }
 }
 

@@ -50,13 +50,29 @@ pub trait Simd: Copy {
     /// The first values of `x`, followed by zeros if there are too few.
     fn load(self, x: &[f32]) -> Self::V;
     /// As [`Simd::load`], widened.
-    fn load_bf16(self, x: &[bf16]) -> Self::V;
+    #[inline(always)]
+    fn load_bf16(self, x: &[bf16]) -> Self::V {
+        if x.len() >= Self::LANES {
+            // SAFETY: as many as that.
+            return unsafe { self.load_bf16_at(x.as_ptr()) };
+        }
+        let mut padded = [bf16::ZERO; 16];
+        padded[..x.len()].copy_from_slice(x);
+        // SAFETY: no vector has more than sixteen lanes.
+        unsafe { self.load_bf16_at(padded.as_ptr()) }
+    }
     /// As many lanes as fit into `out`.
     fn store(self, a: Self::V, out: &mut [f32]);
 
     /// # Safety
     /// [`Simd::LANES`] values must be readable at `x`.
     unsafe fn load_at(self, x: *const f32) -> Self::V;
+    /// # Safety
+    /// [`Simd::LANES`] values must be readable at `x`.
+    unsafe fn load_bf16_at(self, x: *const bf16) -> Self::V;
+    /// # Safety
+    /// [`Simd::LANES`] values must be writable at `out`.
+    unsafe fn store_at(self, a: Self::V, out: *mut f32);
     /// Asks for the cache line at `x`, which need not exist.
     fn prefetch(self, x: *const f32);
 

@@ -1,10 +1,10 @@
-//! Eight lanes in plain Rust, which the compiler turns into whatever the architecture always has
+//! Four lanes in plain Rust, which the compiler turns into whatever the architecture always has
 //! (SSE2, NEON). Slower than the other paths on x86-64, because FMA is not among it there.
 
 use crate::cpu::simd::Simd;
 use half::bf16;
 
-const LANES: usize = 8;
+const LANES: usize = 4;
 
 /// The instructions that every processor has.
 #[derive(Clone, Copy)]
@@ -29,7 +29,7 @@ impl Simd for Portable {
     type V = V;
     type Square = [V; LANES];
     const LANES: usize = LANES;
-    const TILE_ROWS: usize = if cfg!(target_arch = "aarch64") { 4 } else { 2 };
+    const TILE_ROWS: usize = if cfg!(target_arch = "aarch64") { 8 } else { 4 };
 
     #[inline(always)]
     fn splat(self, x: f32) -> V {
@@ -84,7 +84,7 @@ impl Simd for Portable {
     }
     #[inline(always)]
     fn sum(self, a: V) -> f32 {
-        ((a[0] + a[4]) + (a[2] + a[6])) + ((a[1] + a[5]) + (a[3] + a[7]))
+        (a[0] + a[2]) + (a[1] + a[3])
     }
     #[inline(always)]
     fn largest(self, a: V) -> f32 {
@@ -99,14 +99,6 @@ impl Simd for Portable {
         }
     }
     #[inline(always)]
-    fn load_bf16(self, x: &[bf16]) -> V {
-        let widened = |x: bf16| f32::from_bits(u32::from(x.to_bits()) << 16);
-        match x.first_chunk::<LANES>() {
-            Some(x) => x.map(widened),
-            None => std::array::from_fn(|i| x.get(i).copied().map_or(0.0, widened)),
-        }
-    }
-    #[inline(always)]
     fn store(self, a: V, out: &mut [f32]) {
         match out.first_chunk_mut() {
             Some(out) => *out = a,
@@ -118,6 +110,17 @@ impl Simd for Portable {
     unsafe fn load_at(self, x: *const f32) -> V {
         // SAFETY: the caller's promise; `f32` alignment is all that an array of them needs.
         unsafe { x.cast::<V>().read() }
+    }
+    #[inline(always)]
+    unsafe fn load_bf16_at(self, x: *const bf16) -> V {
+        // SAFETY: the caller's promise.
+        let x = unsafe { x.cast::<[bf16; LANES]>().read() };
+        x.map(|x| f32::from_bits(u32::from(x.to_bits()) << 16))
+    }
+    #[inline(always)]
+    unsafe fn store_at(self, a: V, out: *mut f32) {
+        // SAFETY: the caller's promise.
+        unsafe { out.cast::<V>().write(a) }
     }
     #[inline(always)]
     fn prefetch(self, _: *const f32) {}

@@ -120,18 +120,6 @@ impl Simd for Avx2 {
         proven!(_mm256_loadu_ps(padded.as_ptr()))
     }
     #[inline(always)]
-    fn load_bf16(self, x: &[bf16]) -> __m256 {
-        let mut padded = [bf16::ZERO; 8];
-        let x = x.first_chunk::<8>().unwrap_or_else(|| {
-            padded[..x.len()].copy_from_slice(x);
-            &padded
-        });
-        proven! {
-            let halves = _mm_loadu_si128(x.as_ptr().cast());
-            _mm256_castsi256_ps(_mm256_slli_epi32::<16>(_mm256_cvtepu16_epi32(halves)))
-        }
-    }
-    #[inline(always)]
     fn store(self, a: __m256, out: &mut [f32]) {
         if let Some(out) = out.first_chunk_mut::<8>() {
             return proven!(_mm256_storeu_ps(out.as_mut_ptr(), a));
@@ -145,6 +133,19 @@ impl Simd for Avx2 {
     unsafe fn load_at(self, x: *const f32) -> __m256 {
         // SAFETY: the caller's promise, and `self`.
         unsafe { _mm256_loadu_ps(x) }
+    }
+    #[inline(always)]
+    unsafe fn load_bf16_at(self, x: *const bf16) -> __m256 {
+        // SAFETY: the caller's promise, and `self`.
+        unsafe {
+            let halves = _mm_loadu_si128(x.cast());
+            _mm256_castsi256_ps(_mm256_slli_epi32::<16>(_mm256_cvtepu16_epi32(halves)))
+        }
+    }
+    #[inline(always)]
+    unsafe fn store_at(self, a: __m256, out: *mut f32) {
+        // SAFETY: the caller's promise, and `self`.
+        unsafe { _mm256_storeu_ps(out, a) }
     }
     #[inline(always)]
     fn prefetch(self, x: *const f32) {
@@ -252,18 +253,6 @@ impl Simd for Avx512 {
         }
     }
     #[inline(always)]
-    fn load_bf16(self, x: &[bf16]) -> __m512 {
-        let mut padded = [bf16::ZERO; 16];
-        let x = x.first_chunk::<16>().unwrap_or_else(|| {
-            padded[..x.len()].copy_from_slice(x);
-            &padded
-        });
-        proven! {
-            let halves = _mm256_loadu_si256(x.as_ptr().cast());
-            _mm512_castsi512_ps(_mm512_slli_epi32::<16>(_mm512_cvtepu16_epi32(halves)))
-        }
-    }
-    #[inline(always)]
     fn store(self, a: __m512, out: &mut [f32]) {
         match out.first_chunk_mut::<16>() {
             Some(out) => proven!(_mm512_storeu_ps(out.as_mut_ptr(), a)),
@@ -275,6 +264,19 @@ impl Simd for Avx512 {
     unsafe fn load_at(self, x: *const f32) -> __m512 {
         // SAFETY: the caller's promise, and `self`.
         unsafe { _mm512_loadu_ps(x) }
+    }
+    #[inline(always)]
+    unsafe fn load_bf16_at(self, x: *const bf16) -> __m512 {
+        // SAFETY: the caller's promise, and `self`.
+        unsafe {
+            let halves = _mm256_loadu_si256(x.cast());
+            _mm512_castsi512_ps(_mm512_slli_epi32::<16>(_mm512_cvtepu16_epi32(halves)))
+        }
+    }
+    #[inline(always)]
+    unsafe fn store_at(self, a: __m512, out: *mut f32) {
+        // SAFETY: the caller's promise, and `self`.
+        unsafe { _mm512_storeu_ps(out, a) }
     }
     #[inline(always)]
     fn prefetch(self, x: *const f32) {
