@@ -56,8 +56,10 @@ pub enum Command {
         echo '{\"context\":\"하늘은\",\"continuation\":\" 푸르다\"}' | kollama score --model run")]
     Score(Score),
     /// Serve a model over HTTP (not supported yet)
+    #[command(after_help = "Example:\n  kollama serve --model run --port 8080")]
     Serve(Serve),
     /// Write the model card of a run (not supported yet)
+    #[command(after_help = "Example:\n  kollama card --run runs/korean-small --out card")]
     Card(Card),
     /// How close to the limits of this machine the engine works
     #[command(subcommand)]
@@ -237,6 +239,7 @@ pub enum Model {
         dir: PathBuf,
     },
     /// 8- or 4-bit weights (not supported yet)
+    #[command(after_help = "Example:\n  kollama model quantize run --to q8 --out run-q8")]
     Quantize {
         /// The model folder
         dir: PathBuf,
@@ -248,6 +251,7 @@ pub enum Model {
         out: PathBuf,
     },
     /// GGUF for llama.cpp (not supported yet)
+    #[command(after_help = "Example:\n  kollama model export-gguf run --out run.gguf")]
     ExportGguf {
         /// The model folder
         dir: PathBuf,
@@ -301,11 +305,13 @@ pub enum Corpus {
         out: PathBuf,
     },
     /// Keep, mend or drop documents by rules (not supported yet)
+    #[command(after_help = "Example:\n  kollama corpus clean korean/")]
     Clean {
         /// Texts
         sources: Vec<PathBuf>,
     },
     /// Drop exact and near doubles (not supported yet)
+    #[command(after_help = "Example:\n  kollama corpus dedup korean/")]
     Dedup {
         /// Texts
         sources: Vec<PathBuf>,
@@ -508,14 +514,19 @@ pub struct Card {
 #[derive(Subcommand)]
 pub enum Bench {
     /// What this machine can do: multiply-adds and memory reads a second
+    #[command(after_help = "Example:\n  kollama bench roof --threads 2")]
     Roof(BenchOutput),
     /// Matrix products in the three layouts of training, as shares of the roof
+    #[command(after_help = "Example:\n  kollama bench matmul --json")]
     Matmul(BenchOutput),
     /// One training step: hidden 512, 8 layers, vocabulary 46,336, 4 × 512 tokens, f32
+    #[command(after_help = "Example:\n  kollama bench train --repeats 3 --json")]
     Train(BenchOutput),
     /// Reading a prompt and writing tokens with random weights
+    #[command(after_help = "Example:\n  kollama bench generate --json")]
     Generate(BenchOutput),
     /// Encoding text
+    #[command(after_help = "Example:\n  kollama bench tokenize --tokenizer tok --corpus korean.jsonl.zst")]
     Tokenize {
         /// Tokenizer to measure
         #[arg(long, value_name = "DIR|FILE")]

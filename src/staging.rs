@@ -11,7 +11,9 @@ pub fn staged<T>(out: &Path, fill: impl FnOnce(&Path) -> Result<T>) -> Result<T>
     let name = out.file_name().with_context(|| format!("{} is no folder name", out.display()))?;
     let temporary = out.with_file_name(format!(".{}.{}.tmp", name.display(), std::process::id()));
     if let Some(parent) = out.parent().filter(|parent| !parent.as_os_str().is_empty()) {
-        fs::create_dir_all(parent).with_context(|| format!("cannot make {}", parent.display()))?;
+        fs::create_dir_all(parent).with_context(|| {
+            format!("cannot make {}: cannot make {}", out.display(), parent.display())
+        })?;
     }
     let filled = fill(&temporary).and_then(|result| {
         sync(&temporary)?;

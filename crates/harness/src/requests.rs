@@ -25,7 +25,7 @@ pub fn requests(task: &Task, prompts: &[Prompt], tokenizer: &Tokenizer) -> Vec<S
 /// Whether a model of `window` positions sees only the end of the request. The last id is only
 /// predicted, never read, so one more than the window fits.
 pub fn is_cut(request: &ScoreRequest, window: usize) -> bool {
-    request.context.len().max(1) + request.continuation.len() > window + 2
+    request.context.len().max(1) + request.continuation.len() > window + 1
 }
 
 /// SHA-256 over the requests in their order, each written as the number of context ids, these,

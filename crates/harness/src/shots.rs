@@ -13,7 +13,7 @@ use crate::task::Task;
 pub const SEED: u64 = 42;
 
 /// Stands between shots, and between the last shot and the question.
-const SEPARATOR: &str = "\n";
+const SEPARATOR: &str = "\n\n";
 
 /// What the model reads for one document.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -30,7 +30,14 @@ fn main() {
     println!("{}: roof {flops:.0} GFLOP/s, memory {bandwidth:.1} GB/s", device.name());
     for (name, rows, inputs, outputs) in SHAPES {
         if name.contains(&wanted) {
-            products(&device, &format!("{name} {rows} x {inputs} x {outputs}"), rows, inputs, outputs, flops);
+            products(
+                &device,
+                &format!("{name} {rows} x {inputs} x {outputs}"),
+                rows,
+                inputs,
+                outputs,
+                flops,
+            );
         }
     }
     for dtype in [DType::F32, DType::Bf16] {

@@ -5,7 +5,7 @@
 
 use std::path::PathBuf;
 
-use crate::vocabulary::TokenId;
+
 
 /// Why a tokenizer could not be read, written, learned or extended.
 #[derive(Debug, thiserror::Error)]
@@ -86,7 +86,7 @@ pub enum TokenizerError {
     )]
     NotAnExtension {
         /// The first id that differs.
-        id: TokenId,
+        id: u32,
         /// The piece of the base.
         expected: String,
         /// The piece of the other, if it has that id.
@@ -132,7 +132,7 @@ pub enum TokenizerError {
         /// The file.
         path: PathBuf,
         /// The id.
-        id: TokenId,
+        id: u32,
         /// The piece met first.
         first: String,
         /// The piece met second.
@@ -147,7 +147,7 @@ pub enum TokenizerError {
         /// The file.
         path: PathBuf,
         /// The first id that nobody has.
-        id: TokenId,
+        id: u32,
         /// Number of pieces.
         size: usize,
     },
@@ -159,9 +159,9 @@ pub enum TokenizerError {
         /// The piece.
         piece: String,
         /// Its first id.
-        first: TokenId,
+        first: u32,
         /// Its second id.
-        second: TokenId,
+        second: u32,
     },
     /// A byte has no piece, so some texts could not be written at all.
     #[error(

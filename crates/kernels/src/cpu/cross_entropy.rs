@@ -33,18 +33,11 @@ pub fn forward_and_backward(
 }
 
 /// Losses of the rows of `logits`, which become gradients if there is a scale.
-fn softmax_rows(
-    machine: &Machine,
-    losses: View,
-    logits: View,
-    labels: &[i32],
-    scale: Option<f32>,
-) {
+fn softmax_rows(machine: &Machine, losses: View, logits: View, labels: &[i32], scale: Option<f32>) {
     machine.pool.run(logits.rows, &|row, _| {
         // SAFETY: rows of the running operation's outputs that no other task writes.
-        let (out, logits) = unsafe {
-            (losses.row_range(row, 1).f32s_mut(), logits.row_range(row, 1).f32s_mut())
-        };
+        let (out, logits) =
+            unsafe { (losses.row_range(row, 1).f32s_mut(), logits.row_range(row, 1).f32s_mut()) };
         match usize::try_from(labels[row]) {
             Ok(label) => {
                 let (loss, right) = machine.instructions.run(SoftmaxRow { logits, label, scale });

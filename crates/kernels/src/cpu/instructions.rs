@@ -176,7 +176,7 @@ mod tests {
     #[test]
     fn loads_beyond_the_end_give_zeros_and_stores_stop_there() {
         for path in CpuPath::available() {
-            let mut out = vec![7.0; 5];
+            let mut out = [7.0; 5];
             Instructions::checked(path).unwrap().run(ExpOf(&[0.0, 1.0, 0.0], &mut out[..3]));
             assert_eq!([out[0], out[2], out[3], out[4]], [1.0, 1.0, 7.0, 7.0]);
         }

@@ -37,31 +37,22 @@ const PIECE: usize = 128;
 
 /// `out[t, o] = Σ_i x[t, i] · w[o, i]`
 pub fn forward(machine: &Machine, scratch: &mut Scratch, out: View, x: View, w: View) {
-    let product = Product {
-        left: side(&x, Along::Depth),
-        right: side(&w, Along::Depth),
-        add: false,
-    };
+    let product =
+        Product { left: side(&x, Along::Depth), right: side(&w, Along::Depth), add: false };
     product.run(machine, scratch, out);
 }
 
 /// `d_x[t, i] += Σ_o d_out[t, o] · w[o, i]`
 pub fn backward_input(machine: &Machine, scratch: &mut Scratch, d_x: View, d_out: View, w: View) {
-    let product = Product {
-        left: side(&d_out, Along::Depth),
-        right: side(&w, Along::Lanes),
-        add: true,
-    };
+    let product =
+        Product { left: side(&d_out, Along::Depth), right: side(&w, Along::Lanes), add: true };
     product.run(machine, scratch, d_x);
 }
 
 /// `d_w[o, i] += Σ_t d_out[t, o] · x[t, i]`
 pub fn backward_weight(machine: &Machine, scratch: &mut Scratch, d_w: View, d_out: View, x: View) {
-    let product = Product {
-        left: side(&d_out, Along::Lanes),
-        right: side(&x, Along::Lanes),
-        add: true,
-    };
+    let product =
+        Product { left: side(&d_out, Along::Lanes), right: side(&x, Along::Lanes), add: true };
     product.run(machine, scratch, d_w);
 }
 
@@ -167,7 +158,8 @@ impl Product<'_> {
             let first = if narrow { block.rows.start } else { block.columns.start };
             let place = (lanes.start - first) * depth;
             // SAFETY: groups of panels do not overlap.
-            let out = unsafe { packed.part(place..place + packed_length(lanes.len(), depth, width)) };
+            let out =
+                unsafe { packed.part(place..place + packed_length(lanes.len(), depth, width)) };
             let depths = block.depths.clone();
             instructions.run(Pack { out, side, lanes, depths, width, narrow });
         });
@@ -179,10 +171,8 @@ impl Product<'_> {
         let (rows, columns, depth) = (block.rows.len(), block.columns.len(), block.depths.len());
         let (left, right) = packed_sides(scratch, block, (height, width));
         let (left, right) = (&*left, &*right);
-        let tall_and_wide = task_panels(
-            (rows.div_ceil(height), columns.div_ceil(width)),
-            machine.pool.threads(),
-        );
+        let tall_and_wide =
+            task_panels((rows.div_ceil(height), columns.div_ceil(width)), machine.pool.threads());
         let (tall, wide) = (tall_and_wide.0 * height, tall_and_wide.1 * width);
         let across = columns.div_ceil(wide);
         let store = self.store(&block.depths);
@@ -193,9 +183,8 @@ impl Product<'_> {
             let corner = (block.rows.start + rows.start, block.columns.start + columns.start);
             let sizes = (rows.len(), columns.len(), depth);
             // SAFETY: the rectangles of different tasks do not overlap.
-            let product = unsafe {
-                PanelProduct::new(out.target(corner, sizes), sizes, left, right, store)
-            };
+            let product =
+                unsafe { PanelProduct::new(out.target(corner, sizes), sizes, left, right, store) };
             instructions.run(product);
         });
     }
@@ -240,8 +229,7 @@ impl Product<'_> {
                 let lanes = columns.clone();
                 instructions.run(Pack { out, side, lanes, depths, width, narrow: false });
                 // SAFETY: `chains` is this task's own and has room for every row of a panel.
-                let product =
-                    unsafe { PanelProduct::new(target, sizes, left, &packed.0, store) };
+                let product = unsafe { PanelProduct::new(target, sizes, left, &packed.0, store) };
                 instructions.run(product);
             }
             let store = self.store(&block);

@@ -124,6 +124,39 @@ struct Tile {
 /// Depths that the right panel is asked for ahead of its use.
 const AHEAD: usize = 12;
 
+/// Depths before the end at which the result is asked for: earlier, the panels would push it out of
+/// the cache again.
+const NEAR_THE_END: usize = 32;
+
+/// Adds `depth` terms to each chain.
+///
+/// # Safety
+/// `ROWS * depth` floats at `left` and `S::TILE_COLUMNS * depth` at `right` must be readable.
+#[inline(always)]
+unsafe fn chain<S: Simd, const ROWS: usize>(
+    s: S,
+    sums: &mut [[S::V; TILE_VECTORS]; ROWS],
+    mut left: *const f32,
+    mut right: *const f32,
+    depth: usize,
+) {
+    for _ in 0..depth {
+        // SAFETY: `depth` steps stay inside by the caller's promise.
+        unsafe {
+            let b0 = s.load_at(right);
+            let b1 = s.load_at(right.add(S::LANES));
+            s.prefetch(right.wrapping_add(AHEAD * S::TILE_COLUMNS));
+            s.prefetch(right.wrapping_add(AHEAD * S::TILE_COLUMNS + S::LANES));
+            for (row, sums) in sums.iter_mut().enumerate() {
+                let a = s.splat(*left.add(row));
+                *sums = [s.mul_add(a, b0, sums[0]), s.mul_add(a, b1, sums[1])];
+            }
+            left = left.add(ROWS);
+            right = right.add(S::TILE_COLUMNS);
+        }
+    }
+}
+
 impl Tile {
     /// # Safety
     /// `ROWS` rows of `columns` floats at `start`, `ROWS * depth` at `left` and
@@ -131,11 +164,6 @@ impl Tile {
     #[inline(always)]
     unsafe fn run<S: Simd, const ROWS: usize>(&self, s: S) {
         let mut sums = [[s.splat(0.0); TILE_VECTORS]; ROWS];
-        for row in 0..ROWS {
-            let line = self.start.wrapping_add(row * self.stride);
-            s.prefetch(line);
-            s.prefetch(line.wrapping_add(S::TILE_COLUMNS - 1));
-        }
         if self.store == Store::Continue {
             for (row, sums) in sums.iter_mut().enumerate() {
                 // SAFETY: the caller's promise.
@@ -143,22 +171,14 @@ impl Tile {
                 *sums = [s.load(out), s.load(&out[S::LANES.min(out.len())..])];
             }
         }
-        let (mut left, mut right) = (self.left, self.right);
-        for _ in 0..self.depth {
-            // SAFETY: `depth` steps stay inside the panels by the caller's promise.
-            unsafe {
-                let b0 = s.load_at(right);
-                let b1 = s.load_at(right.add(S::LANES));
-                s.prefetch(right.wrapping_add(AHEAD * S::TILE_COLUMNS));
-                s.prefetch(right.wrapping_add(AHEAD * S::TILE_COLUMNS + S::LANES));
-                for row in 0..ROWS {
-                    let a = s.splat(*left.add(row));
-                    sums[row][0] = s.mul_add(a, b0, sums[row][0]);
-                    sums[row][1] = s.mul_add(a, b1, sums[row][1]);
-                }
-                left = left.add(ROWS);
-                right = right.add(S::TILE_COLUMNS);
-            }
+        let before = self.depth.saturating_sub(NEAR_THE_END);
+        let (middle_left, middle_right) = (before * ROWS, before * S::TILE_COLUMNS);
+        // SAFETY: both halves together stay inside the panels by the caller's promise.
+        unsafe {
+            chain(s, &mut sums, self.left, self.right, before);
+            self.prefetch_rows::<S, ROWS>(s);
+            let (left, right) = (self.left.add(middle_left), self.right.add(middle_right));
+            chain(s, &mut sums, left, right, self.depth - before);
         }
         for (row, sums) in sums.iter().enumerate() {
             // SAFETY: the caller's promise.
@@ -166,6 +186,15 @@ impl Tile {
             let (first, second) = out.split_at_mut(S::LANES.min(self.columns));
             self.put(s, first, sums[0]);
             self.put(s, second, sums[1]);
+        }
+    }
+
+    #[inline(always)]
+    fn prefetch_rows<S: Simd, const ROWS: usize>(&self, s: S) {
+        for row in 0..ROWS {
+            let line = self.start.wrapping_add(row * self.stride);
+            s.prefetch(line);
+            s.prefetch(line.wrapping_add(S::TILE_COLUMNS - 1));
         }
     }
 

@@ -140,9 +140,8 @@ impl Pack<'_> {
                     let rows = if lanes > 0 { &x[first..] } else { &x[..0] };
                     let (out, depth) = (&mut panel[k * width + strip..], S::LANES.min(depth - k));
                     // Lanes of the next panel may come along where they are overwritten.
-                    let spacious = |length: usize, step: usize| {
-                        length >= (S::LANES - 1) * step + S::LANES
-                    };
+                    let spacious =
+                        |length: usize, step: usize| length >= (S::LANES - 1) * step + S::LANES;
                     let whole = (lanes == S::LANES || self.narrow) && depth == S::LANES;
                     if whole && spacious(rows.len(), stride) && spacious(out.len(), width) {
                         turn_square(s, out, width, rows, stride);

@@ -217,7 +217,11 @@ impl<'a, T> SharedMut<'a, T> {
 
     /// Where a part starts, for rectangles, which are no slices.
     pub fn pointer(&self, range: Range<usize>) -> *mut T {
-        assert!(range.start <= range.end && range.end <= self.length, "{range:?} of {}", self.length);
+        assert!(
+            range.start <= range.end && range.end <= self.length,
+            "{range:?} of {}",
+            self.length
+        );
         self.start.wrapping_add(range.start)
     }
 
