@@ -16,6 +16,9 @@ use serde::Serialize;
 use std::io::{Write, stdout};
 use std::path::{Path, PathBuf};
 
+/// The table in the folder of the comparison.
+const MARKDOWN: &str = "comparison.md";
+
 /// Rows of the table: what is measured, and the two answers.
 #[derive(Debug, Default, Serialize)]
 struct Table {
@@ -29,7 +32,7 @@ struct Row {
     after: String,
 }
 
-/// Measures both models, prints the table and leaves it in `out`.
+/// Measures both models and leaves the table in `out`.
 pub fn compare(plan: &Comparison, models: [&Path; 2], out: &Path, device: &Device) -> Result<()> {
     let texts = plan.held_out.iter().map(|texts| read_texts(&texts.sources, plan.bytes, None));
     let texts = texts.collect::<Result<Vec<_>>>()?;
@@ -44,11 +47,17 @@ pub fn compare(plan: &Comparison, models: [&Path; 2], out: &Path, device: &Devic
     let table = table(before, after);
     staged(out, |folder| {
         std::fs::create_dir(folder)?;
-        write_beside(&folder.join("comparison.md"), table.to_markdown().as_bytes())?;
+        write_beside(&folder.join(MARKDOWN), table.to_markdown().as_bytes())?;
         write_beside(&folder.join("comparison.json"), &serde_json::to_vec_pretty(&table)?)
-    })?;
-    write!(stdout(), "{}", table.to_markdown())?;
-    Ok(())
+    })
+}
+
+/// Prints the table that [`compare`] left in `out`.
+pub fn show(out: &Path) -> Result<()> {
+    let path = out.join(MARKDOWN);
+    let table = std::fs::read_to_string(&path)
+        .with_context(|| format!("cannot read {}", path.display()))?;
+    Ok(write!(stdout(), "{table}")?)
 }
 
 /// The texts of files and folders, at most `bytes` of them and at most `limit` documents.

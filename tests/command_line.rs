@@ -13,8 +13,10 @@ fn commands(place: &Workplace, words: &str) -> Vec<String> {
     let Some((_, listed)) = help.split_once("Commands:\n") else { return vec![words.to_owned()] };
     let listed = listed.lines().take_while(|line| !line.is_empty());
     // A name stands two blanks in; the lines of its description stand further in.
-    let names = listed.filter_map(|line| line.strip_prefix("  ").filter(|rest| !rest.starts_with(' ')));
-    let names = names.filter_map(|line| line.split_whitespace().next()).filter(|name| *name != "help");
+    let names =
+        listed.filter_map(|line| line.strip_prefix("  ").filter(|rest| !rest.starts_with(' ')));
+    let names =
+        names.filter_map(|line| line.split_whitespace().next()).filter(|name| *name != "help");
     names.flat_map(|name| commands(place, &format!("{words} {name}"))).collect()
 }
 
@@ -133,7 +135,8 @@ fn what_was_encoded_is_decoded_to_the_same_text() {
 #[test]
 fn decode_gives_one_object_a_line_or_plain_text() {
     let place = Workplace::with_tokenizer();
-    let ids = place.run_with("tokenizer encode --tokenizer tok --json", "the sea").json()["ids"].take();
+    let ids =
+        place.run_with("tokenizer encode --tokenizer tok --json", "the sea").json()["ids"].take();
     place.write("ids.jsonl", format!("{ids}\n{ids}\n"));
     let decode = "tokenizer decode --tokenizer tok --input ids.jsonl";
     let objects = place.done(&format!("{decode} --json")).json_lines();
@@ -184,8 +187,8 @@ fn the_same_seed_gives_the_same_weights_and_another_gives_others() {
         let init = "model init --config config.json --tokenizer tok";
         place.done(&format!("{init} --seed {seed} --out {out}"));
     }
-    let [model, again, other] =
-        ["model", "again", "other"].map(|folder| place.read(&format!("{folder}/model.safetensors")));
+    let [model, again, other] = ["model", "again", "other"]
+        .map(|folder| place.read(&format!("{folder}/model.safetensors")));
     assert!(model == again && model != other);
 }
 
@@ -194,7 +197,8 @@ fn weights_may_be_stored_in_half_the_size() {
     let place = Workplace::with_model();
     let init = "model init --config config.json --tokenizer tok --seed 1 --dtype bf16 --out half";
     place.done(init);
-    let bytes = |folder| place.done(&format!("model info {folder} --json")).json()["bytes"].as_u64();
+    let bytes =
+        |folder| place.done(&format!("model info {folder} --json")).json()["bytes"].as_u64();
     assert_eq!(bytes("model"), bytes("half").map(|half| 2 * half));
     place.done("model verify half");
     let generate = "generate --model half --prompt sea --max-new-tokens 8 --json";
@@ -421,7 +425,8 @@ fn a_real_model_writes_what_its_reference_writes() {
             .map_or(1, |ids| if prompt.is_empty() { 1 } else { ids.len() });
         let new = ids.len() - prompt_tokens;
         let model = data.join("hf");
-        let line = format!("generate --model {} --max-new-tokens {new} --json --prompt", model.display());
+        let line =
+            format!("generate --model {} --max-new-tokens {new} --json --prompt", model.display());
         let written = place.run_with(&line, prompt).json();
         assert_eq!(written["prompt_tokens"], prompt_tokens);
         assert_eq!(written["ids"].as_array().unwrap()[..], ids[prompt_tokens..], "{prompt}");

@@ -60,9 +60,9 @@ struct Left {
 }
 
 impl Left {
-    fn by(run: &Path) -> Left {
-        let log = fs::read(run.join("train.jsonl")).unwrap_or_default();
-        let checkpoints = names_in(&run.join("checkpoints"));
+    fn by(place: &Workplace) -> Left {
+        let log = fs::read(place.path("run/train.jsonl")).unwrap_or_default();
+        let checkpoints = place.names("run/checkpoints");
         let step = |name: &String| name.strip_prefix("step-")?.parse().ok();
         Left {
             lines: log.iter().filter(|&&byte| byte == b'\n').count(),
@@ -72,22 +72,12 @@ impl Left {
     }
 }
 
-/// Names in a folder, in their order; none if there is no such folder.
-fn names_in(folder: &Path) -> Vec<String> {
-    let entries = fs::read_dir(folder).into_iter().flatten();
-    let mut names: Vec<String> =
-        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
-    names.sort();
-    names
-}
-
 /// Starts a run without an end and waits for a moment of its life.
 fn run_until(moment: Moment, place: &Workplace, flags: &str) -> Child {
-    let run = place.path("run");
-    let before = Left::by(&run);
+    let before = Left::by(place);
     let mut command = place.command(&format!("{RUN} --out run {ENDLESS} {flags}"));
     let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
-    while !moment.has_come(&before, &Left::by(&run)) {
+    while !moment.has_come(&before, &Left::by(place)) {
         if child.try_wait().unwrap().is_some() {
             panic!("it ended before {moment:?}: {}", talk_of(&mut child));
         }
@@ -116,19 +106,23 @@ fn assert_same(place: &Workplace, runs: [&str; 2], steps: usize) {
     let [one, other] = runs.map(|name| place.path(name));
     let log = log_of(&one);
     assert_eq!(log, log_of(&other));
-    assert!(log.iter().map(|record| &record["step"]).eq(&(1..=steps).map(Value::from).collect::<Vec<_>>()));
+    assert!(
+        log.iter()
+            .map(|record| &record["step"])
+            .eq(&(1..=steps).map(Value::from).collect::<Vec<_>>())
+    );
     assert_ne!(log[0]["loss"], log[steps - 1]["loss"], "nothing was learned");
     let weights = [&one, &other].map(|run| fs::read(run.join("model.safetensors")).unwrap());
     assert!(weights[0] == weights[1], "the weights differ");
     for folder in ["", "checkpoints"] {
-        assert_eq!(names_in(&one.join(folder)), names_in(&other.join(folder)), "left over");
+        let [one, other] = runs.map(|run| place.names(&format!("{run}/{folder}")));
+        assert_eq!(one, other, "left over");
     }
 }
 
 #[test]
 fn a_run_killed_ten_times_ends_as_if_it_had_never_stopped() {
     let place = Workplace::with_rows();
-    let run = place.path("run");
     for (count, moment) in MOMENTS.into_iter().enumerate() {
         let resume = if count == 0 { "" } else { "--resume" };
         let mut child = run_until(moment, &place, &format!("--save-every 3 {resume}"));
@@ -137,10 +131,10 @@ fn a_run_killed_ten_times_ends_as_if_it_had_never_stopped() {
         assert_eq!(ended.code(), None, "it ended by itself: {}", talk_of(&mut child));
     }
     // As if the last one had been killed in the middle of a line.
-    let log = run.join("train.jsonl");
+    let log = place.path("run/train.jsonl");
     let lines = fs::read(&log).unwrap();
     fs::write(&log, [&lines, b"{\"step\":7,\"lo".as_slice()].concat()).unwrap();
-    let steps = Left::by(&run).newest + 4;
+    let steps = Left::by(&place).newest + 4;
     place.done(&format!("{RUN} --save-every 3 --out run --steps {steps} --resume"));
     place.done(&format!("{RUN} --save-every 3 --out whole --steps {steps}"));
     assert_same(&place, ["run", "whole"], steps);
@@ -151,12 +145,12 @@ fn a_run_killed_ten_times_ends_as_if_it_had_never_stopped() {
 fn a_run_that_is_asked_to_stop_leaves_a_checkpoint_and_says_how_to_go_on() {
     for signal in ["INT", "TERM"] {
         let place = Workplace::with_rows();
-        let mut child = run_until(Logged(2), &place, "");
+        let mut child = run_until(Logged(12), &place, "");
         let sent = Command::new("kill").args(["-s", signal, &child.id().to_string()]).status();
         assert!(sent.unwrap().success());
         let (ended, talk) = (child.wait().unwrap(), talk_of(&mut child));
         assert_eq!(ended.code(), Some(1), "SIG{signal}: {talk}");
-        let left = Left::by(&place.path("run"));
+        let left = Left::by(&place);
         assert_eq!((left.newest, left.is_saving), (left.lines, false));
         let told = format!("kollama: stopped after step {} of 1000000", left.newest);
         assert!(talk.contains(&told) && talk.contains("--resume"), "SIG{signal}: {talk}");
@@ -172,11 +166,9 @@ fn a_run_that_is_asked_to_stop_leaves_a_checkpoint_and_says_how_to_go_on() {
 #[test]
 fn a_run_is_the_same_with_any_number_of_threads_and_either_way_of_keeping_activations() {
     let place = Workplace::with_rows();
-    for (out, flags) in [
-        ("one", "--threads 1"),
-        ("two", "--threads 2"),
-        ("three", "--threads 3 --recompute layer"),
-    ] {
+    for (out, flags) in
+        [("one", "--threads 1"), ("two", "--threads 2"), ("three", "--threads 3 --recompute layer")]
+    {
         place.done(&format!("{RUN} --schedule cosine --steps 20 --out {out} {flags}"));
     }
     assert_same(&place, ["one", "two"], 20);
@@ -196,8 +188,8 @@ fn a_run_that_was_interrupted_may_go_on_with_another_number_of_threads() {
 #[test]
 fn a_finished_run_that_is_resumed_stays_as_it_is() {
     let place = Workplace::with_rows();
-    place.done(&format!("{RUN} --out run --steps 3"));
+    place.done(&format!("{RUN} --out run --steps 12"));
     let before = place.contents();
-    place.done(&format!("{RUN} --out run --steps 3 --resume"));
+    place.done(&format!("{RUN} --out run --steps 12 --resume"));
     assert_eq!(place.contents(), before);
 }

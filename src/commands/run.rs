@@ -15,6 +15,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+/// The stage whose result is shown at the end.
+const COMPARISON: &str = "comparison";
+
 /// One piece of a run: reads files, writes the folder `out`.
 struct Stage<'a> {
     name: &'static str,
@@ -65,7 +68,10 @@ pub fn perform(
         do_stage(stage, index + 1, list.len(), folder, &mut record)
             .with_context(|| format!("stage {}", stage.name))?;
     }
-    Ok(())
+    match &list[last] {
+        Stage { name: COMPARISON, out, .. } => comparison::show(out),
+        _ => Ok(()),
+    }
 }
 
 fn do_stage(
@@ -250,7 +256,7 @@ fn compare<'a>(
     let held_out = recipe.comparison.held_out.iter().flat_map(|texts| texts.sources.iter().cloned());
     let tasks = recipe.comparison.task_data.iter().cloned();
     Stage {
-        name: "comparison",
+        name: COMPARISON,
         settings: toml::to_string(&recipe.comparison).unwrap_or_default(),
         reads: [base.clone(), taught.clone()].into_iter().chain(held_out).chain(tasks).collect(),
         out,

@@ -125,6 +125,15 @@ impl Workplace {
         found
     }
 
+    /// Names in a folder, in their order; none if there is no such folder.
+    pub fn names(&self, folder: &str) -> Vec<String> {
+        let entries = fs::read_dir(self.path(folder)).into_iter().flatten();
+        let mut names: Vec<String> =
+            entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    }
+
     /// The program in this folder, with the words of a line as arguments.
     pub fn command(&self, line: &str) -> Command {
         let mut command = Command::new(PROGRAM);

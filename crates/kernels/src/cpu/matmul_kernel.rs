@@ -126,7 +126,7 @@ const AHEAD: usize = 12;
 
 /// Depths before the end at which the result is asked for: earlier, the panels would push it out of
 /// the cache again.
-const NEAR_THE_END: usize = 32;
+const NEAR_THE_END: usize = 96;
 
 /// Adds `depth` terms to each chain.
 ///
@@ -135,11 +135,11 @@ const NEAR_THE_END: usize = 32;
 #[inline(always)]
 unsafe fn chain<S: Simd, const ROWS: usize>(
     s: S,
-    sums: &mut [[S::V; TILE_VECTORS]; ROWS],
+    mut sums: [[S::V; TILE_VECTORS]; ROWS],
     mut left: *const f32,
     mut right: *const f32,
     depth: usize,
-) {
+) -> [[S::V; TILE_VECTORS]; ROWS] {
     for _ in 0..depth {
         // SAFETY: `depth` steps stay inside by the caller's promise.
         unsafe {
@@ -155,6 +155,7 @@ unsafe fn chain<S: Simd, const ROWS: usize>(
             right = right.add(S::TILE_COLUMNS);
         }
     }
+    sums
 }
 
 impl Tile {
@@ -175,10 +176,10 @@ impl Tile {
         let (middle_left, middle_right) = (before * ROWS, before * S::TILE_COLUMNS);
         // SAFETY: both halves together stay inside the panels by the caller's promise.
         unsafe {
-            chain(s, &mut sums, self.left, self.right, before);
+            sums = chain(s, sums, self.left, self.right, before);
             self.prefetch_rows::<S, ROWS>(s);
             let (left, right) = (self.left.add(middle_left), self.right.add(middle_right));
-            chain(s, &mut sums, left, right, self.depth - before);
+            sums = chain(s, sums, left, right, self.depth - before);
         }
         for (row, sums) in sums.iter().enumerate() {
             // SAFETY: the caller's promise.

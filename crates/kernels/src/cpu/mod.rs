@@ -4,6 +4,8 @@
 
 mod adamw;
 mod attention;
+mod attention_backward;
+mod attention_blocks;
 mod attention_rows;
 mod cross_entropy;
 mod elementwise;
@@ -138,7 +140,15 @@ impl Backend for Cpu {
         heads: Heads,
     ) {
         let scratch = &mut self.0.scratch();
-        attention::backward(&self.0, scratch, d_input, (d_out, result), input, spans, heads);
+        attention_backward::backward(
+            &self.0,
+            scratch,
+            d_input,
+            (d_out, result),
+            input,
+            spans,
+            heads,
+        );
     }
 
     fn swiglu(&self, out: View, gate: View, up: View) {

@@ -1,4 +1,4 @@
-//! Turned heads.
+//! Turned heads: rope and its way back on every path.
 
 use crate::agreement::Agreement;
 use crate::numbers::{Values, turns};
