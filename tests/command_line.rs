@@ -1,5 +1,7 @@
 //! The contract of the command line: names, flags and JSON shapes that others may build on.
 
+#![allow(clippy::unwrap_used)] // What cannot fail in a test's own preparation may end the test.
+
 mod program;
 
 use program::{Answer, TRAIN, Workplace, real_data};
@@ -93,6 +95,16 @@ fn encode_takes_several_texts_or_one_a_line() {
     }
     let two = place.done(&format!("{encode} the sea")).json_lines();
     assert_eq!(two.iter().map(|line| pieces(line).concat()).collect::<Vec<_>>(), ["▁the", "▁sea"]);
+}
+
+#[test]
+fn a_reader_that_has_seen_enough_is_no_failure() {
+    let place = Workplace::with_tokenizer();
+    place.write("texts", "the sea was calm\n".repeat(20_000));
+    let encode = "\"$KOLLAMA\" tokenizer encode --tokenizer tok --input texts --json";
+    let answer = place.shell(&format!("{{ {encode}; echo $? > code; }} | head -n 1"));
+    assert_eq!((answer.json_lines().len(), answer.err.as_str()), (1, ""));
+    assert_eq!(place.read("code"), b"0\n");
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! The whole road through the program, from texts to a table: what a newcomer's first command does.
 
+#![allow(clippy::unwrap_used)] // What cannot fail in a test's own preparation may end the test.
+
 mod program;
 
 use program::{Answer, Tensors, Workplace};

@@ -1,5 +1,7 @@
 //! A run that is killed at any moment and resumed is, bit for bit, the run that never stopped.
 
+#![allow(clippy::unwrap_used)] // What cannot fail in a test's own preparation may end the test.
+
 mod program;
 
 use program::Workplace;

@@ -1,6 +1,8 @@
 //! What the program says to what it cannot work with: one clear error that names the culprit, exit
 //! code 1 (2 for a wrong use of the command line), no panic, and nothing left behind.
 
+#![allow(clippy::unwrap_used)] // What cannot fail in a test's own preparation may end the test.
+
 mod program;
 
 use program::{Answer, PROGRAM, TRAIN, Tensors, Workplace};
@@ -570,6 +572,21 @@ fn an_id_beyond_the_vocabulary_is_not_decoded() {
 }
 
 #[test]
+fn an_input_that_is_not_utf8_is_refused_by_line() {
+    let place = Workplace::with_model();
+    place.write("input", b"\"a\"\n\xff\n");
+    for line in
+        ["tokenizer encode --tokenizer tok --input input", "score --model model --input input"]
+    {
+        let answer = place.run(line);
+        assert_eq!(answer.code, Some(1));
+        assert!(answer.err.starts_with("kollama: input, line "), "{}", answer.err);
+    }
+    let answer = place.run("tokenizer encode --tokenizer tok --input input");
+    assert!(answer.err.contains("line 2: not UTF-8"), "{}", answer.err);
+}
+
+#[test]
 fn a_question_that_cannot_be_scored_is_refused_by_line() {
     let place = Workplace::with_model();
     let good = "{\"context\":\"a\",\"continuation\":\"b\"}";
@@ -596,6 +613,8 @@ fn what_cannot_be_generated_is_refused_by_name() {
     let place = Workplace::with_model();
     for (flags, expected) in [
         ("--max-new-tokens 1000", "128 positions"),
+        ("--max-new-tokens 18446744073709551615", "128 positions"),
+        ("--max-new-tokens 0", "max_new_tokens"),
         ("--temperature=-1", "temperature"),
         ("--temperature nan", "temperature"),
         ("--top-p 1.5", "top_p"),

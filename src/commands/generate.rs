@@ -16,7 +16,8 @@ pub fn generate(flags: &Flags, device: &Device) -> Result<()> {
     let llama = Llama::open_as(&flags.model, device, weights_in_memory(flags.dtype))?;
     let request = request(flags, &tokenizer)?;
     let prompt_tokens = request.prompt.len();
-    let rows = prompt_tokens + flags.max_new_tokens;
+    let positions = llama.config.max_position_embeddings;
+    let rows = prompt_tokens.saturating_add(flags.max_new_tokens).min(positions);
     let mut engine = Engine::new(llama, &tokenizer, rows)?;
     engine.submit(request)?;
     let mut out = stdout().lock();

@@ -2,6 +2,7 @@
 //! should answer is for the tests to say.
 
 #![allow(dead_code)] // Every test file uses its own part.
+#![allow(clippy::unwrap_used)] // What cannot fail in a test's own preparation may end the test.
 
 use serde_json::Value;
 use std::collections::BTreeMap;

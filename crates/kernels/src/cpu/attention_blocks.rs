@@ -10,7 +10,7 @@ use crate::layout::{Heads, Span};
 use std::ops::Range;
 
 /// Queries of a block: whole tiles of rows on AVX-512.
-pub const QUERIES: usize = 112;
+pub const QUERIES: usize = 56;
 /// Keys of a block: whole tiles of columns on every path.
 pub const KEYS: usize = 128;
 /// Room for a block of scores.

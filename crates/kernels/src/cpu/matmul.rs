@@ -293,3 +293,50 @@ impl Rectangle<'_> {
         Target { start: self.floats.pointer(first..last), stride: self.columns }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cpu::path::CpuPath;
+    use crate::view::Address;
+    use std::ptr::NonNull;
+
+    fn view(x: &mut [f32], columns: usize) -> View {
+        let address = Address(NonNull::new(x.as_mut_ptr().cast()).unwrap());
+        View { address, rows: x.len() / columns, columns, dtype: DType::F32 }
+    }
+
+    fn numbers(count: usize) -> Vec<f32> {
+        (0..count).map(|i| (i * 37 % 101) as f32 / 101.0 - 0.5).collect()
+    }
+
+    #[test]
+    fn a_row_is_the_same_alone_in_a_small_company_and_in_a_crowd() {
+        let (inputs, outputs) = (1500, 45);
+        let (mut x, mut w) = (numbers(200 * inputs), numbers(outputs * inputs));
+        for path in CpuPath::available() {
+            let machine = Machine::new(2, path).unwrap();
+            let mut product = |rows: usize| {
+                let mut out = vec![0.0; rows * outputs];
+                let (x, w) = (view(&mut x[..rows * inputs], inputs), view(&mut w, inputs));
+                forward(&machine, &mut machine.scratch(), view(&mut out, outputs), x, w);
+                out
+            };
+            let crowd = product(200);
+            for rows in [1, 2, 5, 14, 15, 42, 43, 100] {
+                assert!(product(rows) == crowd[..rows * outputs], "{path:?} {rows} rows");
+            }
+        }
+    }
+
+    #[test]
+    fn pieces_of_the_depth_are_of_one_size_and_leave_nothing_out() {
+        for length in [1, 15, 512, 704, 705, 1376, 46_336] {
+            let cuts: Vec<_> = cut(length, DEPTH).collect();
+            assert_eq!(cuts.iter().map(|cut| cut.len()).sum::<usize>(), length);
+            assert!(cuts.iter().all(|cut| cut.len() <= DEPTH));
+            assert!(cuts.windows(2).all(|pair| pair[0].end == pair[1].start));
+            assert_eq!(cuts.len(), length.div_ceil(DEPTH));
+        }
+    }
+}

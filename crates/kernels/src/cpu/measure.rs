@@ -9,8 +9,8 @@ pub struct FmaChains {
     pub steps: usize,
 }
 
-/// Chains of [`FmaChains`]: what sixteen registers hold, and more than the delay times the width of
-/// any processor so far.
+/// Chains of [`FmaChains`]: more than the delay times the width of any processor so far, and with
+/// their operands no more than sixteen registers.
 const CHAINS: usize = 12;
 
 impl Kernel for FmaChains {
@@ -19,20 +19,26 @@ impl Kernel for FmaChains {
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) -> usize {
-        let mut chains = [s.splat(1.0); CHAINS];
+        let mut chains = [s.splat(std::hint::black_box(1.0)); CHAINS];
         let (a, b) = (s.splat(std::hint::black_box(0.999)), s.splat(std::hint::black_box(0.001)));
         for _ in 0..self.steps {
-            for chain in &mut chains {
-                *chain = s.mul_add(*chain, a, b);
-            }
+            chains = step(s, chains, a, b);
         }
-        let mut sum = s.splat(0.0);
-        for chain in chains {
-            sum = s.add(sum, chain);
+        let mut ends = [0.0; CHAINS * 16];
+        for (end, chain) in ends.chunks_exact_mut(S::LANES).zip(chains) {
+            s.store(chain, end);
         }
-        std::hint::black_box(s.sum(sum));
+        std::hint::black_box(&ends);
         self.steps * CHAINS * S::LANES
     }
+}
+
+#[inline(always)]
+fn step<S: Simd>(s: S, mut chains: [S::V; CHAINS], a: S::V, b: S::V) -> [S::V; CHAINS] {
+    for chain in &mut chains {
+        *chain = s.mul_add(*chain, a, b);
+    }
+    chains
 }
 
 /// Reads every value once.
