@@ -1,8 +1,8 @@
 //! Every command and flag on one page. Help and shell completions come from here; what a command
 //! does stands in `commands/`.
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
-use serde::{Deserialize, Serialize};
+use crate::choices::{Documents, Order, Recompute, RowInit, Schedule, StoredType, TrainOnly};
+use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
 
 /// Teaches a Llama a new language: grow its tokenizer, grow its embeddings, continue its
@@ -38,14 +38,18 @@ pub enum Command {
     #[command(subcommand)]
     Corpus(Corpus),
     /// Train a model on packed rows, or resume a run
-    #[command(after_help = "Example:\n  kollama train --model extended --data packed --out run \\\n    \
+    #[command(
+        after_help = "Example:\n  kollama train --model extended --data packed --out run \\\n    \
                             --steps 1000 --batch-size 8 --sequence-length 512 --lr 1e-4 \\\n    \
-                            --schedule cosine --warmup-steps 50 --save-every 200")]
+                            --schedule cosine --warmup-steps 50 --save-every 200"
+    )]
     Train(Train),
     /// Measure a model with the tasks of lm-evaluation-harness
-    #[command(after_help = "Example:\n  kollama eval --model run --tasks kobest_copa,kobest_sentineg \
+    #[command(
+        after_help = "Example:\n  kollama eval --model run --tasks kobest_copa,kobest_sentineg \
                             --shots 0,5 --data data/kobest --limit 200 --out results\n  \
-                            kollama eval --model run --tasks perplexity --data held-out.jsonl")]
+                            kollama eval --model run --tasks perplexity --data held-out.jsonl"
+    )]
     Eval(Eval),
     /// Continue a text
     #[command(after_help = "Example:\n  kollama generate --model run --prompt '옛날 옛적에' \
@@ -101,7 +105,9 @@ pub struct Run {
 #[derive(Subcommand)]
 pub enum Tokenizer {
     /// Learn a Llama-style vocabulary from nothing
-    #[command(after_help = "Example:\n  kollama tokenizer train --corpus texts/ --vocab-size 8000 --out tok")]
+    #[command(
+        after_help = "Example:\n  kollama tokenizer train --corpus texts/ --vocab-size 8000 --out tok"
+    )]
     Train {
         /// Texts: .jsonl or .txt, plain, .gz or .zst; folders are walked
         #[arg(long, required = true, num_args = 1.., value_name = "FILE|DIR")]
@@ -114,8 +120,10 @@ pub enum Tokenizer {
         out: PathBuf,
     },
     /// Add pieces of a new language without moving an old id
-    #[command(after_help = "Example:\n  kollama tokenizer extend --base Llama-2-7b --corpus korean/ \
-                            --vocab-size 46336 --out tok-ko")]
+    #[command(
+        after_help = "Example:\n  kollama tokenizer extend --base Llama-2-7b --corpus korean/ \
+                            --vocab-size 46336 --out tok-ko"
+    )]
     Extend {
         /// Tokenizer to grow: a folder, tokenizer.json or tokenizer.model
         #[arg(long, value_name = "DIR|FILE")]
@@ -134,8 +142,10 @@ pub enum Tokenizer {
         out: PathBuf,
     },
     /// Text to ids; one JSON object a line with --json
-    #[command(after_help = "Example:\n  kollama tokenizer encode --tokenizer tok '안녕하세요' --json\n  \
-                            → {\"ids\":[…],\"tokens\":[\"▁안녕\",\"하세요\"]}")]
+    #[command(
+        after_help = "Example:\n  kollama tokenizer encode --tokenizer tok '안녕하세요' --json\n  \
+                            → {\"ids\":[…],\"tokens\":[\"▁안녕\",\"하세요\"]}"
+    )]
     Encode {
         /// A folder, tokenizer.json or tokenizer.model
         #[arg(long, value_name = "DIR|FILE")]
@@ -153,7 +163,9 @@ pub enum Tokenizer {
         json: bool,
     },
     /// Ids to text; one JSON array of ids a line in
-    #[command(after_help = "Example:\n  echo '[15043,3186]' | kollama tokenizer decode --tokenizer tok")]
+    #[command(
+        after_help = "Example:\n  echo '[15043,3186]' | kollama tokenizer decode --tokenizer tok"
+    )]
     Decode {
         /// A folder, tokenizer.json or tokenizer.model
         #[arg(long, value_name = "DIR|FILE")]
@@ -185,7 +197,9 @@ pub enum Tokenizer {
 #[derive(Subcommand)]
 pub enum Model {
     /// A model with random weights
-    #[command(after_help = "Example:\n  kollama model init --config small --tokenizer tok --seed 1 --out base")]
+    #[command(
+        after_help = "Example:\n  kollama model init --config small --tokenizer tok --seed 1 --out base"
+    )]
     Init {
         /// tiny, small, 7b, 13b, 70b, or a config.json
         #[arg(long, value_name = "NAME|FILE")]
@@ -204,8 +218,10 @@ pub enum Model {
         dtype: StoredType,
     },
     /// Grow embeddings and output layer to an extended tokenizer
-    #[command(after_help = "Example:\n  kollama model extend --base Llama-2-7b --tokenizer tok-ko \
-                            --init mean-of-pieces --out Llama-2-7b-ko-start")]
+    #[command(
+        after_help = "Example:\n  kollama model extend --base Llama-2-7b --tokenizer tok-ko \
+                            --init mean-of-pieces --out Llama-2-7b-ko-start"
+    )]
     Extend {
         /// The model folder to grow, with its tokenizer
         #[arg(long, value_name = "DIR")]
@@ -526,7 +542,9 @@ pub enum Bench {
     #[command(after_help = "Example:\n  kollama bench generate --json")]
     Generate(BenchOutput),
     /// Encoding text
-    #[command(after_help = "Example:\n  kollama bench tokenize --tokenizer tok --corpus korean.jsonl.zst")]
+    #[command(
+        after_help = "Example:\n  kollama bench tokenize --tokenizer tok --corpus korean.jsonl.zst"
+    )]
     Tokenize {
         /// Tokenizer to measure
         #[arg(long, value_name = "DIR|FILE")]
@@ -549,76 +567,4 @@ pub struct BenchOutput {
     /// Repetitions; the median is quoted
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..))]
     pub repeats: u16,
-}
-
-/// How weights are stored.
-#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum StoredType {
-    /// 4 bytes
-    F32,
-    /// 2 bytes
-    Bf16,
-}
-
-/// What a new embedding row starts as.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize, ValueEnum)]
-#[serde(rename_all = "kebab-case")]
-pub enum RowInit {
-    /// Mean of the rows of the pieces that the base tokenizer splits it into
-    MeanOfPieces,
-    /// Drawn around the mean of all base rows, with their covariance
-    Mean,
-    /// Drawn around zero with the initializer range of the config
-    Random,
-}
-
-/// Attention and documents of a row.
-#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize, ValueEnum)]
-#[serde(rename_all = "kebab-case")]
-pub enum Documents {
-    /// One stream, documents joined by </s>
-    #[default]
-    Join,
-    /// Attention stays inside each document
-    Confine,
-}
-
-/// How the learning rate goes.
-#[derive(Clone, Copy, ValueEnum)]
-pub enum Schedule {
-    /// Stays
-    Constant,
-    /// Falls to a tenth along a cosine
-    Cosine,
-    /// Falls to a tenth along a line
-    Linear,
-}
-
-/// Order of the rows.
-#[derive(Clone, Copy, ValueEnum)]
-pub enum Order {
-    /// A new permutation each epoch, from the seed
-    Shuffled,
-    /// As in the file
-    Sequential,
-}
-
-/// What is computed again in the backward pass.
-#[derive(Clone, Copy, ValueEnum)]
-pub enum Recompute {
-    /// Nothing
-    None,
-    /// Each layer from its input
-    Layer,
-}
-
-/// Which parameters learn.
-#[derive(Clone, Copy, ValueEnum)]
-pub enum TrainOnly {
-    /// All
-    All,
-    /// Only the rows of new tokens, in both embeddings
-    NewRows,
-    /// Both embedding matrices
-    Embeddings,
 }

@@ -3,8 +3,8 @@
 
 use crate::progress::{Progress, Unit};
 use crate::recipe::Comparison;
-use crate::staging::staged;
 use crate::stages::write_beside;
+use crate::staging::staged;
 use anyhow::{Context, Result, ensure};
 use kollama_corpus::documents;
 use kollama_engine::{Engine, Request, Sampling, Scorer};

@@ -2,6 +2,7 @@
 
 #![forbid(unsafe_code)]
 
+mod choices;
 mod cli;
 mod commands;
 mod comparison;
@@ -29,9 +30,11 @@ fn main() -> ExitCode {
 
 /// The error and its causes on one line; a cause that the message before it tells already is left out.
 fn message(error: &anyhow::Error) -> String {
-    error.chain().map(ToString::to_string).reduce(|told, cause| {
-        if told.contains(&cause) { told } else { format!("{told}: {cause}") }
-    }).unwrap_or_default()
+    error
+        .chain()
+        .map(ToString::to_string)
+        .reduce(|told, cause| if told.contains(&cause) { told } else { format!("{told}: {cause}") })
+        .unwrap_or_default()
 }
 
 /// Whoever read our output (`head`, a pager) has seen enough; that is no failure.

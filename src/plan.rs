@@ -64,8 +64,18 @@ fn describe(
     let tokens = settings.tokens_per_step() * settings.steps;
     let total = need.flop_per_token as f64 * tokens as f64;
     let gib = |bytes: u64| bytes as f64 / GIB;
-    writeln!(out, "\n{stage}: {} steps of {} tokens = {:.3} G tokens", settings.steps, settings.tokens_per_step(), tokens as f64 / 1e9)?;
-    writeln!(out, "  rate         {} {:?}, warm-up {}", settings.learning_rate, settings.schedule, settings.warmup_steps)?;
+    writeln!(
+        out,
+        "\n{stage}: {} steps of {} tokens = {:.3} G tokens",
+        settings.steps,
+        settings.tokens_per_step(),
+        tokens as f64 / 1e9
+    )?;
+    writeln!(
+        out,
+        "  rate         {} {:?}, warm-up {}",
+        settings.learning_rate, settings.schedule, settings.warmup_steps
+    )?;
     writeln!(
         out,
         "  memory       {:.1} GiB in f32: weights {:.1}, gradients {:.1}, moments {:.1}, activations {:.1}",
@@ -84,7 +94,12 @@ fn describe(
         need.flop_per_token as f64 / 1e9
     )?;
     let checkpoints = (need.weight_bytes + need.moment_bytes) * settings.keep as u64;
-    writeln!(out, "  disk         {:.1} GiB: {} checkpoints with moments and the model", gib(checkpoints + need.weight_bytes), settings.keep)?;
+    writeln!(
+        out,
+        "  disk         {:.1} GiB: {} checkpoints with moments and the model",
+        gib(checkpoints + need.weight_bytes),
+        settings.keep
+    )?;
     Ok(())
 }
 
@@ -99,7 +114,8 @@ fn duration(seconds: f64) -> String {
 
 fn print_missing(out: &mut impl Write, recipe: &Recipe) -> Result<()> {
     let sources = |data: &Data| data.sources.clone();
-    let mut paths: Vec<PathBuf> = recipe.base.model.iter().chain(&recipe.base.tokenizer).cloned().collect();
+    let mut paths: Vec<PathBuf> =
+        recipe.base.model.iter().chain(&recipe.base.tokenizer).cloned().collect();
     paths.extend(recipe.base.data.as_ref().map(sources).unwrap_or_default());
     paths.extend(recipe.tokenizer.corpus.iter().cloned());
     paths.extend(sources(&recipe.data));

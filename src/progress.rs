@@ -69,13 +69,22 @@ impl Progress {
         let rate = done as f64 / seconds;
         let (divisor, unit) = if self.unit == Unit::Bytes { (1e6, " MB") } else { (1.0, "") };
         let shown = |x: f64| format!("{:.*}{unit}", usize::from(divisor > 1.0), x / divisor);
-        let total = if self.total > 0 { format!(" of {}", shown(self.total as f64)) } else { String::new() };
+        let total = if self.total > 0 {
+            format!(" of {}", shown(self.total as f64))
+        } else {
+            String::new()
+        };
         let left = if self.total > done && rate > 0.0 {
             format!(", {:.0} s left", (self.total - done) as f64 / rate)
         } else {
             String::new()
         };
-        format!("{}: {}{total}, {:.1}{unit}/s{left} {note}", self.what, shown(done as f64), rate / divisor)
+        format!(
+            "{}: {}{total}, {:.1}{unit}/s{left} {note}",
+            self.what,
+            shown(done as f64),
+            rate / divisor
+        )
     }
 }
 

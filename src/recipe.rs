@@ -65,7 +65,7 @@ pub struct Extension {
 #[serde(deny_unknown_fields)]
 pub struct NewRows {
     /// `mean-of-pieces`, `mean` or `random`.
-    pub init: crate::cli::RowInit,
+    pub init: crate::choices::RowInit,
     /// Seed of the random draws.
     #[serde(default)]
     pub seed: u64,
@@ -81,7 +81,7 @@ pub struct Data {
     pub sequence_length: usize,
     /// `join` (one stream) or `confine` (attention inside each document).
     #[serde(default)]
-    pub documents: crate::cli::Documents,
+    pub documents: crate::choices::Documents,
 }
 
 /// How before and after are compared.
@@ -148,7 +148,8 @@ impl Recipe {
     fn check(&self) -> Result<()> {
         let base = &self.base;
         if base.model.is_some() {
-            let extra = base.tokenizer.is_some() || base.vocab_size.is_some() || base.train.is_some();
+            let extra =
+                base.tokenizer.is_some() || base.vocab_size.is_some() || base.train.is_some();
             if extra {
                 bail!("[base] names a model, so it must not also say how to make one");
             }
@@ -221,7 +222,8 @@ mod tests {
 
     #[test]
     fn an_unknown_field_of_train_is_named() {
-        let text = include_str!("../recipes/quickstart.toml").replace("warmup_steps", "warmupsteps");
+        let text =
+            include_str!("../recipes/quickstart.toml").replace("warmup_steps", "warmupsteps");
         let error = Recipe::parse(&text, Path::new("")).unwrap_err();
         assert!(format!("{error:#}").contains("warmupsteps"), "{error:#}");
     }

@@ -427,7 +427,7 @@ fn rows_packed_with_another_tokenizer_are_refused() {
 #[test]
 fn rows_with_ids_beyond_the_model_are_refused() {
     let place = Workplace::with_rows();
-    place.write("ids.jsonl", json!({ "ids": vec![5; 16] }).to_string().repeat(1) + "\n");
+    place.write("ids.jsonl", format!("{}\n", json!({ "ids": vec![5; 16] })));
     place.done("corpus pack --ids ids.jsonl --vocab-size 321 --out wide");
     refuses(&place, &TRAIN.replace("rows", "wide"), &["wide", "321", "320"]);
 }

@@ -1,7 +1,8 @@
 //! Look at texts and pack them into rows of token ids.
 
 use super::not_supported;
-use crate::cli::{Corpus as Verb, Documents};
+use crate::choices::Documents;
+use crate::cli::Corpus as Verb;
 use crate::progress::{Progress, Unit};
 use anyhow::{Context, Result};
 use kollama_corpus::{DocumentMode, PackReport, documents, pack_ids, pack_texts, statistics};

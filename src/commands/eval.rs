@@ -22,10 +22,7 @@ pub fn eval(flags: &Flags, device: &Device) -> Result<()> {
     let data = flags.data.as_deref().context("--data is needed: the folder of the task data")?;
     let known = |name: &&String| *name != PERPLEXITY && !tasks::names().contains(&name.as_str());
     if let Some(unknown) = flags.tasks.iter().find(known) {
-        anyhow::bail!(
-            "no task {unknown:?}; there are {}, {PERPLEXITY}",
-            tasks::names().join(", ")
-        );
+        anyhow::bail!("no task {unknown:?}; there are {}, {PERPLEXITY}", tasks::names().join(", "));
     }
     let words = Tokenizer::open(&flags.model)?;
     let llama = Llama::open_as(&flags.model, device, weights_in_memory(flags.dtype))?;
@@ -98,7 +95,10 @@ fn report(
         write!(out, "{}", results::markdown(evaluated))?;
     }
     if let Some(read) = read {
-        writeln!(out, "| text | bytes | tokens | bits per byte | byte perplexity | word perplexity |")?;
+        writeln!(
+            out,
+            "| text | bytes | tokens | bits per byte | byte perplexity | word perplexity |"
+        )?;
         writeln!(out, "|---|---:|---:|---:|---:|---:|")?;
         let data = flags.data.as_deref().unwrap_or(Path::new("")).display();
         let (bytes, tokens, bits) = (read.bytes, read.tokens, read.bits_per_byte());

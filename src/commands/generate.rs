@@ -55,7 +55,8 @@ fn request(flags: &Flags, tokenizer: &Tokenizer) -> Result<Request> {
             text
         }
     };
-    let mut prompt: Vec<u32> = tokenizer.bos_id().filter(|_| tokenizer.add_bos()).into_iter().collect();
+    let mut prompt: Vec<u32> =
+        tokenizer.bos_id().filter(|_| tokenizer.add_bos()).into_iter().collect();
     if !text.is_empty() {
         tokenizer.encode(&text, &mut prompt);
     }

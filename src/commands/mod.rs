@@ -11,7 +11,8 @@ mod score;
 pub mod tokenizer;
 pub mod train;
 
-use crate::cli::{Cli, Command, StoredType};
+use crate::choices::StoredType;
+use crate::cli::{Cli, Command};
 use anyhow::{Context, Result, bail};
 use kollama_kernels::{DType, Device};
 use kollama_tokenizer::{Tokenizer, TokenizerError};
@@ -77,6 +78,7 @@ fn lines_of(input: &Path) -> Result<Box<dyn BufRead>> {
 
 /// Line `number` of `input`, for the beginning of an error.
 fn place(input: &Path, number: usize) -> String {
-    let name = if input == Path::new("-") { "standard input".into() } else { input.display().to_string() };
+    let name =
+        if input == Path::new("-") { "standard input".into() } else { input.display().to_string() };
     format!("{name}, line {number}")
 }

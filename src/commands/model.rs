@@ -1,7 +1,8 @@
 //! Make, extend and inspect model folders.
 
 use super::{not_supported, tokenizer_if_there};
-use crate::cli::{Model as Verb, RowInit, StoredType};
+use crate::choices::{RowInit, StoredType};
+use crate::cli::Model as Verb;
 use crate::progress::{Progress, Unit};
 use crate::staging::staged;
 use anyhow::{Context, Result, ensure};
@@ -70,8 +71,14 @@ pub fn extend(base: &Path, tokenizer: &Path, init: RowInit, seed: u64, out: &Pat
     let report = staged(out, |folder| {
         let mut progress = Progress::new("extending", 0, Unit::Bytes);
         let mut tell = |done, total| progress.at_of(done, total);
-        let report =
-            kollama_llama::extend_checkpoint(base, &made_of, row_init(init), seed, folder, &mut tell)?;
+        let report = kollama_llama::extend_checkpoint(
+            base,
+            &made_of,
+            row_init(init),
+            seed,
+            folder,
+            &mut tell,
+        )?;
         progress.finish("");
         copy_companions(base, folder)?;
         new.save(folder)?;

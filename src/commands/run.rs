@@ -2,7 +2,8 @@
 //! done from the same inputs; a stage of training that was cut off goes on where it was.
 
 use super::{corpus, model, tokenizer, train};
-use crate::cli::{Run as Flags, StoredType};
+use crate::choices::StoredType;
+use crate::cli::Run as Flags;
 use crate::comparison;
 use crate::plan;
 use crate::recipe::{Base, Data, Recipe};
@@ -18,6 +19,9 @@ use std::time::Instant;
 /// The stage whose result is shown at the end.
 const COMPARISON: &str = "comparison";
 
+/// Writes the folder that it is given.
+type Work<'a> = Box<dyn Fn(&Path) -> Result<()> + 'a>;
+
 /// One piece of a run: reads files, writes the folder `out`.
 struct Stage<'a> {
     name: &'static str,
@@ -28,7 +32,7 @@ struct Stage<'a> {
     out: PathBuf,
     /// A stage that goes on from what it left when it was cut off.
     resumes: bool,
-    work: Box<dyn Fn(&Path) -> Result<()> + 'a>,
+    work: Work<'a>,
 }
 
 /// Runs (or only plans) a recipe.
@@ -253,7 +257,8 @@ fn compare<'a>(
     out: PathBuf,
     device: &'a Device,
 ) -> Stage<'a> {
-    let held_out = recipe.comparison.held_out.iter().flat_map(|texts| texts.sources.iter().cloned());
+    let held_out =
+        recipe.comparison.held_out.iter().flat_map(|texts| texts.sources.iter().cloned());
     let tasks = recipe.comparison.task_data.iter().cloned();
     Stage {
         name: COMPARISON,

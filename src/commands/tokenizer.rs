@@ -178,7 +178,10 @@ fn compare_corpus(
     corpus: &[PathBuf],
     out: &mut impl Write,
 ) -> Result<()> {
-    writeln!(out, "| source | characters | tokens A | tokens B | A per character | B per character |")?;
+    writeln!(
+        out,
+        "| source | characters | tokens A | tokens B | A per character | B per character |"
+    )?;
     writeln!(out, "|---|---:|---:|---:|---:|---:|")?;
     for source in corpus {
         let mut counts = Comparison::default();

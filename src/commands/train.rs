@@ -1,7 +1,8 @@
 //! Train, or resume: settings from flags, progress to stderr, Ctrl-C to a checkpoint.
 
 use super::tokenizer_if_there;
-use crate::cli::{Order, Recompute, Schedule, StoredType, Train as Flags, TrainOnly};
+use crate::choices::{Order, Recompute, Schedule, StoredType, TrainOnly};
+use crate::cli::Train as Flags;
 use crate::progress::{Progress, Unit};
 use anyhow::{Context, Result, bail};
 use kollama_kernels::Device;
@@ -43,7 +44,8 @@ pub fn run(settings: &TrainSettings, resume: bool, device: &Device) -> Result<()
 }
 
 fn summary(record: &StepRecord) -> String {
-    let evaluated = record.eval_loss.map(|loss| format!(", held out {loss:.4}")).unwrap_or_default();
+    let evaluated =
+        record.eval_loss.map(|loss| format!(", held out {loss:.4}")).unwrap_or_default();
     let rate = record.tokens_per_second;
     format!("loss {:.4}{evaluated}, {rate:.0} tokens/s", record.loss)
 }

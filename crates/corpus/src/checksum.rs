@@ -16,11 +16,7 @@ impl Checksum {
 
     /// The 64 hexadecimal digits of all bytes fed so far.
     pub(crate) fn finish(self) -> String {
-        self.0
-            .finalize()
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect()
+        self.0.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
     }
 
     /// The checksum of bytes that are at hand as a whole.

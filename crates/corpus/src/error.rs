@@ -183,18 +183,12 @@ pub enum CorpusError {
 impl CorpusError {
     /// A reading error that names its file or folder.
     pub(crate) fn read(path: &Path, reason: io::Error) -> Self {
-        Self::Read {
-            path: path.to_owned(),
-            reason,
-        }
+        Self::Read { path: path.to_owned(), reason }
     }
 
     /// A writing error that names its file or folder.
     pub(crate) fn write(path: &Path, reason: io::Error) -> Self {
-        Self::Write {
-            path: path.to_owned(),
-            reason,
-        }
+        Self::Write { path: path.to_owned(), reason }
     }
 
     /// A parser's complaint about one line.
@@ -209,13 +203,7 @@ impl CorpusError {
         let text = reason.to_string();
         let reason_text = text.split(" at line ").next().unwrap_or(&text).to_owned();
         let column = reason.column().max(1);
-        Self::Json {
-            file: file.to_owned(),
-            line,
-            column,
-            expected,
-            reason: reason_text,
-        }
+        Self::Json { file: file.to_owned(), line, column, expected, reason: reason_text }
     }
 }
 
@@ -250,10 +238,7 @@ mod tests {
         let reason = serde_json::from_str::<bool>("  nil").expect_err("not a boolean");
         let error = CorpusError::json(Path::new("a.jsonl"), 7, "a boolean", &reason);
         let text = error.to_string();
-        assert!(
-            text.starts_with("a.jsonl:7:4: expected a boolean: "),
-            "{text}"
-        );
+        assert!(text.starts_with("a.jsonl:7:4: expected a boolean: "), "{text}");
         assert!(!text.contains("line 1"), "{text}");
     }
 }

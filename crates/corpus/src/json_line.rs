@@ -11,9 +11,7 @@ pub(crate) fn object<'a, T: Deserialize<'a>>(line: &'a str) -> serde_json::Resul
     if line.trim_ascii_start().starts_with('{') {
         serde_json::from_str(line)
     } else {
-        Err(serde_json::Error::custom(
-            "the line does not begin with `{`",
-        ))
+        Err(serde_json::Error::custom("the line does not begin with `{`"))
     }
 }
 
@@ -30,18 +28,7 @@ mod tests {
     #[test]
     fn an_object_is_read_and_a_list_of_its_values_is_not() {
         let pair = object::<Pair>(" {\"more\":1,\"text\":\"a\"}\r\n").unwrap();
-        assert_eq!(
-            pair,
-            Pair {
-                text: "a".into(),
-                more: 1
-            }
-        );
-        assert!(
-            object::<Pair>("[\"a\",1]")
-                .unwrap_err()
-                .to_string()
-                .contains("`{`")
-        );
+        assert_eq!(pair, Pair { text: "a".into(), more: 1 });
+        assert!(object::<Pair>("[\"a\",1]").unwrap_err().to_string().contains("`{`"));
     }
 }

@@ -81,11 +81,7 @@ impl Lines {
         let count = read(&mut bounded, &mut self.buffer).map_err(|e| self.refused(e))?;
         if count as u64 > self.limit {
             let (file, line) = (self.file.to_path_buf(), self.number);
-            return Err(CorpusError::DocumentTooLarge {
-                file,
-                line,
-                limit: self.limit,
-            });
+            return Err(CorpusError::DocumentTooLarge { file, line, limit: self.limit });
         }
         Ok(count)
     }
@@ -94,21 +90,16 @@ impl Lines {
     fn refused(&self, reason: io::Error) -> CorpusError {
         match self.compression {
             Compression::None => CorpusError::read(&self.file, reason),
-            Compression::Gzip | Compression::Zstd => CorpusError::Unpack {
-                path: self.file.to_path_buf(),
-                line: self.number - 1,
-                reason,
-            },
+            Compression::Gzip | Compression::Zstd => {
+                CorpusError::Unpack { path: self.file.to_path_buf(), line: self.number - 1, reason }
+            }
         }
     }
 
     /// The buffer without a byte order mark at the beginning of the file.
     fn content(&self) -> &[u8] {
         match self.number {
-            1 => self
-                .buffer
-                .strip_prefix(BYTE_ORDER_MARK)
-                .unwrap_or(&self.buffer),
+            1 => self.buffer.strip_prefix(BYTE_ORDER_MARK).unwrap_or(&self.buffer),
             _ => &self.buffer,
         }
     }
@@ -118,10 +109,7 @@ impl Lines {
         let content = self.content();
         std::str::from_utf8(content).map_err(|error| {
             let valid = &content[..error.valid_up_to()];
-            let line_start = valid
-                .iter()
-                .rposition(|&byte| byte == b'\n')
-                .map_or(0, |at| at + 1);
+            let line_start = valid.iter().rposition(|&byte| byte == b'\n').map_or(0, |at| at + 1);
             let lines_before = valid.iter().filter(|&&byte| byte == b'\n').count() as u64;
             CorpusError::NotUtf8 {
                 file: self.file.to_path_buf(),
@@ -161,21 +149,8 @@ mod tests {
         let text = b"\xea\xb0\x80\nab\xffc";
         let mut by_line = lines(text);
         by_line.next().unwrap();
-        for error in [
-            by_line.next().unwrap_err(),
-            lines(text).whole().unwrap_err(),
-        ] {
-            assert!(
-                matches!(
-                    error,
-                    CorpusError::NotUtf8 {
-                        line: 2,
-                        byte: 3,
-                        ..
-                    }
-                ),
-                "{error:?}"
-            );
+        for error in [by_line.next().unwrap_err(), lines(text).whole().unwrap_err()] {
+            assert!(matches!(error, CorpusError::NotUtf8 { line: 2, byte: 3, .. }), "{error:?}");
         }
     }
 
@@ -183,20 +158,10 @@ mod tests {
     fn a_line_beyond_the_limit_is_refused_and_one_at_it_is_read() {
         assert_eq!(lines(b"0123456789abcdef").whole().unwrap().len(), 16);
         let error = lines(b"short\n0123456789abcdefg").whole().unwrap_err();
-        assert!(matches!(
-            error,
-            CorpusError::DocumentTooLarge {
-                line: 1,
-                limit: 16,
-                ..
-            }
-        ));
+        assert!(matches!(error, CorpusError::DocumentTooLarge { line: 1, limit: 16, .. }));
         let mut by_line = lines(b"short\n0123456789abcdefg");
         by_line.next().unwrap();
         let error = by_line.next().unwrap_err();
-        assert!(
-            matches!(error, CorpusError::DocumentTooLarge { line: 2, .. }),
-            "{error:?}"
-        );
+        assert!(matches!(error, CorpusError::DocumentTooLarge { line: 2, .. }), "{error:?}");
     }
 }

@@ -104,11 +104,7 @@ impl Meta {
     /// How the words of a row lie.
     pub(crate) fn layout(&self) -> RowLayout {
         let (labels, documents) = (self.labels, self.documents);
-        RowLayout {
-            sequence_length: self.sequence_length,
-            labels,
-            documents,
-        }
+        RowLayout { sequence_length: self.sequence_length, labels, documents }
     }
 
     /// A checksum of the rows and their meaning, whatever the sources are called.
@@ -141,24 +137,15 @@ impl Meta {
     }
 
     fn check(&self) -> Result<(), String> {
-        let sizes = [
-            ("sequence_length", self.sequence_length),
-            ("vocab_size", self.vocab_size),
-        ];
+        let sizes = [("sequence_length", self.sequence_length), ("vocab_size", self.vocab_size)];
         for (name, size) in sizes {
             if size == 0 || size > i32::MAX as usize {
                 return Err(format!("`{name}` is {size}; expected 1 to {}", i32::MAX));
             }
         }
-        let rows = self
-            .shards
-            .iter()
-            .try_fold(0_usize, |sum, shard| sum.checked_add(shard.rows));
+        let rows = self.shards.iter().try_fold(0_usize, |sum, shard| sum.checked_add(shard.rows));
         if rows != Some(self.rows) || self.rows == 0 {
-            return Err(format!(
-                "`rows` is {}; expected the sum of the shards' rows",
-                self.rows
-            ));
+            return Err(format!("`rows` is {}; expected the sum of the shards' rows", self.rows));
         }
         Ok(())
     }
@@ -174,16 +161,8 @@ mod tests {
             labels: StoredLabels::Last,
             documents: DocumentMode::Confine,
         };
-        let shards = vec![ShardMeta {
-            rows: 3,
-            sha256: "ab".into(),
-        }];
-        let origin = Origin {
-            tokenizer: None,
-            tokens: 14,
-            dropped_tokens: 1,
-            sources: Vec::new(),
-        };
+        let shards = vec![ShardMeta { rows: 3, sha256: "ab".into() }];
+        let origin = Origin { tokenizer: None, tokens: 14, dropped_tokens: 1, sources: Vec::new() };
         Meta::new(&layout, 300, shards, origin)
     }
 
@@ -198,16 +177,8 @@ mod tests {
         let cases = [
             ("\"version\": 1", "\"version\": 2", "version 2"),
             ("kollama-packed", "other", "`other`"),
-            (
-                "\"sequence_length\": 4",
-                "\"sequence_length\": 0",
-                "`sequence_length`",
-            ),
-            (
-                "\"vocab_size\": 300",
-                "\"vocab_size\": 4294967296",
-                "`vocab_size`",
-            ),
+            ("\"sequence_length\": 4", "\"sequence_length\": 0", "`sequence_length`"),
+            ("\"vocab_size\": 300", "\"vocab_size\": 4294967296", "`vocab_size`"),
             ("\"rows\": 3,\n  \"v", "\"rows\": 4,\n  \"v", "`rows`"),
             ("\"dropped_tokens\"", "\"other\"", "`other`"),
             ("{", "", "at line 2"),

@@ -35,23 +35,12 @@ impl PackedData {
         let mut start = 0;
         for (index, shard) in meta.shards.iter().enumerate() {
             let path = folder.join(shard_name(index));
-            shards.push(Shard::open(
-                path,
-                meta.layout(),
-                meta.vocab_size,
-                shard.rows,
-            )?);
+            shards.push(Shard::open(path, meta.layout(), meta.vocab_size, shard.rows)?);
             starts.push(start);
             start += shard.rows;
         }
         let fingerprint = meta.fingerprint();
-        Ok(Self {
-            folder: folder.to_owned(),
-            meta,
-            fingerprint,
-            shards,
-            starts,
-        })
+        Ok(Self { folder: folder.to_owned(), meta, fingerprint, shards, starts })
     }
 
     /// How many rows there are; at least one.
@@ -84,11 +73,7 @@ impl PackedData {
     /// # Panics
     /// If `index` is not below [`PackedData::rows`], like any index.
     pub fn row(&self, index: usize) -> Row<'_> {
-        assert!(
-            index < self.rows(),
-            "row {index} of {} packed rows",
-            self.rows()
-        );
+        assert!(index < self.rows(), "row {index} of {} packed rows", self.rows());
         let shard = self.starts.partition_point(|&start| start <= index) - 1;
         self.shards[shard].row(index - self.starts[shard])
     }

@@ -33,11 +33,7 @@ impl Packer {
     /// A packer at the beginning of a stream; `sequence_length` is at least 1.
     pub(crate) fn new(sequence_length: usize, documents: DocumentMode) -> Self {
         Self {
-            layout: RowLayout {
-                sequence_length,
-                labels: StoredLabels::Last,
-                documents,
-            },
+            layout: RowLayout { sequence_length, labels: StoredLabels::Last, documents },
             ids: Vec::new(),
             documents: Vec::new(),
             document: 0,
@@ -101,8 +97,7 @@ impl Packer {
         self.row.clear();
         self.row.extend_from_slice(&self.ids[..inputs]);
         self.row.push(last.cast_unsigned());
-        self.row
-            .extend_from_slice(&self.documents[..self.layout.document_words()]);
+        self.row.extend_from_slice(&self.documents[..self.layout.document_words()]);
         self.ids.drain(..inputs);
         // The token that stays is of the current document, which is number 0 from now on.
         self.document = 0;
@@ -119,11 +114,7 @@ impl Packer {
         let last = self.layout.sequence_length;
         let crosses = self.layout.documents == DocumentMode::Confine
             && self.documents[last - 1] != self.documents[last];
-        if crosses {
-            NOT_COUNTED
-        } else {
-            self.ids[last].cast_signed()
-        }
+        if crosses { NOT_COUNTED } else { self.ids[last].cast_signed() }
     }
 }
 
@@ -189,10 +180,7 @@ mod tests {
             (vec![21, 22, EOS], vec![22, 2, -100], Some(vec![0, 0, 0])),
         ];
         assert_eq!(rows, expected);
-        assert_eq!(
-            dropped, 1,
-            "the last </s>; 30 is the label that nobody predicts"
-        );
+        assert_eq!(dropped, 1, "the last </s>; 30 is the label that nobody predicts");
     }
 
     #[test]
@@ -215,18 +203,13 @@ mod tests {
         for n in [1, 2, 3, 7, 64, 905, 906] {
             let (rows, dropped) = pack(&[&long, &short], n, DocumentMode::Join);
             let inputs: Vec<u32> = rows.iter().flat_map(|row| row.0.clone()).collect();
-            let labels: Vec<u32> = rows
-                .iter()
-                .flat_map(|row| row.1.iter().map(|&label| label as u32))
-                .collect();
+            let labels: Vec<u32> =
+                rows.iter().flat_map(|row| row.1.iter().map(|&label| label as u32)).collect();
             assert_eq!(inputs, stream[..inputs.len()], "n = {n}");
             assert_eq!(labels, stream[1..=inputs.len()], "n = {n}");
             assert_eq!(dropped as usize, stream.len() - inputs.len() - 1, "n = {n}");
             assert!((dropped as usize) < n, "n = {n}");
         }
-        assert_eq!(
-            pack(&[&long, &short], 907, DocumentMode::Join),
-            (vec![], 907)
-        );
+        assert_eq!(pack(&[&long, &short], 907, DocumentMode::Join), (vec![], 907));
     }
 }

@@ -77,10 +77,7 @@ pub fn pack_texts(
     }
     let (tokens, dropped_tokens) = (packer.tokens(), packer.dropped_tokens());
     if dropped_tokens == tokens {
-        return Err(CorpusError::TooFewTokens {
-            tokens,
-            sequence_length,
-        });
+        return Err(CorpusError::TooFewTokens { tokens, sequence_length });
     }
     let origin = Origin {
         tokenizer: Some(tokenizer.fingerprint()),
@@ -109,10 +106,7 @@ pub fn pack_ids(file: &Path, vocab_size: usize, out: &Path) -> Result<PackReport
     let mut rows = TokenisedRows::open(file, vocab_size)?;
     let Some((layout, first)) = rows.next()? else {
         let sources = file.display().to_string();
-        return Err(CorpusError::Empty {
-            sources,
-            wanted: "rows",
-        });
+        return Err(CorpusError::Empty { sources, wanted: "rows" });
     };
     let mut writer = PackedWriter::create(out, layout, vocab_size)?;
     writer.push(first)?;
@@ -128,12 +122,7 @@ pub fn pack_ids(file: &Path, vocab_size: usize, out: &Path) -> Result<PackReport
         tokens: Some(tokens),
         ..SourceStatistics::default()
     };
-    let origin = Origin {
-        tokenizer: None,
-        tokens,
-        dropped_tokens: 0,
-        sources: vec![source],
-    };
+    let origin = Origin { tokenizer: None, tokens, dropped_tokens: 0, sources: vec![source] };
     Ok(report(writer.finish(origin)?, 0, Vec::new()))
 }
 

@@ -89,20 +89,9 @@ impl Documents {
     }
 
     fn nothing_found(&self) -> CorpusError {
-        let names: Vec<_> = self
-            .sources
-            .iter()
-            .map(|path| path.display().to_string())
-            .collect();
-        let sources = if names.is_empty() {
-            "no sources".to_owned()
-        } else {
-            names.join(", ")
-        };
-        CorpusError::Empty {
-            sources,
-            wanted: "documents",
-        }
+        let names: Vec<_> = self.sources.iter().map(|path| path.display().to_string()).collect();
+        let sources = if names.is_empty() { "no sources".to_owned() } else { names.join(", ") };
+        CorpusError::Empty { sources, wanted: "documents" }
     }
 }
 
@@ -161,22 +150,12 @@ fn next_of_json_lines(lines: &mut Lines) -> Result<Option<Document>, CorpusError
         Value::String(name) => name,
         other => other.to_string(),
     });
-    Ok(Some(Document {
-        text: parsed.text,
-        id,
-        file,
-        line,
-    }))
+    Ok(Some(Document { text: parsed.text, id, file, line }))
 }
 
 fn only_of_text(mut lines: Lines) -> Result<Document, CorpusError> {
     let text = lines.whole()?.to_owned();
-    Ok(Document {
-        text,
-        id: None,
-        file: Arc::clone(lines.file()),
-        line: 1,
-    })
+    Ok(Document { text, id: None, file: Arc::clone(lines.file()), line: 1 })
 }
 
 #[cfg(test)]
@@ -202,21 +181,11 @@ mod tests {
         let content = "{\"text\":\"가\\n나\"}\n\n{\"id\":\"x\",\"text\":\"\",\"more\":[1]}\n\
                        {\"id\":7,\"text\":\"c\"}\n{\"id\":null,\"text\":\"d\"}";
         let (_folder, path) = file_with("a.jsonl", content.as_bytes());
-        let found: Vec<_> = read(&path)
-            .unwrap()
-            .into_iter()
-            .map(|d| (d.line, d.id, d.text))
-            .collect();
-        let expected = [
-            (1, None, "가\n나"),
-            (3, Some("x"), ""),
-            (4, Some("7"), "c"),
-            (5, None, "d"),
-        ];
-        assert_eq!(
-            found,
-            expected.map(|(l, id, t)| (l, id.map(str::to_owned), t.to_owned()))
-        );
+        let found: Vec<_> =
+            read(&path).unwrap().into_iter().map(|d| (d.line, d.id, d.text)).collect();
+        let expected =
+            [(1, None, "가\n나"), (3, Some("x"), ""), (4, Some("7"), "c"), (5, None, "d")];
+        assert_eq!(found, expected.map(|(l, id, t)| (l, id.map(str::to_owned), t.to_owned())));
     }
 
     #[test]
@@ -229,20 +198,11 @@ mod tests {
 
     #[test]
     fn malformed_lines_are_named_by_file_line_and_column() {
-        for bad in [
-            "{\"text\":",
-            "[\"a\",\"b\"]",
-            "{\"txt\":\"a\"}",
-            "{\"text\":5}",
-            "nonsense",
-        ] {
+        for bad in ["{\"text\":", "[\"a\",\"b\"]", "{\"txt\":\"a\"}", "{\"text\":5}", "nonsense"] {
             let (_folder, path) =
                 file_with("a.jsonl", format!("{{\"text\":\"a\"}}\n{bad}").as_bytes());
             let text = read(&path).unwrap_err().to_string();
-            assert!(
-                text.contains("a.jsonl:2:") && text.contains("`text`"),
-                "{bad}: {text}"
-            );
+            assert!(text.contains("a.jsonl:2:") && text.contains("`text`"), "{bad}: {text}");
         }
     }
 
@@ -259,16 +219,7 @@ mod tests {
     fn no_document_at_all_is_an_error() {
         let (_folder, path) = file_with("empty.jsonl", b"\n\n");
         let error = read(&path).unwrap_err();
-        assert!(
-            matches!(
-                error,
-                CorpusError::Empty {
-                    wanted: "documents",
-                    ..
-                }
-            ),
-            "{error:?}"
-        );
+        assert!(matches!(error, CorpusError::Empty { wanted: "documents", .. }), "{error:?}");
         let error = documents(&[]).unwrap().next().unwrap().unwrap_err();
         assert!(error.to_string().contains("no sources"), "{error}");
     }
@@ -285,10 +236,7 @@ mod tests {
         for (name, content) in cases {
             let (_folder, path) = file_with(name, content);
             let error = read(&path).unwrap_err();
-            assert!(
-                matches!(error, CorpusError::Unpack { .. }),
-                "{name}: {error:?}"
-            );
+            assert!(matches!(error, CorpusError::Unpack { .. }), "{name}: {error:?}");
             assert!(error.to_string().contains(name), "{error}");
         }
     }

@@ -84,11 +84,7 @@ impl RowLayout {
             StoredLabels::All => Cow::Borrowed(labels),
             StoredLabels::Last => Cow::Owned(next_labels(ids, documents, labels[0])),
         };
-        Row {
-            ids,
-            labels,
-            documents,
-        }
+        Row { ids, labels, documents }
     }
 }
 

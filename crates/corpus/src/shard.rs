@@ -67,12 +67,7 @@ impl ShardWriter {
     ) -> Result<Self, CorpusError> {
         let file = File::create(&path).map_err(|e| CorpusError::write(&path, e))?;
         let file = BufWriter::with_capacity(BUFFER_BYTES, file);
-        let mut writer = Self {
-            path,
-            file,
-            checksum: Checksum::default(),
-            rows: 0,
-        };
+        let mut writer = Self { path, file, checksum: Checksum::default(), rows: 0 };
         writer.write(&header(layout, vocab_size))?;
         Ok(writer)
     }
@@ -90,10 +85,7 @@ impl ShardWriter {
 
     /// Brings everything to the disk; gives the SHA-256 of the file.
     pub(crate) fn finish(self) -> Result<String, CorpusError> {
-        let synced = self
-            .file
-            .into_inner()
-            .map_err(io::IntoInnerError::into_error);
+        let synced = self.file.into_inner().map_err(io::IntoInnerError::into_error);
         synced
             .and_then(|file| file.sync_all())
             .map_err(|reason| CorpusError::write(&self.path, reason))?;
@@ -103,9 +95,7 @@ impl ShardWriter {
     fn write(&mut self, words: &[u32]) -> Result<(), CorpusError> {
         let bytes = bytemuck::cast_slice(words);
         self.checksum.update(bytes);
-        self.file
-            .write_all(bytes)
-            .map_err(|e| CorpusError::write(&self.path, e))
+        self.file.write_all(bytes).map_err(|e| CorpusError::write(&self.path, e))
     }
 }
 
@@ -125,22 +115,15 @@ impl Shard {
         rows: usize,
     ) -> Result<Self, CorpusError> {
         let mapped = MappedFile::open(&path).map_err(|e| CorpusError::read(&path, e))?;
-        let shard = Self {
-            path,
-            mapped,
-            layout,
-        };
-        shard
-            .check(vocab_size, rows)
-            .map_err(|reason| shard.damaged(reason))?;
+        let shard = Self { path, mapped, layout };
+        shard.check(vocab_size, rows).map_err(|reason| shard.damaged(reason))?;
         Ok(shard)
     }
 
     /// Row `index`, which is below the number of rows.
     pub(crate) fn row(&self, index: usize) -> Row<'_> {
         let start = HEADER_WORDS + index * self.layout.words();
-        self.layout
-            .row(&self.mapped.words()[start..start + self.layout.words()])
+        self.layout.row(&self.mapped.words()[start..start + self.layout.words()])
     }
 
     /// Reads the whole shard and compares its SHA-256 with `expected`.
@@ -161,34 +144,25 @@ impl Shard {
         let found = &words[..HEADER_WORDS];
         if found != expected {
             let (found, expected) = (&found[2..], &expected[2..]);
-            return Err(format!(
-                "header is {found:?}, but meta.json asks for {expected:?}"
-            ));
+            return Err(format!("header is {found:?}, but meta.json asks for {expected:?}"));
         }
         let expected = expected_bytes(&self.layout, rows);
         let found = self.mapped.bytes().len();
         if expected != Some(found) {
             let expected = expected.map_or("more".to_owned(), |bytes| bytes.to_string());
-            return Err(format!(
-                "has {found} bytes, but {rows} rows need {expected}"
-            ));
+            return Err(format!("has {found} bytes, but {rows} rows need {expected}"));
         }
         Ok(())
     }
 
     fn damaged(&self, reason: String) -> CorpusError {
-        CorpusError::Shard {
-            path: self.path.clone(),
-            reason,
-        }
+        CorpusError::Shard { path: self.path.clone(), reason }
     }
 }
 
 /// The length of a shard, unless no file can be that long.
 fn expected_bytes(layout: &RowLayout, rows: usize) -> Option<usize> {
-    rows.checked_mul(layout.words())?
-        .checked_add(HEADER_WORDS)?
-        .checked_mul(size_of::<u32>())
+    rows.checked_mul(layout.words())?.checked_add(HEADER_WORDS)?.checked_mul(size_of::<u32>())
 }
 
 #[cfg(test)]
@@ -198,11 +172,8 @@ mod tests {
     use super::*;
     use crate::row::{DocumentMode, StoredLabels};
 
-    const LAYOUT: RowLayout = RowLayout {
-        sequence_length: 2,
-        labels: StoredLabels::Last,
-        documents: DocumentMode::Join,
-    };
+    const LAYOUT: RowLayout =
+        RowLayout { sequence_length: 2, labels: StoredLabels::Last, documents: DocumentMode::Join };
 
     fn two_rows() -> (tempfile::TempDir, PathBuf, String) {
         let folder = tempfile::tempdir().unwrap();
@@ -241,10 +212,7 @@ mod tests {
         let longer = [&whole[..], &[0; 4]].concat();
         let foreign = [b"PARQUET1", &whole[8..]].concat();
         let cases: [(&[u8], &str); 6] = [
-            (
-                &whole[..whole.len() - 1],
-                "has 55 bytes, but 2 rows need 56",
-            ),
+            (&whole[..whole.len() - 1], "has 55 bytes, but 2 rows need 56"),
             (&whole[..whole.len() - 12], "has 44 bytes"),
             (&longer, "has 60 bytes"),
             (&foreign, "does not begin with"),
@@ -253,14 +221,8 @@ mod tests {
         ];
         for (content, expected) in cases {
             fs::write(&path, content).unwrap();
-            let text = Shard::open(path.clone(), LAYOUT, 300, 2)
-                .err()
-                .unwrap()
-                .to_string();
-            assert!(
-                text.contains("shard-00000.bin") && text.contains(expected),
-                "{text}"
-            );
+            let text = Shard::open(path.clone(), LAYOUT, 300, 2).err().unwrap().to_string();
+            assert!(text.contains("shard-00000.bin") && text.contains(expected), "{text}");
         }
     }
 
@@ -278,13 +240,7 @@ mod tests {
         bytes[40] ^= 1;
         fs::write(&path, bytes).unwrap();
         let shard = Shard::open(path, LAYOUT, 300, 2).unwrap();
-        assert!(
-            shard
-                .verify(&checksum)
-                .unwrap_err()
-                .to_string()
-                .contains("SHA-256")
-        );
+        assert!(shard.verify(&checksum).unwrap_err().to_string().contains("SHA-256"));
     }
 
     #[cfg(target_os = "linux")]
@@ -293,9 +249,6 @@ mod tests {
         let mut writer = ShardWriter::create("/dev/full".into(), &LAYOUT, 300).unwrap();
         writer.push(&[5, 6, 7]).unwrap();
         let text = writer.finish().unwrap_err().to_string();
-        assert!(
-            text.contains("/dev/full") && text.contains("free space"),
-            "{text}"
-        );
+        assert!(text.contains("/dev/full") && text.contains("free space"), "{text}");
     }
 }

@@ -72,9 +72,7 @@ impl SourceFiles {
         let before = self.files.len();
         self.walk(folder)?;
         if self.files.len() == before {
-            return Err(CorpusError::NoReadableFile {
-                folder: folder.to_owned(),
-            });
+            return Err(CorpusError::NoReadableFile { folder: folder.to_owned() });
         }
         Ok(())
     }
@@ -134,15 +132,9 @@ impl SourceFile {
         if metadata.is_dir() {
             return Err(CorpusError::read(path, io::ErrorKind::IsADirectory.into()));
         }
-        let (format, compression) = kind(path).ok_or_else(|| CorpusError::UnknownFormat {
-            path: path.to_owned(),
-        })?;
-        Ok(Self {
-            path: path.into(),
-            bytes: metadata.len(),
-            format,
-            compression,
-        })
+        let (format, compression) =
+            kind(path).ok_or_else(|| CorpusError::UnknownFormat { path: path.to_owned() })?;
+        Ok(Self { path: path.into(), bytes: metadata.len(), format, compression })
     }
 
     /// Opens the file for its unpacked bytes; `bytes_read` grows with the bytes read on disk.
@@ -152,10 +144,7 @@ impl SourceFile {
     ) -> Result<Box<dyn BufRead + Send>, CorpusError> {
         let refused = |e| CorpusError::read(&self.path, e);
         let file = File::open(&self.path).map_err(refused)?;
-        let counted = CountedFile {
-            file,
-            bytes_read: Arc::clone(bytes_read),
-        };
+        let counted = CountedFile { file, bytes_read: Arc::clone(bytes_read) };
         let packed = BufReader::with_capacity(BUFFER_BYTES, counted);
         Ok(match self.compression {
             Compression::None => Box::new(packed),
@@ -195,24 +184,10 @@ mod tests {
     #[test]
     fn the_ending_tells_format_and_compression() {
         let kind = |name: &str| kind(Path::new(name));
-        assert_eq!(
-            kind("a.jsonl"),
-            Some((Format::JsonLines, Compression::None))
-        );
-        assert_eq!(
-            kind("x/a.b.JSONL.GZ"),
-            Some((Format::JsonLines, Compression::Gzip))
-        );
+        assert_eq!(kind("a.jsonl"), Some((Format::JsonLines, Compression::None)));
+        assert_eq!(kind("x/a.b.JSONL.GZ"), Some((Format::JsonLines, Compression::Gzip)));
         assert_eq!(kind("a.txt.zst"), Some((Format::Text, Compression::Zstd)));
-        for refused in [
-            "a.parquet",
-            "a.json",
-            "a.gz",
-            "txt",
-            "a.zst",
-            "README.md",
-            "a.txt.bz2",
-        ] {
+        for refused in ["a.parquet", "a.json", "a.gz", "txt", "a.zst", "README.md", "a.txt.bz2"] {
             assert_eq!(kind(refused), None, "{refused}");
         }
     }
@@ -222,26 +197,12 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let at = |name: &str| folder.path().join(name);
         fs::create_dir(at("b")).unwrap();
-        for name in [
-            "c.txt",
-            "b/z.jsonl",
-            "b/a.txt",
-            "a.jsonl.gz",
-            ".hidden.txt",
-            "README.md",
-        ] {
+        for name in ["c.txt", "b/z.jsonl", "b/a.txt", "a.jsonl.gz", ".hidden.txt", "README.md"] {
             fs::write(at(name), "").unwrap();
         }
         let found = SourceFiles::find(&[folder.path().to_owned()]).unwrap();
-        let paths: Vec<_> = found
-            .files
-            .iter()
-            .map(|file| file.path.to_path_buf())
-            .collect();
-        assert_eq!(
-            paths,
-            ["a.jsonl.gz", "b/a.txt", "b/z.jsonl", "c.txt"].map(at)
-        );
+        let paths: Vec<_> = found.files.iter().map(|file| file.path.to_path_buf()).collect();
+        assert_eq!(paths, ["a.jsonl.gz", "b/a.txt", "b/z.jsonl", "c.txt"].map(at));
         assert_eq!(found.skipped, [at("README.md")]);
     }
 
@@ -261,13 +222,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.parquet");
         fs::write(&path, "").unwrap();
-        for (sources, names) in [
-            (&path, "a.parquet"),
-            (&folder.path().to_owned(), "holds no file"),
-        ] {
-            let text = SourceFiles::find(std::slice::from_ref(sources))
-                .unwrap_err()
-                .to_string();
+        for (sources, names) in [(&path, "a.parquet"), (&folder.path().to_owned(), "holds no file")]
+        {
+            let text = SourceFiles::find(std::slice::from_ref(sources)).unwrap_err().to_string();
             assert!(text.contains(names) && text.contains(".jsonl"), "{text}");
         }
     }
@@ -275,9 +232,6 @@ mod tests {
     #[test]
     fn a_missing_source_is_named() {
         let error = SourceFiles::find(&["nowhere/at-all.jsonl".into()]).unwrap_err();
-        assert!(
-            error.to_string().contains("nowhere/at-all.jsonl"),
-            "{error}"
-        );
+        assert!(error.to_string().contains("nowhere/at-all.jsonl"), "{error}");
     }
 }

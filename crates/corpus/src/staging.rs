@@ -24,17 +24,11 @@ impl StagedFolder {
     pub(crate) fn create(target: &Path) -> Result<Self, CorpusError> {
         check_is_free(target)?;
         let refused = |reason| CorpusError::write(target, reason);
-        let name = target
-            .file_name()
-            .ok_or_else(|| refused(ErrorKind::InvalidFilename.into()))?;
+        let name = target.file_name().ok_or_else(|| refused(ErrorKind::InvalidFilename.into()))?;
         let hidden = format!(".{}.partial-{}", name.to_string_lossy(), process::id());
         let path = parent(target).join(hidden);
         fs::create_dir(&path).map_err(refused)?;
-        Ok(Self {
-            path,
-            target: target.to_owned(),
-            committed: false,
-        })
+        Ok(Self { path, target: target.to_owned(), committed: false })
     }
 
     /// Where to write meanwhile.
@@ -79,9 +73,7 @@ fn check_is_free(target: &Path) -> Result<(), CorpusError> {
     if !target.exists() && !target.is_symlink() {
         return Ok(());
     }
-    let taken = || CorpusError::OutputExists {
-        path: target.to_owned(),
-    };
+    let taken = || CorpusError::OutputExists { path: target.to_owned() };
     let entries = fs::read_dir(target).map_err(|reason| match reason.kind() {
         ErrorKind::PermissionDenied => CorpusError::write(target, reason),
         _ => taken(),
@@ -97,9 +89,7 @@ mod tests {
     use super::*;
 
     fn entries(folder: &Path) -> Vec<String> {
-        let names = fs::read_dir(folder)
-            .unwrap()
-            .map(|entry| entry.unwrap().file_name());
+        let names = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name());
         names.map(|name| name.into_string().unwrap()).collect()
     }
 
@@ -133,10 +123,7 @@ mod tests {
         fs::write(target.join("precious"), "").unwrap();
         for taken in [&target, &target.join("precious")] {
             let error = StagedFolder::create(taken).err().unwrap();
-            assert!(
-                matches!(error, CorpusError::OutputExists { .. }),
-                "{error:?}"
-            );
+            assert!(matches!(error, CorpusError::OutputExists { .. }), "{error:?}");
         }
         assert_eq!(entries(&target), ["precious"]);
     }
@@ -148,10 +135,7 @@ mod tests {
         for impossible in ["missing/out", "file/out", "missing/.."] {
             let target = around.path().join(impossible);
             let error = StagedFolder::create(&target).err().unwrap();
-            assert!(
-                matches!(error, CorpusError::Write { .. }),
-                "{impossible}: {error:?}"
-            );
+            assert!(matches!(error, CorpusError::Write { .. }), "{impossible}: {error:?}");
             assert!(error.to_string().contains(impossible), "{error}");
         }
         assert_eq!(entries(around.path()), ["file"]);

@@ -81,17 +81,10 @@ impl Tally {
     /// The counts of `path`: documents of a file come one after the other, and a file that was
     /// named twice is counted twice.
     fn file(&mut self, path: &Arc<Path>) -> &mut SourceStatistics {
-        if !self
-            .current
-            .as_ref()
-            .is_some_and(|current| Arc::ptr_eq(current, path))
-        {
+        if !self.current.as_ref().is_some_and(|current| Arc::ptr_eq(current, path)) {
             self.current = Some(Arc::clone(path));
             let file = path.display().to_string();
-            self.files.push(SourceStatistics {
-                file,
-                ..SourceStatistics::default()
-            });
+            self.files.push(SourceStatistics { file, ..SourceStatistics::default() });
         }
         let last = self.files.len() - 1;
         &mut self.files[last]
@@ -111,10 +104,8 @@ mod tests {
         let mut heard = Vec::new();
         let mut progress = |bytes| heard.push(bytes);
         let found = statistics(&[folder.path().to_owned()], None, &mut progress).unwrap();
-        let figures: Vec<_> = found
-            .iter()
-            .map(|s| (s.documents, s.bytes, s.characters, s.tokens))
-            .collect();
+        let figures: Vec<_> =
+            found.iter().map(|s| (s.documents, s.bytes, s.characters, s.tokens)).collect();
         assert_eq!(figures, [(1, 8, 4, None), (2, 2, 2, None)]);
         assert!(found[0].file.ends_with("a.txt") && found[1].file.ends_with("b.jsonl"));
         assert_eq!(heard, [8, 34, 34]);

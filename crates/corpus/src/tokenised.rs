@@ -47,17 +47,10 @@ impl TokenisedRows {
     pub(crate) fn open(file: &Path, vocab_size: usize) -> Result<Self, CorpusError> {
         let source = SourceFile::named(file)?;
         if source.format != Format::JsonLines {
-            return Err(CorpusError::UnknownFormat {
-                path: file.to_owned(),
-            });
+            return Err(CorpusError::UnknownFormat { path: file.to_owned() });
         }
         let lines = Lines::open(&source, &Arc::default())?;
-        Ok(Self {
-            lines,
-            vocab_size,
-            layout: None,
-            words: Vec::new(),
-        })
+        Ok(Self { lines, vocab_size, layout: None, words: Vec::new() })
     }
 
     /// The next row with its layout, which is the same for all; nothing at the end.
@@ -88,12 +81,7 @@ struct Place {
 
 impl Place {
     fn field(&self, field: &'static str, reason: String) -> CorpusError {
-        CorpusError::Row {
-            file: self.file.clone(),
-            line: self.line,
-            field,
-            reason,
-        }
+        CorpusError::Row { file: self.file.clone(), line: self.line, field, reason }
     }
 }
 
@@ -101,12 +89,10 @@ impl Place {
 fn parse(content: &str, place: &Place) -> Result<Fields, CorpusError> {
     json_line::object(content).map_err(|reason| {
         let object: Map<String, Value> = json_line::object(content).unwrap_or_default();
-        let at_fault = ["ids", "labels", "documents"]
-            .into_iter()
-            .find_map(|field| {
-                let list = Vec::<i64>::deserialize(object.get(field)?);
-                Some((field, list.err()?))
-            });
+        let at_fault = ["ids", "labels", "documents"].into_iter().find_map(|field| {
+            let list = Vec::<i64>::deserialize(object.get(field)?);
+            Some((field, list.err()?))
+        });
         match at_fault {
             Some((field, reason)) => {
                 place.field(field, format!("expected a list of whole numbers: {reason}"))
@@ -140,11 +126,7 @@ impl Fields {
             Some(_) => DocumentMode::Confine,
             None => DocumentMode::Join,
         };
-        RowLayout {
-            sequence_length: self.ids.len(),
-            labels: StoredLabels::All,
-            documents,
-        }
+        RowLayout { sequence_length: self.ids.len(), labels: StoredLabels::All, documents }
     }
 
     /// Checks all numbers and appends them as the words of a row.
@@ -185,9 +167,7 @@ impl Fields {
             return Err(place.field("documents", reason));
         }
         check_contiguous(documents, place)?;
-        Ok(Some(
-            documents.iter().map(|&number| number as u32).collect(),
-        ))
+        Ok(Some(documents.iter().map(|&number| number as u32).collect()))
     }
 }
 
@@ -227,10 +207,7 @@ fn check_length(
         return Ok(());
     }
     let found = numbers.len();
-    Err(place.field(
-        field,
-        format!("has {found} numbers; expected {length}, one for each id"),
-    ))
+    Err(place.field(field, format!("has {found} numbers; expected {length}, one for each id")))
 }
 
 /// Refuses a document that ends and comes back.
@@ -288,71 +265,35 @@ mod tests {
     fn every_fault_is_named_by_line_and_field() {
         let good = "{\"ids\":[1,2],\"documents\":[0,0]}\n";
         let cases = [
-            (
-                "{\"ids\":[1,10],\"documents\":[0,0]}",
-                "`ids`: number 2 is 10; expected 0 to 9",
-            ),
-            (
-                "{\"ids\":[-1,1],\"documents\":[0,0]}",
-                "`ids`: number 1 is -1",
-            ),
-            (
-                "{\"ids\":[1,1.5],\"documents\":[0,0]}",
-                "`ids`: expected a list of whole numbers",
-            ),
-            (
-                "{\"ids\":\"1\",\"documents\":[0,0]}",
-                "`ids`: expected a list of whole numbers",
-            ),
+            ("{\"ids\":[1,10],\"documents\":[0,0]}", "`ids`: number 2 is 10; expected 0 to 9"),
+            ("{\"ids\":[-1,1],\"documents\":[0,0]}", "`ids`: number 1 is -1"),
+            ("{\"ids\":[1,1.5],\"documents\":[0,0]}", "`ids`: expected a list of whole numbers"),
+            ("{\"ids\":\"1\",\"documents\":[0,0]}", "`ids`: expected a list of whole numbers"),
             ("{\"ids\":[],\"documents\":[]}", "`ids`: is empty"),
-            (
-                "{\"ids\":[1],\"documents\":[0]}",
-                "`ids`: has 1 ids; expected 2",
-            ),
+            ("{\"ids\":[1],\"documents\":[0]}", "`ids`: has 1 ids; expected 2"),
             ("{\"ids\":[1,2]}", "`documents`: is in some rows"),
-            (
-                "{\"ids\":[1,2],\"documents\":[0]}",
-                "`documents`: has 1 numbers; expected 2",
-            ),
-            (
-                "{\"ids\":[1,2],\"documents\":[0,-1]}",
-                "`documents`: number 2 is -1",
-            ),
-            (
-                "{\"ids\":[1,2],\"documents\":[0,0],\"labels\":[1]}",
-                "`labels`: has 1 numbers",
-            ),
+            ("{\"ids\":[1,2],\"documents\":[0]}", "`documents`: has 1 numbers; expected 2"),
+            ("{\"ids\":[1,2],\"documents\":[0,-1]}", "`documents`: number 2 is -1"),
+            ("{\"ids\":[1,2],\"documents\":[0,0],\"labels\":[1]}", "`labels`: has 1 numbers"),
             (
                 "{\"ids\":[1,2],\"documents\":[0,0],\"labels\":[-1,1]}",
                 "`labels`: number 1 is -1; expected -100 or 0 to 9",
             ),
-            (
-                "{\"ids\":[1,2],\"documents\":[0,0],\"labels\":[1,10]}",
-                "`labels`: number 2 is 10",
-            ),
+            ("{\"ids\":[1,2],\"documents\":[0,0],\"labels\":[1,10]}", "`labels`: number 2 is 10"),
             ("{\"documents\":[0,0]}", "missing field `ids`"),
-            (
-                "{\"ids\":[1,2],\"attention_mask\":[1,1]}",
-                "`attention_mask`",
-            ),
+            ("{\"ids\":[1,2],\"attention_mask\":[1,1]}", "`attention_mask`"),
             ("[[1,2],null,[0,0]]", "expected a JSON object"),
             ("{\"ids\":[1,2", "expected a JSON object"),
         ];
         for (bad, expected) in cases {
             let text = read(&format!("{good}{bad}\n")).unwrap_err().to_string();
-            assert!(
-                text.contains("rows.jsonl:2:") && text.contains(expected),
-                "{bad}: {text}"
-            );
+            assert!(text.contains("rows.jsonl:2:") && text.contains(expected), "{bad}: {text}");
         }
     }
 
     #[test]
     fn a_document_that_comes_back_is_refused() {
         let error = read("{\"ids\":[1,2,3],\"documents\":[3,0,3]}").unwrap_err();
-        assert!(
-            error.to_string().contains("document 3 comes back"),
-            "{error}"
-        );
+        assert!(error.to_string().contains("document 3 comes back"), "{error}");
     }
 }

@@ -44,11 +44,7 @@ impl PackedWriter {
 
     /// Appends the words of one row.
     pub(crate) fn push(&mut self, words: &[u32]) -> Result<(), CorpusError> {
-        if self
-            .open
-            .as_ref()
-            .is_some_and(|shard| shard.rows() == self.rows_per_shard)
-        {
+        if self.open.as_ref().is_some_and(|shard| shard.rows() == self.rows_per_shard) {
             self.close_shard()?;
         }
         match &mut self.open {
@@ -73,10 +69,7 @@ impl PackedWriter {
     fn close_shard(&mut self) -> Result<(), CorpusError> {
         if let Some(shard) = self.open.take() {
             let rows = shard.rows() as usize;
-            self.shards.push(ShardMeta {
-                rows,
-                sha256: shard.finish()?,
-            });
+            self.shards.push(ShardMeta { rows, sha256: shard.finish()? });
         }
         Ok(())
     }
@@ -109,24 +102,11 @@ mod tests {
         for id in 0..8 {
             writer.push(&[id, id + 1]).unwrap();
         }
-        let origin = Origin {
-            tokenizer: None,
-            tokens: 9,
-            dropped_tokens: 0,
-            sources: vec![],
-        };
+        let origin = Origin { tokenizer: None, tokens: 9, dropped_tokens: 0, sources: vec![] };
         let meta = writer.finish(origin).unwrap();
-        assert_eq!(
-            meta.shards
-                .iter()
-                .map(|shard| shard.rows)
-                .collect::<Vec<_>>(),
-            [3, 3, 2]
-        );
+        assert_eq!(meta.shards.iter().map(|shard| shard.rows).collect::<Vec<_>>(), [3, 3, 2]);
         let data = PackedData::open(&out).unwrap();
-        let ids: Vec<u32> = (0..data.rows())
-            .map(|index| data.row(index).ids[0])
-            .collect();
+        let ids: Vec<u32> = (0..data.rows()).map(|index| data.row(index).ids[0]).collect();
         assert_eq!(ids, [0, 1, 2, 3, 4, 5, 6, 7]);
         data.verify().unwrap();
     }

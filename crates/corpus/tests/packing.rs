@@ -25,9 +25,7 @@ struct Bench {
 
 impl Bench {
     fn new() -> Self {
-        let bench = Self {
-            folder: tempfile::tempdir().unwrap(),
-        };
+        let bench = Self { folder: tempfile::tempdir().unwrap() };
         bench.write("tokenizer.json", tokenizer_json().to_string());
         bench
     }
@@ -59,9 +57,8 @@ impl Bench {
 
     fn names(&self) -> Vec<String> {
         let names = fs::read_dir(self.folder.path()).unwrap();
-        let mut names: Vec<_> = names
-            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-            .collect();
+        let mut names: Vec<_> =
+            names.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
         names.sort();
         names
     }
@@ -108,11 +105,7 @@ fn rows(data: &PackedData) -> Vec<PlainRow> {
     (0..data.rows())
         .map(|index| {
             let row = data.row(index);
-            (
-                row.ids.to_vec(),
-                row.labels.to_vec(),
-                row.documents.map(<[u32]>::to_vec),
-            )
+            (row.ids.to_vec(), row.labels.to_vec(), row.documents.map(<[u32]>::to_vec))
         })
         .collect()
 }
@@ -129,22 +122,12 @@ fn joined_texts_become_the_rows_computed_by_hand() {
     let data = PackedData::open(&out).unwrap();
     let expected = [
         (vec![SPACE, A, B, EOS], labels(&[A, B, EOS, SPACE]), None),
-        (
-            vec![SPACE, C, EOS, SPACE],
-            labels(&[C, EOS, SPACE, A]),
-            None,
-        ),
+        (vec![SPACE, C, EOS, SPACE], labels(&[C, EOS, SPACE, A]), None),
     ];
     assert_eq!(rows(&data), expected);
     assert!(!data.documents_confined());
-    assert_eq!(
-        (report.rows, report.sequence_length, report.shards),
-        (2, 4, 1)
-    );
-    assert_eq!(
-        (report.tokens, report.dropped_tokens, report.empty_documents),
-        (12, 3, 1)
-    );
+    assert_eq!((report.rows, report.sequence_length, report.shards), (2, 4, 1));
+    assert_eq!((report.tokens, report.dropped_tokens, report.empty_documents), (12, 3, 1));
     let file = &report.sources[0];
     assert_eq!((file.documents, file.bytes, file.characters), (4, 6, 6));
     assert_eq!(file.tokens, Some(9), "without the three </s>");
@@ -161,11 +144,7 @@ fn confined_texts_become_the_rows_computed_by_hand() {
     let mut second = labels(&[EOS, 0, A, B, C]);
     second[1] = -100;
     let expected = [
-        (
-            vec![SPACE, A, B, EOS, SPACE],
-            first,
-            Some(vec![0, 0, 0, 0, 1]),
-        ),
+        (vec![SPACE, A, B, EOS, SPACE], first, Some(vec![0, 0, 0, 0, 1])),
         (vec![C, EOS, SPACE, A, B], second, Some(vec![0, 0, 1, 1, 1])),
     ];
     assert_eq!(rows(&data), expected);
@@ -183,10 +162,7 @@ fn the_folder_knows_its_tokenizer_and_refuses_another() {
     assert_eq!((data.vocab_size(), data.sequence_length()), (263, 4));
     data.check_tokenizer(&fingerprint).unwrap();
     let text = data.check_tokenizer("another").unwrap_err().to_string();
-    assert!(
-        text.contains(&fingerprint) && text.contains("another"),
-        "{text}"
-    );
+    assert!(text.contains(&fingerprint) && text.contains("another"), "{text}");
 }
 
 #[test]
@@ -196,9 +172,7 @@ fn the_three_compressions_give_the_same_rows() {
     gzip.write_all(TEXTS.as_bytes()).unwrap();
     // Two members, one after the other, are one file, as with gzip and zstd themselves.
     let (head, tail) = TEXTS.split_at(15);
-    let frames = [head, tail]
-        .map(|part| zstd::encode_all(part.as_bytes(), 3).unwrap())
-        .concat();
+    let frames = [head, tail].map(|part| zstd::encode_all(part.as_bytes(), 3).unwrap()).concat();
     let sources = [
         bench.write("plain.jsonl", TEXTS),
         bench.write("a.jsonl.gz", gzip.finish().unwrap()),
@@ -208,10 +182,7 @@ fn the_three_compressions_give_the_same_rows() {
     for (index, source) in sources.iter().enumerate() {
         let out = bench.path(&format!("out-{index}"));
         let report = bench.pack(source, 4, DocumentMode::Confine, &out).unwrap();
-        found.push((
-            fs::read(out.join("shard-00000.bin")).unwrap(),
-            report.fingerprint,
-        ));
+        found.push((fs::read(out.join("shard-00000.bin")).unwrap(), report.fingerprint));
     }
     assert_eq!(found[0], found[1]);
     assert_eq!(found[0], found[2]);
@@ -222,20 +193,13 @@ fn the_same_input_gives_the_same_bytes() {
     let bench = Bench::new();
     let source = bench.write("a.jsonl", TEXTS.repeat(500));
     for out in ["one", "two"] {
-        bench
-            .pack(&source, 7, DocumentMode::Confine, &bench.path(out))
-            .unwrap();
+        bench.pack(&source, 7, DocumentMode::Confine, &bench.path(out)).unwrap();
     }
     for name in ["meta.json", "shard-00000.bin"] {
         let read = |out: &str| fs::read(bench.path(out).join(name)).unwrap();
         assert_eq!(read("one"), read("two"), "{name}");
     }
-    let fingerprint = |out| {
-        PackedData::open(&bench.path(out))
-            .unwrap()
-            .fingerprint()
-            .to_owned()
-    };
+    let fingerprint = |out| PackedData::open(&bench.path(out)).unwrap().fingerprint().to_owned();
     assert_eq!(fingerprint("one"), fingerprint("two"));
 }
 
@@ -258,10 +222,7 @@ fn progress_ends_at_the_length_of_the_sources_and_other_files_are_told() {
     .unwrap();
     assert_eq!(heard.len(), 5);
     assert!(heard.is_sorted());
-    assert_eq!(
-        heard.last(),
-        Some(&(fs::metadata(source).unwrap().len() + 3))
-    );
+    assert_eq!(heard.last(), Some(&(fs::metadata(source).unwrap().len() + 3)));
     assert_eq!(report.skipped, [readme]);
     assert_eq!(report.sources.len(), 2);
 }
@@ -276,28 +237,14 @@ fn ids_from_elsewhere_come_back_as_they_were() {
     );
     let out = bench.path("out");
     let report = pack_ids(&source, 10, &out).unwrap();
-    assert_eq!(
-        (report.rows, report.tokens, report.dropped_tokens),
-        (2, 8, 0)
-    );
+    assert_eq!((report.rows, report.tokens, report.dropped_tokens), (2, 8, 0));
     let data = PackedData::open(&out).unwrap();
     let expected = [
-        (
-            vec![5, 6, 7, 2],
-            vec![-100, 7, 2, -100],
-            Some(vec![0, 0, 0, 0]),
-        ),
-        (
-            vec![8, 2, 9, 1],
-            vec![2, -100, 1, -100],
-            Some(vec![7, 7, 3, 3]),
-        ),
+        (vec![5, 6, 7, 2], vec![-100, 7, 2, -100], Some(vec![0, 0, 0, 0])),
+        (vec![8, 2, 9, 1], vec![2, -100, 1, -100], Some(vec![7, 7, 3, 3])),
     ];
     assert_eq!(rows(&data), expected);
-    assert_eq!(
-        (data.tokenizer_fingerprint(), data.vocab_size()),
-        (None, 10)
-    );
+    assert_eq!((data.tokenizer_fingerprint(), data.vocab_size()), (None, 10));
     data.check_tokenizer("whichever").unwrap();
     data.verify().unwrap();
 }
@@ -306,16 +253,8 @@ fn ids_from_elsewhere_come_back_as_they_were() {
 fn malformed_texts_give_their_error_and_leave_nothing() {
     let good = TEXTS.repeat(100);
     let cases: [(&str, Vec<u8>, &str); 7] = [
-        (
-            "a.jsonl",
-            format!("{good}{{\"text\":1}}\n").into(),
-            "a.jsonl:401:",
-        ),
-        (
-            "a.jsonl",
-            [good.as_bytes(), b"{\"text\":\"\xb0\xa1\"}"].concat(),
-            "byte 10",
-        ),
+        ("a.jsonl", format!("{good}{{\"text\":1}}\n").into(), "a.jsonl:401:"),
+        ("a.jsonl", [good.as_bytes(), b"{\"text\":\"\xb0\xa1\"}"].concat(), "byte 10"),
         ("a.txt", b"ab\nab\xff".to_vec(), "a.txt:2: byte 3"),
         ("a.jsonl", Vec::new(), "no documents"),
         ("a.txt", b"a".to_vec(), "has 3 tokens; one row of 4 needs 5"),
@@ -326,9 +265,7 @@ fn malformed_texts_give_their_error_and_leave_nothing() {
         let bench = Bench::new();
         let source = bench.write(name, content);
         let before = bench.names();
-        let error = bench
-            .pack(&source, 4, DocumentMode::Join, &bench.path("out"))
-            .unwrap_err();
+        let error = bench.pack(&source, 4, DocumentMode::Join, &bench.path("out")).unwrap_err();
         let text = error.to_string();
         assert!(text.contains(expected), "{text}");
         assert_eq!(bench.names(), before, "{text}");
@@ -338,27 +275,16 @@ fn malformed_texts_give_their_error_and_leave_nothing() {
 #[test]
 fn malformed_ids_give_their_error_and_leave_nothing() {
     let cases = [
-        (
-            "{\"ids\":[1,2]}\n{\"ids\":[1,99]}\n",
-            "rows.jsonl:2: field `ids`: number 2 is 99",
-        ),
-        (
-            "{\"ids\":[1,2]}\n{\"ids\":[1]}\n",
-            "rows.jsonl:2: field `ids`",
-        ),
-        (
-            "{\"ids\":[1,2]}\n{\"ids\":[1,2],\"labels\":[-1,0]}\n",
-            "field `labels`",
-        ),
+        ("{\"ids\":[1,2]}\n{\"ids\":[1,99]}\n", "rows.jsonl:2: field `ids`: number 2 is 99"),
+        ("{\"ids\":[1,2]}\n{\"ids\":[1]}\n", "rows.jsonl:2: field `ids`"),
+        ("{\"ids\":[1,2]}\n{\"ids\":[1,2],\"labels\":[-1,0]}\n", "field `labels`"),
         ("\n", "no rows"),
     ];
     for (content, expected) in cases {
         let bench = Bench::new();
         let source = bench.write("rows.jsonl", content);
         let before = bench.names();
-        let text = pack_ids(&source, 10, &bench.path("out"))
-            .unwrap_err()
-            .to_string();
+        let text = pack_ids(&source, 10, &bench.path("out")).unwrap_err().to_string();
         assert!(text.contains(expected), "{text}");
         assert_eq!(bench.names(), before, "{text}");
     }
@@ -370,16 +296,10 @@ fn sizes_that_no_row_can_have_are_refused() {
     let source = bench.write("a.jsonl", TEXTS);
     for length in [0, usize::MAX] {
         let error = bench.pack(&source, length, DocumentMode::Join, &bench.path("out"));
-        assert!(
-            matches!(error, Err(CorpusError::SizeOutOfRange { .. })),
-            "{error:?}"
-        );
+        assert!(matches!(error, Err(CorpusError::SizeOutOfRange { .. })), "{error:?}");
     }
     let error = pack_ids(&source, 0, &bench.path("out"));
-    assert!(
-        matches!(error, Err(CorpusError::SizeOutOfRange { .. })),
-        "{error:?}"
-    );
+    assert!(matches!(error, Err(CorpusError::SizeOutOfRange { .. })), "{error:?}");
 }
 
 #[test]
@@ -388,13 +308,8 @@ fn an_output_that_exists_is_left_alone() {
     let (source, out) = (bench.write("a.jsonl", TEXTS), bench.path("out"));
     fs::create_dir(&out).unwrap();
     bench.write("out/precious", "kept");
-    let error = bench
-        .pack(&source, 4, DocumentMode::Join, &out)
-        .unwrap_err();
-    assert!(
-        matches!(error, CorpusError::OutputExists { .. }),
-        "{error:?}"
-    );
+    let error = bench.pack(&source, 4, DocumentMode::Join, &out).unwrap_err();
+    assert!(matches!(error, CorpusError::OutputExists { .. }), "{error:?}");
     assert_eq!(fs::read(out.join("precious")).unwrap(), b"kept");
 }
 
@@ -405,9 +320,7 @@ fn an_output_that_cannot_be_written_is_named() {
     let before = bench.names();
     for impossible in ["missing/out", "a.jsonl/out"] {
         let out = bench.path(impossible);
-        let error = bench
-            .pack(&source, 4, DocumentMode::Join, &out)
-            .unwrap_err();
+        let error = bench.pack(&source, 4, DocumentMode::Join, &out).unwrap_err();
         assert!(error.to_string().contains(impossible), "{error}");
         assert!(matches!(error, CorpusError::Write { .. }), "{error:?}");
     }
@@ -426,10 +339,7 @@ fn a_folder_that_was_damaged_later_is_refused() {
     flipped[35] ^= 0x40;
     fs::write(&shard, &flipped).unwrap();
     let error = PackedData::open(&out).unwrap().verify().unwrap_err();
-    assert!(
-        error.to_string().contains("shard-00000.bin: SHA-256"),
-        "{error}"
-    );
+    assert!(error.to_string().contains("shard-00000.bin: SHA-256"), "{error}");
 
     fs::write(&shard, &whole[..whole.len() - 4]).unwrap();
     let error = PackedData::open(&out).unwrap_err();
@@ -461,16 +371,10 @@ fn a_published_korean_corpus_is_read_whole() {
     let Some(file) = published("ko-corpus/tatoeba.jsonl.zst") else {
         return;
     };
-    let found: Vec<_> = documents(std::slice::from_ref(&file))
-        .unwrap()
-        .collect::<Result<_, _>>()
-        .unwrap();
+    let found: Vec<_> =
+        documents(std::slice::from_ref(&file)).unwrap().collect::<Result<_, _>>().unwrap();
     assert_eq!(found.len(), 40);
-    assert!(
-        found
-            .iter()
-            .all(|document| document.id.as_ref().unwrap().starts_with("tatoeba-"))
-    );
+    assert!(found.iter().all(|document| document.id.as_ref().unwrap().starts_with("tatoeba-")));
     let counted = statistics(&[file], None, &mut |_| {}).unwrap();
     assert_eq!((counted[0].documents, counted[0].bytes), (40, 124_533));
 }
@@ -478,10 +382,9 @@ fn a_published_korean_corpus_is_read_whole() {
 /// The checksum is that of `packing_golden.py`: python 3.11.7, numpy 2.4.6, tokenizers 0.23.3.
 #[test]
 fn a_published_korean_corpus_packs_to_the_bytes_that_numpy_makes() {
-    let (Some(file), Some(tokenizer)) = (
-        published("ko-corpus/tatoeba.jsonl.zst"),
-        published("llama2-tokenizer/tokenizer.json"),
-    ) else {
+    let (Some(file), Some(tokenizer)) =
+        (published("ko-corpus/tatoeba.jsonl.zst"), published("llama2-tokenizer/tokenizer.json"))
+    else {
         return;
     };
     let bench = Bench::new();

@@ -114,7 +114,7 @@ impl<'t> Engine<'t> {
         if prompt == 0 {
             return Err(EngineError::EmptyPrompt);
         }
-        if prompt + new > limit {
+        if prompt.saturating_add(new) > limit {
             return Err(EngineError::TooLong { prompt, new, limit });
         }
         let vocab_size = self.llama.config.vocab_size;

@@ -44,7 +44,9 @@ pub enum EngineError {
     #[error("the context is empty and the tokenizer has no </s> to stand before the continuation")]
     NoPrefixToken,
     /// The model computed something that is not a number.
-    #[error("the model gave logits that are not finite; check its weights with `kollama model verify`")]
+    #[error(
+        "the model gave logits that are not finite; check its weights with `kollama model verify`"
+    )]
     NotFinite,
     /// The device had no memory.
     #[error(transparent)]

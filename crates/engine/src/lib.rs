@@ -24,6 +24,6 @@ pub mod stops;
 
 pub use engine::Engine;
 pub use error::EngineError;
+pub use kollama_tokenizer::Tokenizer;
 pub use request::{Emission, Finish, Request, RequestId, Sampling};
 pub use scoring::{Score, ScoreRequest, Scorer};
-pub use kollama_tokenizer::Tokenizer;

@@ -1,5 +1,7 @@
 //! A request gets the same tokens alone and in a crowd, and text that ends where it should.
 
+#![allow(clippy::unwrap_used)] // What cannot be prepared has failed its test.
+
 use kollama_engine::{Engine, Finish, Request, RequestId, Sampling, ScoreRequest, Scorer};
 use kollama_kernels::Device;
 use kollama_llama::{Llama, LlamaConfig, StoredType, init_checkpoint};
@@ -170,8 +172,8 @@ fn a_request_longer_than_the_window_keeps_its_end() {
     let long = tokenizer.encode_to_vec(&TEXTS[0].repeat(20));
     let continuation = tokenizer.encode_to_vec(" 강가");
     let kept = long[long.len() + continuation.len() - (window + 1)..].to_vec();
-    let requests = [long, kept]
-        .map(|context| ScoreRequest { context, continuation: continuation.clone() });
+    let requests =
+        [long, kept].map(|context| ScoreRequest { context, continuation: continuation.clone() });
     let scores = scorer.score(&requests, &mut |_| ()).unwrap();
     assert_eq!(scores[0], scores[1]);
 }

@@ -19,10 +19,20 @@ pub enum KernelError {
         name: String,
     },
     /// The named path exists, but this processor lacks its instructions.
-    #[error("this processor cannot run the {name} path; leave KOLLAMA_CPU unset to choose by detection")]
+    #[error(
+        "this processor cannot run the {name} path; leave KOLLAMA_CPU unset to choose by detection"
+    )]
     PathNotSupported {
         /// The path asked for.
         name: &'static str,
+    },
+    /// The system has not that many threads to give.
+    #[error("cannot start {threads} threads ({source}); ask for about as many as there are cores")]
+    TooManyThreads {
+        /// Threads asked for.
+        threads: usize,
+        /// What the system said.
+        source: std::io::Error,
     },
     /// A device of zero threads was asked for.
     #[error("a CPU device needs at least one thread")]

@@ -18,10 +18,7 @@ const GIVEN: usize = 16;
 
 /// `bytes` zeros for the device of that name; none at all is a valid request.
 pub fn allocate(bytes: usize, device: &str) -> Result<Address, KernelError> {
-    let refused = || KernelError::OutOfMemory {
-        bytes,
-        device: device.to_owned(),
-    };
+    let refused = || KernelError::OutOfMemory { bytes, device: device.to_owned() };
     if bytes == 0 {
         return Ok(nowhere());
     }
@@ -76,11 +73,7 @@ pub fn clear(x: View) {
 /// If shapes or dtypes differ.
 pub fn copy(out: View, x: View) {
     let kind = |view: View| (view.rows, view.columns, view.dtype);
-    assert_eq!(
-        kind(out),
-        kind(x),
-        "copy: rows, columns and dtype of out and x"
-    );
+    assert_eq!(kind(out), kind(x), "copy: rows, columns and dtype of out and x");
     // SAFETY: both lie inside their matrices, which are two since one is borrowed for writing.
     unsafe {
         let bytes = x.len() * x.dtype.bytes();
@@ -116,15 +109,9 @@ mod tests {
         for bytes in (1..300).chain([4096, 100_000, 1 << 20]) {
             let address = allocate(bytes, "test").unwrap();
             assert_eq!(address.0.addr().get() % 64, 0, "{bytes} bytes");
-            assert!(
-                bytes_at(address, bytes).iter().all(|&byte| byte == 0),
-                "{bytes} bytes"
-            );
+            assert!(bytes_at(address, bytes).iter().all(|&byte| byte == 0), "{bytes} bytes");
             copy_in(address, &vec![0xFF; bytes]);
-            assert!(
-                bytes_at(address, bytes).iter().all(|&byte| byte == 0xFF),
-                "{bytes} bytes"
-            );
+            assert!(bytes_at(address, bytes).iter().all(|&byte| byte == 0xFF), "{bytes} bytes");
             free(address, bytes);
         }
     }
@@ -151,22 +138,11 @@ mod tests {
     fn clearing_and_copying_touch_only_the_rows_of_the_view() {
         let address = allocate(12, "test").unwrap();
         copy_in(address, &[1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12]);
-        let whole = View {
-            address,
-            rows: 3,
-            columns: 2,
-            dtype: DType::Bf16,
-        };
+        let whole = View { address, rows: 3, columns: 2, dtype: DType::Bf16 };
         clear(whole.row_range(1, 1));
-        assert_eq!(
-            bytes_at(address, 12),
-            [1, 2, 3, 4, 0, 0, 0, 0, 9, 10, 11, 12]
-        );
+        assert_eq!(bytes_at(address, 12), [1, 2, 3, 4, 0, 0, 0, 0, 9, 10, 11, 12]);
         copy(whole.row_range(1, 1), whole.row_range(2, 1));
-        assert_eq!(
-            bytes_at(address, 12),
-            [1, 2, 3, 4, 9, 10, 11, 12, 9, 10, 11, 12]
-        );
+        assert_eq!(bytes_at(address, 12), [1, 2, 3, 4, 9, 10, 11, 12, 9, 10, 11, 12]);
         free(address, 12);
     }
 }

@@ -28,7 +28,9 @@ impl Matrix {
         let bytes = rows.checked_mul(columns).and_then(|count| count.checked_mul(dtype.bytes()));
         let address = match bytes {
             Some(bytes) => device.backend().allocate(bytes)?,
-            None => return Err(KernelError::OutOfMemory { bytes: usize::MAX, device: device.name() }),
+            None => {
+                return Err(KernelError::OutOfMemory { bytes: usize::MAX, device: device.name() });
+            }
         };
         Ok(Matrix { device: device.clone(), address, capacity: rows, rows, columns, dtype })
     }

@@ -9,8 +9,8 @@
 //! Index names: `t` a row (token), `i` an input column, `o` an output column, `h` a head, `j` a
 //! column inside a head, `s` a key row, `c` a vocabulary entry.
 
-use crate::backend::{HeadGradientViews, QkvViews};
 pub use crate::backend::AdamW;
+use crate::backend::{HeadGradientViews, QkvViews};
 use crate::dtype::DType;
 pub use crate::layout::NOT_COUNTED;
 use crate::layout::{Heads, Spans};
@@ -298,8 +298,10 @@ fn rope_shapes(x: &Matrix, turns: &Matrix, heads: usize) {
 fn shape(name: &str, matrix: &Matrix, rows: usize, columns: usize) {
     let found = (matrix.rows(), matrix.columns());
     assert_eq!(found, (rows, columns), "{name} has a wrong shape");
-    assert!(name == "w" || name == "weight" || name == "table" || matrix.dtype() == DType::F32,
-        "{name} must be f32");
+    assert!(
+        name == "w" || name == "weight" || name == "table" || matrix.dtype() == DType::F32,
+        "{name} must be f32"
+    );
 }
 
 fn within(name: &str, ids: &[u32], rows: usize) {

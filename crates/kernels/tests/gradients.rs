@@ -16,10 +16,7 @@ const STEP: f32 = 1.0 / 128.0;
 const TOLERANCE: f64 = 1e-3;
 
 fn devices() -> Vec<Device> {
-    [Device::reference()]
-        .into_iter()
-        .chain(cpu_devices(2))
-        .collect()
+    [Device::reference()].into_iter().chain(cpu_devices(2)).collect()
 }
 
 fn zeros(device: &Device, rows: usize, columns: usize) -> Matrix {
@@ -30,9 +27,7 @@ fn zeros(device: &Device, rows: usize, columns: usize) -> Matrix {
 /// The loss of these tests: outputs weighted with what the backward is given as their gradient.
 fn weighted(out: &Matrix, d_out: &Values) -> f64 {
     let terms = out.to_vec().into_iter().zip(&d_out.values);
-    terms
-        .map(|(out, &d_out)| f64::from(out) * f64::from(d_out))
-        .sum()
+    terms.map(|(out, &d_out)| f64::from(out) * f64::from(d_out)).sum()
 }
 
 fn assert_gradient(name: &str, gradient: &Matrix, x: &Values, loss: impl Fn(&Values) -> f64) {
@@ -46,10 +41,7 @@ fn assert_gradient(name: &str, gradient: &Matrix, x: &Values, loss: impl Fn(&Val
         let distance = f64::from(above.values[i]) - f64::from(below.values[i]);
         let expected = (loss(&above) - loss(&below)) / distance;
         let error = (f64::from(found) - expected).abs() / expected.abs().max(1.0);
-        assert!(
-            error <= TOLERANCE,
-            "{name}, element {i}: {found}, {expected} by differences"
-        );
+        assert!(error <= TOLERANCE, "{name}, element {i}: {found}, {expected} by differences");
         worst = worst.max(error);
     }
     println!("{name}: worst error {worst:.1e}");
@@ -57,11 +49,7 @@ fn assert_gradient(name: &str, gradient: &Matrix, x: &Values, loss: impl Fn(&Val
 
 #[test]
 fn matmul_backwards_equal_finite_differences() {
-    let (x, w, d_out) = (
-        Values::random(1, 3, 9),
-        Values::random(2, 5, 9),
-        Values::random(3, 3, 5),
-    );
+    let (x, w, d_out) = (Values::random(1, 3, 9), Values::random(2, 5, 9), Values::random(3, 3, 5));
     for device in &devices() {
         let loss = |x: &Values, w: &Values| {
             let mut out = zeros(device, 3, 5);
@@ -71,12 +59,8 @@ fn matmul_backwards_equal_finite_differences() {
         let (mut d_x, mut d_w) = (zeros(device, 3, 9), zeros(device, 5, 9));
         ops::matmul_backward_input(&mut d_x, &d_out.on(device), &w.on(device));
         ops::matmul_backward_weight(&mut d_w, &d_out.on(device), &x.on(device));
-        assert_gradient(&format!("d_x on {}", device.name()), &d_x, &x, |x| {
-            loss(x, &w)
-        });
-        assert_gradient(&format!("d_w on {}", device.name()), &d_w, &w, |w| {
-            loss(&x, w)
-        });
+        assert_gradient(&format!("d_x on {}", device.name()), &d_x, &x, |x| loss(x, &w));
+        assert_gradient(&format!("d_w on {}", device.name()), &d_w, &w, |w| loss(&x, w));
     }
 }
 
@@ -87,16 +71,11 @@ fn embedding_backward_equals_finite_differences() {
     for device in &devices() {
         let mut d_table = zeros(device, 5, 7);
         ops::embedding_backward(&mut d_table, &d_out.on(device), &ids);
-        assert_gradient(
-            &format!("d_table on {}", device.name()),
-            &d_table,
-            &table,
-            |table| {
-                let mut out = zeros(device, 6, 7);
-                ops::embedding(&mut out, &table.on(device), &ids);
-                weighted(&out, &d_out)
-            },
-        );
+        assert_gradient(&format!("d_table on {}", device.name()), &d_table, &table, |table| {
+            let mut out = zeros(device, 6, 7);
+            ops::embedding(&mut out, &table.on(device), &ids);
+            weighted(&out, &d_out)
+        });
     }
 }
 
@@ -114,42 +93,24 @@ fn rms_norm_backward_equals_finite_differences() {
         let (mut d_x, mut d_weight) = (zeros(device, 3, 17), zeros(device, 1, 17));
         let (on_x, on_weight) = (x.on(device), weight.on(device));
         let d_outputs = d_out.on(device);
-        ops::rms_norm_backward(
-            &mut d_x,
-            &mut d_weight,
-            &d_outputs,
-            &on_x,
-            &on_weight,
-            epsilon,
-        );
+        ops::rms_norm_backward(&mut d_x, &mut d_weight, &d_outputs, &on_x, &on_weight, epsilon);
         let name = device.name();
         assert_gradient(&format!("d_x on {name}"), &d_x, &x, |x| loss(x, &weight));
-        assert_gradient(&format!("d_weight on {name}"), &d_weight, &weight, |w| {
-            loss(&x, w)
-        });
+        assert_gradient(&format!("d_weight on {name}"), &d_weight, &weight, |w| loss(&x, w));
     }
 }
 
 #[test]
 fn rope_backward_equals_finite_differences() {
-    let (x, turns, d_out) = (
-        Values::random(1, 3, 20),
-        turns(2, 3, 10),
-        Values::random(3, 3, 20),
-    );
+    let (x, turns, d_out) = (Values::random(1, 3, 20), turns(2, 3, 10), Values::random(3, 3, 20));
     for device in &devices() {
         let mut d_x = d_out.on(device);
         ops::rope_backward(&mut d_x, &turns.on(device), 2);
-        assert_gradient(
-            &format!("d_x of rope on {}", device.name()),
-            &d_x,
-            &x,
-            |x| {
-                let mut out = x.on(device);
-                ops::rope(&mut out, &turns.on(device), 2);
-                weighted(&out, &d_out)
-            },
-        );
+        assert_gradient(&format!("d_x of rope on {}", device.name()), &d_x, &x, |x| {
+            let mut out = x.on(device);
+            ops::rope(&mut out, &turns.on(device), 2);
+            weighted(&out, &d_out)
+        });
     }
 }
 
@@ -167,55 +128,26 @@ fn swiglu_backward_equals_finite_differences() {
         let (on_gate, on_up) = (gate.on(device), up.on(device));
         ops::swiglu_backward(&mut d_gate, &mut d_up, &d_out.on(device), &on_gate, &on_up);
         let name = device.name();
-        assert_gradient(&format!("d_gate on {name}"), &d_gate, &gate, |gate| {
-            loss(gate, &up)
-        });
+        assert_gradient(&format!("d_gate on {name}"), &d_gate, &gate, |gate| loss(gate, &up));
         assert_gradient(&format!("d_up on {name}"), &d_up, &up, |up| loss(&gate, up));
     }
 }
 
 #[test]
 fn attention_backward_equals_finite_differences_over_several_spans_and_grouped_heads() {
-    check_attention(
-        &Spans::of_lengths([1, 5, 3]),
-        9,
-        Heads {
-            queries: 4,
-            keys: 2,
-            size: 6,
-        },
-    );
+    check_attention(&Spans::of_lengths([1, 5, 3]), 9, Heads { queries: 4, keys: 2, size: 6 });
 }
 
 #[test]
 fn attention_backward_equals_finite_differences_where_keys_are_more_than_queries() {
-    let spans = Spans::new(vec![
-        Span {
-            queries: 0..2,
-            keys: 7..12,
-        },
-        Span {
-            queries: 2..5,
-            keys: 0..6,
-        },
-    ]);
-    check_attention(
-        &spans,
-        13,
-        Heads {
-            queries: 3,
-            keys: 1,
-            size: 4,
-        },
-    );
+    let spans =
+        Spans::new(vec![Span { queries: 0..2, keys: 7..12 }, Span { queries: 2..5, keys: 0..6 }]);
+    check_attention(&spans, 13, Heads { queries: 3, keys: 1, size: 4 });
 }
 
 fn check_attention(spans: &Spans, key_rows: usize, heads: Heads) {
     let (rows, columns) = (spans.rows(), heads.query_columns());
-    let (queries, d_out) = (
-        Values::random(1, rows, columns),
-        Values::random(4, rows, columns),
-    );
+    let (queries, d_out) = (Values::random(1, rows, columns), Values::random(4, rows, columns));
     let [keys, values] = [2, 3].map(|seed| Values::random(seed, key_rows, heads.key_columns()));
     for device in &devices() {
         let run = |[queries, keys, values]: [&Values; 3]| {
@@ -232,45 +164,28 @@ fn check_attention(spans: &Spans, key_rows: usize, heads: Heads) {
             [0; 2].map(|_| zeros(device, key_rows, heads.key_columns()));
         let input = [&queries, &keys, &values].map(|x| x.on(device));
         ops::attention_backward(
-            QkvGradients {
-                queries: &mut d_queries,
-                keys: &mut d_keys,
-                values: &mut d_values,
-            },
+            QkvGradients { queries: &mut d_queries, keys: &mut d_keys, values: &mut d_values },
             &d_out.on(device),
-            AttentionResult {
-                out: &out,
-                log_sums: &log_sums,
-            },
+            AttentionResult { out: &out, log_sums: &log_sums },
             qkv(&input),
             spans,
             heads,
         );
         let name = device.name();
-        assert_gradient(
-            &format!("d_queries on {name}"),
-            &d_queries,
-            &queries,
-            |queries| loss([queries, &keys, &values]),
-        );
+        assert_gradient(&format!("d_queries on {name}"), &d_queries, &queries, |queries| {
+            loss([queries, &keys, &values])
+        });
         assert_gradient(&format!("d_keys on {name}"), &d_keys, &keys, |keys| {
             loss([&queries, keys, &values])
         });
-        assert_gradient(
-            &format!("d_values on {name}"),
-            &d_values,
-            &values,
-            |values| loss([&queries, &keys, values]),
-        );
+        assert_gradient(&format!("d_values on {name}"), &d_values, &values, |values| {
+            loss([&queries, &keys, values])
+        });
     }
 }
 
 fn qkv([queries, keys, values]: &[Matrix; 3]) -> Qkv<'_> {
-    Qkv {
-        queries,
-        keys,
-        values,
-    }
+    Qkv { queries, keys, values }
 }
 
 #[test]
@@ -282,41 +197,19 @@ fn cross_entropy_gradients_equal_finite_differences_in_chunks() {
         let run = |gradients: Option<HeadGradients<'_>>, hidden: &Values, weight: &Values| {
             let (mut losses, mut logits) = (zeros(device, 7, 2), zeros(device, 3, 11));
             let (hidden, weight) = (hidden.on(device), weight.on(device));
-            ops::cross_entropy(
-                &mut losses,
-                gradients,
-                &mut logits,
-                &hidden,
-                &weight,
-                &labels,
-            );
-            let sum: f64 = losses
-                .to_vec()
-                .iter()
-                .step_by(2)
-                .map(|&loss| f64::from(loss))
-                .sum();
+            ops::cross_entropy(&mut losses, gradients, &mut logits, &hidden, &weight, &labels);
+            let sum: f64 = losses.to_vec().iter().step_by(2).map(|&loss| f64::from(loss)).sum();
             f64::from(scale) * sum
         };
         let (mut d_hidden, mut d_weight) = (zeros(device, 7, 9), zeros(device, 11, 9));
-        let gradients = HeadGradients {
-            d_hidden: &mut d_hidden,
-            d_weight: &mut d_weight,
-            scale,
-        };
+        let gradients = HeadGradients { d_hidden: &mut d_hidden, d_weight: &mut d_weight, scale };
         run(Some(gradients), &hidden, &weight);
         let name = device.name();
-        assert_gradient(
-            &format!("d_hidden on {name}"),
-            &d_hidden,
-            &hidden,
-            |hidden| run(None, hidden, &weight),
-        );
-        assert_gradient(
-            &format!("d_weight on {name}"),
-            &d_weight,
-            &weight,
-            |weight| run(None, &hidden, weight),
-        );
+        assert_gradient(&format!("d_hidden on {name}"), &d_hidden, &hidden, |hidden| {
+            run(None, hidden, &weight)
+        });
+        assert_gradient(&format!("d_weight on {name}"), &d_weight, &weight, |weight| {
+            run(None, &hidden, weight)
+        });
     }
 }

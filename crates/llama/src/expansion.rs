@@ -12,6 +12,9 @@ use crate::writing::{Progress, Sink, write_folder};
 use kollama_kernels::{DType, Device, Matrix, ops};
 use std::path::Path;
 
+/// Field of config.json that tells how many rows a model had before it was extended.
+const BASE_VOCAB_SIZE: &str = "kollama_base_vocab_size";
+
 /// What new rows are made of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RowInit {
@@ -61,7 +64,8 @@ pub fn extend_checkpoint(
     let files = ModelFiles::open(base)?;
     files.find_all(&config)?;
     let (base_rows, new_rows) = (config.vocab_size, made_of.len());
-    let wider = LlamaConfig { vocab_size: base_rows + new_rows, ..config.clone() };
+    let mut wider = LlamaConfig { vocab_size: base_rows + new_rows, ..config.clone() };
+    wider.other_fields.insert(BASE_VOCAB_SIZE.into(), base_rows.into());
     let plan = wider_plan(&files, &config, new_rows);
     let written = write_folder(out, &wider, &plan, progress, &mut |head, sink| {
         let (file, entry) = files.find(&head.name).expect("the plan is made of these files");

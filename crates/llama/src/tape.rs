@@ -58,7 +58,7 @@ pub(crate) struct ActivationGradients {
 }
 
 /// Logits held at once take about this many bytes.
-const LOGITS_BYTES: usize = 64 << 20;
+const LOGITS_BYTES: usize = 128 << 20;
 
 impl Tape {
     /// Memory for batches of up to `rows_max` rows.
@@ -76,7 +76,7 @@ impl Tape {
             Recompute::None => config.num_hidden_layers,
             Recompute::Layer => 1,
         };
-        let chunk = (LOGITS_BYTES / 4 / config.vocab_size).clamp(64, 512).min(rows_max.max(1));
+        let chunk = (LOGITS_BYTES / 4 / config.vocab_size).clamp(64, 1024).min(rows_max.max(1));
         let inputs = (0..=config.num_hidden_layers).map(|_| make(config.hidden_size));
         let layers = (0..kept).map(|_| LayerActivations::new(config, device, rows_max));
         Ok(Tape {

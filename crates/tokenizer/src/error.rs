@@ -5,8 +5,6 @@
 
 use std::path::PathBuf;
 
-
-
 /// Why a tokenizer could not be read, written, learned or extended.
 #[derive(Debug, thiserror::Error)]
 pub enum TokenizerError {

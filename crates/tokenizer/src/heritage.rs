@@ -53,7 +53,8 @@ mod tests {
     fn a_saved_extension_says_the_same_as_the_fresh_one() {
         let base = train(texts("the cat sat on the mat 한 "), 280, 1.0).unwrap();
         let options = LearnOptions::hangul(6);
-        let learned = learn(&base, texts("고양이가 매트 위에 앉았다. 고양이가 "), &options).unwrap();
+        let learned =
+            learn(&base, texts("고양이가 매트 위에 앉았다. 고양이가 "), &options).unwrap();
         let extension = extend(&base, &learned, 286).unwrap();
         assert_eq!(made_of(&base, &extension.tokenizer).unwrap(), extension.made_of);
     }

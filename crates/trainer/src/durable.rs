@@ -18,7 +18,8 @@ pub fn write(path: &Path, bytes: &[u8]) -> Result<(), TrainError> {
     rename(&beside, path)
 }
 
-/// Makes a whole folder: `fill` writes into an empty one beside, which then gets its name.
+/// Makes a whole folder: `fill` writes into an empty one beside, which then gets its name. Where
+/// anything fails, nothing is left.
 pub fn create_folder(
     path: &Path,
     fill: impl FnOnce(&Path) -> Result<(), TrainError>,
@@ -26,9 +27,8 @@ pub fn create_folder(
     let beside = unfinished(path);
     remove_folder_if_there(&beside)?;
     fs::create_dir_all(&beside).map_err(failed("create", &beside))?;
-    fill(&beside)?;
-    sync_all(&beside)?;
-    rename(&beside, path)
+    let made = fill(&beside).and_then(|()| sync_all(&beside)).and_then(|()| rename(&beside, path));
+    made.inspect_err(|_| drop(fs::remove_dir_all(&beside)))
 }
 
 /// Removes a folder in such a way that no half of it keeps its name.
@@ -41,17 +41,14 @@ pub fn remove_folder(path: &Path) -> Result<(), TrainError> {
 /// Puts a second name for a file in its place, or a copy where the file system has no second names.
 pub fn link(from: &Path, to: &Path) -> Result<(), TrainError> {
     let beside = unfinished(to);
-    match fs::remove_file(&beside) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            return Err(failed("remove", &beside)(error));
-        }
-        _ => {}
-    }
+    remove_file_if_there(&beside)?;
     if fs::hard_link(from, &beside).is_err() {
         fs::copy(from, &beside).map_err(failed("write", &beside))?;
         sync(&beside)?;
     }
-    rename(&beside, to)
+    rename(&beside, to)?;
+    // Where both were names of one file already, the system has renamed nothing and kept both.
+    remove_file_if_there(&beside)
 }
 
 /// Every file below a folder.
@@ -106,6 +103,13 @@ fn rename(from: &Path, to: &Path) -> Result<(), TrainError> {
     }
 }
 
+fn remove_file_if_there(path: &Path) -> Result<(), TrainError> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(failed("remove", path)(error)),
+        _ => Ok(()),
+    }
+}
+
 fn remove_folder_if_there(path: &Path) -> Result<(), TrainError> {
     match fs::remove_dir_all(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(failed("remove", path)(error)),
@@ -139,8 +143,7 @@ mod tests {
             write(&folder.join("half"), b"1")?;
             Err(TrainError::NoStepsLeft { steps: 1 })
         });
-        assert!(outcome.is_err() && !path.exists());
-        clean(around.path()).unwrap();
+        assert!(outcome.is_err());
         assert!(entries(around.path()).unwrap().is_empty());
     }
 
@@ -162,5 +165,8 @@ mod tests {
         write(&to, b"old").unwrap();
         link(&from, &to).unwrap();
         assert_eq!(fs::read(&to).unwrap(), b"new");
+        link(&from, &to).unwrap();
+        let names = entries(around.path()).unwrap();
+        assert_eq!(names.len(), 2, "linked again, nothing is left beside: {names:?}");
     }
 }

@@ -7,7 +7,7 @@ use kollama_llama::parameters::tensor_shapes;
 
 const F32_BYTES: u64 = 4;
 /// Logits that a tape holds at once, in bytes.
-const LOGITS_BYTES: usize = 64 << 20;
+const LOGITS_BYTES: usize = 128 << 20;
 
 /// Memory and work of a run.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -90,7 +90,7 @@ fn activation_bytes(config: &LlamaConfig, settings: &TrainSettings) -> u64 {
     let gradients = 2 * hidden + 2 * queries + 2 * keys + 3 * intermediate;
     let losses = 2;
     let rows = settings.batch_size * settings.sequence_length;
-    let logits_rows = (LOGITS_BYTES / 4 / config.vocab_size).clamp(64, 512).min(rows);
+    let logits_rows = (LOGITS_BYTES / 4 / config.vocab_size).clamp(64, 1024).min(rows);
     let values = rows * (inputs + kept * layer + scratch + gradients + losses);
     (values + logits_rows * config.vocab_size) as u64 * F32_BYTES
 }

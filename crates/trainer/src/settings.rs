@@ -6,6 +6,9 @@ use serde::{Deserialize, Serialize};
 use std::fs;
 use std::path::{Path, PathBuf};
 
+/// The ids of a step are held in memory; nobody trains with more than this.
+const MOST_TOKENS_OF_A_STEP: u64 = 1 << 32;
+
 /// A training run. Field names are the words of the command line and of a recipe's `[train]` table.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -168,6 +171,12 @@ impl TrainSettings {
         for (field, count) in counts {
             expect(field, count > 0, count, "at least 1")?;
         }
+        let tokens = [self.batch_size, self.accumulate, self.sequence_length]
+            .into_iter()
+            .try_fold(1, usize::checked_mul)
+            .filter(|&tokens| tokens as u64 <= MOST_TOKENS_OF_A_STEP);
+        let found = format!("{} with batch_size {}", self.accumulate, self.batch_size);
+        expect("accumulate", tokens.is_some(), found, "at most 2^32 tokens in a step")?;
         let positive = |x: f64| x > 0.0 && x.is_finite();
         let share = |x: f64| (0.0..1.0).contains(&x);
         let rate = self.learning_rate;
@@ -281,6 +290,7 @@ mod tests {
     fn values_that_no_run_can_have_are_refused_by_name() {
         for (text, field) in [
             ("accumulate = 0", "accumulate"),
+            ("accumulate = 1000000000000000", "accumulate"),
             ("beta2 = 1.0", "beta2"),
             ("clip = 0.0", "clip"),
             ("clip = nan", "clip"),

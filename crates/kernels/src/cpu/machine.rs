@@ -45,8 +45,9 @@ impl Machine {
             return Err(KernelError::NoThreads);
         }
         let instructions = Instructions::checked(path)?;
-        let scratch = Mutex::new(Scratch::default());
-        Ok(Machine { instructions, pool: Pool::new(threads), scratch })
+        let pool =
+            Pool::new(threads).map_err(|source| KernelError::TooManyThreads { threads, source })?;
+        Ok(Machine { instructions, pool, scratch: Mutex::new(Scratch::default()) })
     }
 
     /// The scratch, for one operation at a time.

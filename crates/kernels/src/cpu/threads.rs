@@ -55,8 +55,9 @@ unsafe impl Sync for Shared {}
 unsafe impl Send for Shared {}
 
 impl Pool {
-    /// A pool of `threads` threads, the caller's among them.
-    pub fn new(threads: usize) -> Pool {
+    /// A pool of `threads` threads, the caller's among them; an error if the system has not that
+    /// many to give.
+    pub fn new(threads: usize) -> std::io::Result<Pool> {
         let nothing: &Work = &|_, _| {};
         let shared = Arc::new(Shared {
             unclaimed: Padded(AtomicUsize::new(0)),
@@ -68,12 +69,13 @@ impl Pool {
             closing: AtomicBool::new(false),
             panic: Mutex::new(None),
         });
-        let start = |worker| {
-            let shared = Arc::clone(&shared);
-            std::thread::spawn(move || shared.serve(worker))
-        };
-        let workers = (1..threads).map(start).collect();
-        Pool { shared, workers, callers: Mutex::new(()) }
+        let mut pool = Pool { shared, workers: Vec::new(), callers: Mutex::new(()) };
+        for worker in 1..threads {
+            let shared = Arc::clone(&pool.shared);
+            let work = move || shared.serve(worker);
+            pool.workers.push(std::thread::Builder::new().spawn(work)?);
+        }
+        Ok(pool)
     }
 
     /// Threads, the caller's among them.
@@ -244,7 +246,7 @@ mod tests {
     #[test]
     fn every_task_runs_exactly_once_on_any_number_of_threads() {
         for threads in 1..=4 {
-            let pool = Pool::new(threads);
+            let pool = Pool::new(threads).unwrap();
             for tasks in [0, 1, 2, 7, 1000] {
                 let runs: Vec<_> = (0..tasks).map(|_| AtomicUsize::new(0)).collect();
                 pool.run(tasks, &|task, thread| {
@@ -258,7 +260,7 @@ mod tests {
 
     #[test]
     fn a_pool_whose_workers_fell_asleep_still_does_every_task() {
-        let pool = Pool::new(3);
+        let pool = Pool::new(3).unwrap();
         for pause in [0, 20, 20] {
             std::thread::sleep(std::time::Duration::from_millis(pause));
             let sum = AtomicUsize::new(0);
@@ -271,7 +273,7 @@ mod tests {
 
     #[test]
     fn a_panic_in_a_task_reaches_the_caller_and_the_pool_goes_on() {
-        let pool = Pool::new(2);
+        let pool = Pool::new(2).unwrap();
         let run = || pool.run(50, &|task, _| assert_ne!(task, 31, "task thirty-one"));
         let panic = catch_unwind(AssertUnwindSafe(run)).unwrap_err();
         assert!(panic.downcast_ref::<String>().unwrap().contains("task thirty-one"));
@@ -284,7 +286,7 @@ mod tests {
 
     #[test]
     fn callers_from_several_threads_take_turns() {
-        let pool = Pool::new(3);
+        let pool = Pool::new(3).unwrap();
         std::thread::scope(|scope| {
             for _ in 0..4 {
                 scope.spawn(|| {

@@ -16,10 +16,7 @@ pub fn adamw<T: Real>(
     let rate = f64::from(update.learning_rate);
     let decayed = 1.0 - rate * f64::from(update.weight_decay);
     // What the moments lack of an average because they began at zero.
-    let (share1, share2) = (
-        1.0 - power(beta1, update.step),
-        1.0 - power(beta2, update.step),
-    );
+    let (share1, share2) = (1.0 - power(beta1, update.step), 1.0 - power(beta2, update.step));
     let (first, second) = moments;
     for (i, parameter) in parameters.iter_mut().enumerate() {
         let g = f64::from(update.gradient_scale) * gradients[i].wide();

@@ -65,9 +65,7 @@ pub fn attention_backward<T: Real>(
         let (queries, d_out) = (&input.queries[place.clone()], &d_out[place.clone()]);
         let key_places = || query.keys.clone().map(|s| query.key_place(s, heads));
         let p: Vec<f64> = scores.iter().map(|score| (score - log_sum).exp()).collect();
-        let d_p: Vec<f64> = key_places()
-            .map(|key| dot(d_out, &input.values[key]))
-            .collect();
+        let d_p: Vec<f64> = key_places().map(|key| dot(d_out, &input.values[key])).collect();
         let mean = dot(&p, &d_p);
         let mut d_queries = vec![0.0; heads.size];
         for (i, key) in key_places().enumerate() {
@@ -111,11 +109,7 @@ fn queries_of(spans: &Spans, heads: Heads) -> impl Iterator<Item = Query> {
         span.queries.clone().map(move |row| (row, keys(row)))
     });
     rows.flat_map(move |(row, keys)| {
-        (0..heads.queries).map(move |head| Query {
-            row,
-            head,
-            keys: keys.clone(),
-        })
+        (0..heads.queries).map(move |head| Query { row, head, keys: keys.clone() })
     })
 }
 
@@ -133,29 +127,15 @@ mod tests {
     use crate::layout::Span;
 
     fn one_head(size: usize) -> Heads {
-        Heads {
-            queries: 1,
-            keys: 1,
-            size,
-        }
+        Heads { queries: 1, keys: 1, size }
     }
 
     #[test]
     fn equal_keys_give_the_mean_of_the_values_seen_so_far() {
         let (mut out, mut log_sums) = ([0f32; 6], [0f32; 3]);
         let values = [2., 0., 4., 0., 9., 3.];
-        let input = Qkv {
-            queries: &[1.; 6],
-            keys: &[0.; 6],
-            values: &values,
-        };
-        attention(
-            &mut out,
-            &mut log_sums,
-            input,
-            &Spans::of_lengths([3]),
-            one_head(2),
-        );
+        let input = Qkv { queries: &[1.; 6], keys: &[0.; 6], values: &values };
+        attention(&mut out, &mut log_sums, input, &Spans::of_lengths([3]), one_head(2));
         assert_eq!(out, [2., 0., 3., 0., 5., 1.]);
         assert_eq!(log_sums, [0., 2f32.ln(), 3f32.ln()]);
     }
@@ -164,20 +144,10 @@ mod tests {
     fn spans_do_not_see_each_other_and_the_last_query_stands_at_the_last_key() {
         let (mut out, mut log_sums) = ([0f32; 6], [0f32; 3]);
         let values = [1., 1., 2., 2., 3., 3., 40., 40., 50., 50.];
-        let input = Qkv {
-            queries: &[1.; 6],
-            keys: &[0.; 10],
-            values: &values,
-        };
+        let input = Qkv { queries: &[1.; 6], keys: &[0.; 10], values: &values };
         let spans = Spans::new(vec![
-            Span {
-                queries: 0..2,
-                keys: 0..3,
-            },
-            Span {
-                queries: 2..3,
-                keys: 3..5,
-            },
+            Span { queries: 0..2, keys: 0..3 },
+            Span { queries: 2..3, keys: 3..5 },
         ]);
         attention(&mut out, &mut log_sums, input, &spans, one_head(2));
         assert_eq!(out, [1.5, 1.5, 2., 2., 45., 45.]);
@@ -186,23 +156,9 @@ mod tests {
     #[test]
     fn neighbouring_query_heads_share_a_key_head() {
         let (mut out, mut log_sums) = ([0f32; 8], [0f32; 4]);
-        let input = Qkv {
-            queries: &[1.; 8],
-            keys: &[0.; 4],
-            values: &[1., 2., 3., 4.],
-        };
-        let heads = Heads {
-            queries: 4,
-            keys: 2,
-            size: 2,
-        };
-        attention(
-            &mut out,
-            &mut log_sums,
-            input,
-            &Spans::of_lengths([1]),
-            heads,
-        );
+        let input = Qkv { queries: &[1.; 8], keys: &[0.; 4], values: &[1., 2., 3., 4.] };
+        let heads = Heads { queries: 4, keys: 2, size: 2 };
+        attention(&mut out, &mut log_sums, input, &Spans::of_lengths([1]), heads);
         assert_eq!(out, [1., 2., 1., 2., 3., 4., 3., 4.]);
     }
 
@@ -214,69 +170,32 @@ mod tests {
         let loss = |queries: &[f64], keys: &[f64], values: &[f64]| {
             let mut out = vec![0.0; queries.len()];
             let mut log_sums = vec![0.0; spans.rows() * heads.queries];
-            attention(
-                &mut out,
-                &mut log_sums,
-                Qkv {
-                    queries,
-                    keys,
-                    values,
-                },
-                spans,
-                heads,
-            );
+            attention(&mut out, &mut log_sums, Qkv { queries, keys, values }, spans, heads);
             dot(&out, &d_out)
         };
         let (mut d_queries, mut d_keys) = (before(queries.len()), before(keys.len()));
         let mut d_values = before(values.len());
-        let d_input = QkvGradients {
-            queries: &mut d_queries,
-            keys: &mut d_keys,
-            values: &mut d_values,
-        };
-        let input = Qkv {
-            queries: &queries,
-            keys: &keys,
-            values: &values,
-        };
+        let d_input =
+            QkvGradients { queries: &mut d_queries, keys: &mut d_keys, values: &mut d_values };
+        let input = Qkv { queries: &queries, keys: &keys, values: &values };
         attention_backward(d_input, &d_out, input, spans, heads);
-        assert_gradient(&d_queries, &queries, |queries| {
-            loss(queries, &keys, &values)
-        });
+        assert_gradient(&d_queries, &queries, |queries| loss(queries, &keys, &values));
         assert_gradient(&d_keys, &keys, |keys| loss(&queries, keys, &values));
         assert_gradient(&d_values, &values, |values| loss(&queries, &keys, values));
     }
 
     #[test]
     fn the_backward_equals_finite_differences_over_several_spans_and_grouped_heads() {
-        let heads = Heads {
-            queries: 4,
-            keys: 2,
-            size: 4,
-        };
+        let heads = Heads { queries: 4, keys: 2, size: 4 };
         check_backward(&Spans::of_lengths([1, 5, 3]), 9, heads);
     }
 
     #[test]
     fn the_backward_equals_finite_differences_where_keys_are_more_than_queries_and_shared() {
         let spans = Spans::new(vec![
-            Span {
-                queries: 0..2,
-                keys: 4..9,
-            },
-            Span {
-                queries: 2..5,
-                keys: 0..6,
-            },
+            Span { queries: 0..2, keys: 4..9 },
+            Span { queries: 2..5, keys: 0..6 },
         ]);
-        check_backward(
-            &spans,
-            10,
-            Heads {
-                queries: 3,
-                keys: 1,
-                size: 2,
-            },
-        );
+        check_backward(&spans, 10, Heads { queries: 3, keys: 1, size: 2 });
     }
 }

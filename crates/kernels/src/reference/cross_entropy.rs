@@ -30,10 +30,7 @@ pub fn cross_entropy<T: Real>(
         };
         let row = t * columns..(t + 1) * columns;
         let hidden = &hidden[row.clone()];
-        let z: Vec<f64> = weight
-            .chunks_exact(columns)
-            .map(|weight| dot(hidden, weight))
-            .collect();
+        let z: Vec<f64> = weight.chunks_exact(columns).map(|weight| dot(hidden, weight)).collect();
         let log_sum = log_sum_exp(&z);
         losses[2 * t] = T::rounded(log_sum - z[label]);
         losses[2 * t + 1] = T::rounded(f64::from(first_maximum(&z) == label));
@@ -97,11 +94,8 @@ mod tests {
             f64::from(SCALE) * losses.iter().step_by(2).sum::<f64>()
         };
         let (mut d_hidden, mut d_weight) = (before(hidden.len()), before(weight.len()));
-        let gradients = HeadGradients {
-            d_hidden: &mut d_hidden,
-            d_weight: &mut d_weight,
-            scale: SCALE,
-        };
+        let gradients =
+            HeadGradients { d_hidden: &mut d_hidden, d_weight: &mut d_weight, scale: SCALE };
         let mut losses = vec![0.0; LABELS.len() * 2];
         cross_entropy(&mut losses, Some(gradients), &hidden, &weight, &LABELS);
         assert_gradient(&d_hidden, &hidden, |hidden| loss(hidden, &weight));

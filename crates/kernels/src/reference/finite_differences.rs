@@ -39,9 +39,6 @@ pub fn assert_gradient(gradient: &[f64], x: &[f64], loss: impl Fn(&[f64]) -> f64
         moved[i] = x[i];
         let expected = BEFORE + (above - below) / (2.0 * STEP);
         let error = (found - expected).abs() / expected.abs().max(1.0);
-        assert!(
-            error <= TOLERANCE,
-            "element {i}: {found}, but {expected} by differences"
-        );
+        assert!(error <= TOLERANCE, "element {i}: {found}, but {expected} by differences");
     }
 }

@@ -16,10 +16,7 @@ pub fn matmul<T: Real>(out: &mut [T], x: &[T], w: &[T], columns: usize) {
 /// `d_x[t, i] += Σ_o d_out[t, o] · w[o, i]`
 pub fn matmul_backward_input<T: Real>(d_x: &mut [T], d_out: &[T], w: &[T], columns: usize) {
     let outputs = w.len() / columns;
-    for (d_x, d_out) in d_x
-        .chunks_exact_mut(columns)
-        .zip(d_out.chunks_exact(outputs))
-    {
+    for (d_x, d_out) in d_x.chunks_exact_mut(columns).zip(d_out.chunks_exact(outputs)) {
         let mut sums = vec![0.0; columns];
         for (d_out, w) in d_out.iter().zip(w.chunks_exact(columns)) {
             add_scaled(&mut sums, d_out.wide(), w);
@@ -52,12 +49,7 @@ mod tests {
     #[test]
     fn the_weight_stands_with_one_row_per_output() {
         let mut out = [0f32; 4];
-        matmul(
-            &mut out,
-            &[1., 2., 3., 4., 5., 6.],
-            &[1., 0., 0., 1., 1., 1.],
-            3,
-        );
+        matmul(&mut out, &[1., 2., 3., 4., 5., 6.], &[1., 0., 0., 1., 1., 1.], 3);
         assert_eq!(out, [1., 6., 4., 15.]);
     }
 

@@ -161,13 +161,11 @@ impl Backend for Reference {
         weight: View,
         labels: &[i32],
     ) {
-        let gradients = gradients
-            .as_mut()
-            .map(|views| cross_entropy::HeadGradients {
-                d_hidden: write(&mut views.d_hidden),
-                d_weight: write(&mut views.d_weight),
-                scale: views.scale,
-            });
+        let gradients = gradients.as_mut().map(|views| cross_entropy::HeadGradients {
+            d_hidden: write(&mut views.d_hidden),
+            d_weight: write(&mut views.d_weight),
+            scale: views.scale,
+        });
         let (losses, weight) = (write(&mut losses), self::weight(&weight));
         cross_entropy::cross_entropy(losses, gradients, read(&hidden), &weight, labels);
     }
@@ -205,14 +203,6 @@ fn weight(view: &View) -> Cow<'_, [f32]> {
 }
 
 fn read_qkv(input: &QkvViews) -> attention::Qkv<'_, f32> {
-    let QkvViews {
-        queries,
-        keys,
-        values,
-    } = input;
-    attention::Qkv {
-        queries: read(queries),
-        keys: read(keys),
-        values: read(values),
-    }
+    let QkvViews { queries, keys, values } = input;
+    attention::Qkv { queries: read(queries), keys: read(keys), values: read(values) }
 }

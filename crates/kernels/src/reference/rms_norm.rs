@@ -32,10 +32,7 @@ pub fn rms_norm_backward<T: Real>(
         let weighted = |i: usize| weight[i].wide() * d_out[i].wide();
         let mean = (0..columns).map(|i| weighted(i) * x[i].wide()).sum::<f64>() / columns as f64;
         for i in 0..columns {
-            add_rounded(
-                &mut d_x[i],
-                root * (weighted(i) - x[i].wide() * root * root * mean),
-            );
+            add_rounded(&mut d_x[i], root * (weighted(i) - x[i].wide() * root * root * mean));
             d_weight_sums[i] += d_out[i].wide() * x[i].wide() * root;
         }
     }

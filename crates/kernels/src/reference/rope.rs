@@ -14,10 +14,7 @@ pub fn rope_backward<T: Real>(d_x: &mut [T], turns: &[T], heads: usize, size: us
 }
 
 fn turn<T: Real>(x: &mut [T], turns: &[T], heads: usize, size: usize, direction: f64) {
-    for (x, turns) in x
-        .chunks_exact_mut(heads * size)
-        .zip(turns.chunks_exact(size))
-    {
+    for (x, turns) in x.chunks_exact_mut(heads * size).zip(turns.chunks_exact(size)) {
         let (cosines, sines) = turns.split_at(size / 2);
         for head in x.chunks_exact_mut(size) {
             let (left, right) = head.split_at_mut(size / 2);
@@ -46,9 +43,7 @@ mod tests {
         let angles = numbers(1, ROWS * SIZE / 2);
         let row = |angles: &[f64]| {
             let cosines = angles.iter().map(|angle| (3.0 * angle).cos());
-            cosines
-                .chain(angles.iter().map(|angle| (3.0 * angle).sin()))
-                .collect::<Vec<_>>()
+            cosines.chain(angles.iter().map(|angle| (3.0 * angle).sin())).collect::<Vec<_>>()
         };
         angles.chunks_exact(SIZE / 2).flat_map(row).collect()
     }

@@ -20,10 +20,7 @@ pub fn swiglu_backward<T: Real>(
     for (i, d_out) in d_out.iter().enumerate() {
         let (d_out, gate, up) = (d_out.wide(), gate[i].wide(), up[i].wide());
         let sigma = sigmoid(gate);
-        add_rounded(
-            &mut d_gate[i],
-            d_out * up * sigma * (1.0 + gate * (1.0 - sigma)),
-        );
+        add_rounded(&mut d_gate[i], d_out * up * sigma * (1.0 + gate * (1.0 - sigma)));
         add_rounded(&mut d_up[i], d_out * gate * sigma);
     }
 }

@@ -29,10 +29,8 @@ fn adamw_equals_the_reference_and_leaves_other_rows_alone() {
                 vec![p.to_vec(), m.to_vec(), v.to_vec()]
             };
             let absolute = [&p, &g, &m].map(|x| x.map(f32::abs));
-            let mut scales = run(
-                agreement.reference(),
-                [&absolute[0], &absolute[1], &absolute[2], &v],
-            );
+            let mut scales =
+                run(agreement.reference(), [&absolute[0], &absolute[1], &absolute[2], &v]);
             // What was taken from a parameter is a term as well.
             for (scale, p) in scales[0].iter_mut().zip(&absolute[0].values) {
                 *scale = 2.0 * p - *scale;

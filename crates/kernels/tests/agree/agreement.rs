@@ -23,13 +23,7 @@ impl Agreement {
     /// than that is lost to nobody's fault.
     pub fn within(tolerance: f64, operation: &'static str) -> Agreement {
         let devices = THREADS.map(cpu_devices).into();
-        Agreement {
-            operation,
-            tolerance,
-            worst: 0.0,
-            reference: Device::reference(),
-            devices,
-        }
+        Agreement { operation, tolerance, worst: 0.0, reference: Device::reference(), devices }
     }
 
     /// Runs on the reference, for expectations and scales.
@@ -45,23 +39,13 @@ impl Agreement {
         run: impl Fn(&Device) -> Vec<Vec<f32>>,
     ) {
         let expected = run(&self.reference);
-        let outputs: Vec<Vec<_>> = self
-            .devices
-            .iter()
-            .map(|row| row.iter().map(&run).collect())
-            .collect();
+        let outputs: Vec<Vec<_>> =
+            self.devices.iter().map(|row| row.iter().map(&run).collect()).collect();
         for (path, found) in outputs[0].iter().enumerate() {
-            let name = format!(
-                "{} of {case} on {}",
-                self.operation,
-                self.devices[0][path].name()
-            );
+            let name = format!("{} of {case} on {}", self.operation, self.devices[0][path].name());
             self.compare(&name, found, &expected, scales);
             for (row, threads) in outputs.iter().zip(THREADS) {
-                assert!(
-                    same_bits(&row[path], found),
-                    "{name}: other bits with {threads} threads"
-                );
+                assert!(same_bits(&row[path], found), "{name}: other bits with {threads} threads");
             }
         }
     }
@@ -86,25 +70,14 @@ impl Agreement {
         expected: &[Vec<f32>],
         scales: &[Vec<f32>],
     ) {
-        assert_eq!(
-            found.len(),
-            scales.len(),
-            "{name}: one vector of scales for every output"
-        );
+        assert_eq!(found.len(), scales.len(), "{name}: one vector of scales for every output");
         for (output, found) in found.iter().enumerate() {
             let (expected, scales) = (&expected[output], &scales[output]);
-            assert_eq!(
-                found.len(),
-                scales.len(),
-                "{name}: one scale for every element"
-            );
+            assert_eq!(found.len(), scales.len(), "{name}: one scale for every element");
             for (i, &found) in found.iter().enumerate() {
                 let error = error(found, expected[i], scales[i]);
                 let place = format!("output {output}, element {i}: {found}, not {}", expected[i]);
-                assert!(
-                    error <= self.tolerance,
-                    "{name}: {place}: {error:.1e} of its scale"
-                );
+                assert!(error <= self.tolerance, "{name}: {place}: {error:.1e} of its scale");
                 self.worst = self.worst.max(error);
             }
         }
@@ -114,12 +87,7 @@ impl Agreement {
 impl Drop for Agreement {
     /// Says how close it was; seen with `--nocapture`.
     fn drop(&mut self) {
-        let Agreement {
-            operation,
-            tolerance,
-            worst,
-            ..
-        } = self;
+        let Agreement { operation, tolerance, worst, .. } = self;
         println!("{operation}: worst error {worst:.2e} of the scale, tolerance {tolerance:.0e}");
     }
 }

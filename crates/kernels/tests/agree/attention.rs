@@ -12,11 +12,7 @@ pub fn run_attention(device: &Device, case: &AttentionCase, input: &AttentionInp
     let mut log_sums = unwritten(device, rows, heads.queries);
     let (queries, keys) = (input.queries.on(device), input.keys.on(device));
     let values = input.values.on(device);
-    let qkv = Qkv {
-        queries: &queries,
-        keys: &keys,
-        values: &values,
-    };
+    let qkv = Qkv { queries: &queries, keys: &keys, values: &values };
     ops::attention(&mut out, &mut log_sums, qkv, &case.spans, heads);
     [out, log_sums]
 }
@@ -28,10 +24,7 @@ fn attention_equals_the_reference() {
         let input = case.input(3.0);
         let terms = case.terms(&input);
         agreement.check(&case.name(), &[terms.out, terms.log_sums], |device| {
-            run_attention(device, &case, &input)
-                .iter()
-                .map(Matrix::to_vec)
-                .collect()
+            run_attention(device, &case, &input).iter().map(Matrix::to_vec).collect()
         });
     }
 }
@@ -43,10 +36,7 @@ fn attention_survives_scores_of_thousands() {
         let input = case.input(30_000.0);
         let terms = case.terms(&input);
         agreement.check(&case.name(), &[terms.out, terms.log_sums], |device| {
-            run_attention(device, &case, &input)
-                .iter()
-                .map(Matrix::to_vec)
-                .collect()
+            run_attention(device, &case, &input).iter().map(Matrix::to_vec).collect()
         });
     }
 }
@@ -66,21 +56,10 @@ fn attention_backward_equals_the_reference() {
             let values = input.values.on(device);
             let [d_queries, d_keys, d_values] = &mut starts;
             ops::attention_backward(
-                QkvGradients {
-                    queries: d_queries,
-                    keys: d_keys,
-                    values: d_values,
-                },
+                QkvGradients { queries: d_queries, keys: d_keys, values: d_values },
                 &input.d_out.on(device),
-                AttentionResult {
-                    out: &out,
-                    log_sums: &log_sums,
-                },
-                Qkv {
-                    queries: &queries,
-                    keys: &keys,
-                    values: &values,
-                },
+                AttentionResult { out: &out, log_sums: &log_sums },
+                Qkv { queries: &queries, keys: &keys, values: &values },
                 &case.spans,
                 case.heads,
             );

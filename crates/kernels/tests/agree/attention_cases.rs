@@ -36,45 +36,23 @@ impl AttentionCase {
     /// Training on whole sequences and reading from a cache (keys out of order, unread rows between
     /// them, rows that two spans read), with one head, several, and several in groups.
     pub fn all() -> Vec<AttentionCase> {
-        let heads = [
-            (1, 1, 2),
-            (3, 1, 6),
-            (4, 2, 10),
-            (8, 2, 16),
-            (2, 2, 64),
-            (2, 1, 128),
-        ];
-        let heads = heads.map(|(queries, keys, size)| Heads {
-            queries,
-            keys,
-            size,
-        });
+        let heads = [(1, 1, 2), (3, 1, 6), (4, 2, 10), (8, 2, 16), (2, 2, 64), (2, 1, 128)];
+        let heads = heads.map(|(queries, keys, size)| Heads { queries, keys, size });
         let cases = heads.iter().flat_map(|&heads| {
-            let case = move |(spans, key_rows)| AttentionCase {
-                spans,
-                heads,
-                key_rows,
-            };
+            let case = move |(spans, key_rows)| AttentionCase { spans, heads, key_rows };
             span_cases().into_iter().map(case)
         });
         let long = AttentionCase {
             spans: Spans::of_lengths([300, 17]),
-            heads: Heads {
-                queries: 8,
-                keys: 2,
-                size: 64,
-            },
+            heads: Heads { queries: 8, keys: 2, size: 64 },
             key_rows: 317,
         };
         cases.chain([long]).collect()
     }
 
     pub fn name(&self) -> String {
-        let spans: Vec<String> = self
-            .spans
-            .iter()
-            .map(|span| format!("{:?}->{:?}", span.queries, span.keys))
-            .collect();
+        let spans: Vec<String> =
+            self.spans.iter().map(|span| format!("{:?}->{:?}", span.queries, span.keys)).collect();
         format!("{} with {:?}", spans.join(" "), self.heads)
     }
 
@@ -121,39 +99,20 @@ impl AttentionCase {
         (row, head): (usize, usize),
         seen: std::ops::Range<usize>,
     ) {
-        let (
-            Heads {
-                queries,
-                keys,
-                size,
-            },
-            scale,
-        ) = (self.heads, self.heads.scale());
+        let (Heads { queries, keys, size }, scale) = (self.heads, self.heads.scale());
         let at = (row * queries + head) * size;
         let key_at = |s: usize| (s * keys + head / self.heads.group()) * size;
-        let (q, d_out) = (
-            &input.queries.values[at..at + size],
-            &input.d_out.values[at..at + size],
-        );
+        let (q, d_out) = (&input.queries.values[at..at + size], &input.d_out.values[at..at + size]);
         let key = |s: usize| &input.keys.values[key_at(s)..key_at(s) + size];
         let value = |s: usize| &input.values.values[key_at(s)..key_at(s) + size];
 
-        let scores: Vec<f32> = seen
-            .clone()
-            .map(|s| sum(q, key(s), |x| x) * scale)
-            .collect();
+        let scores: Vec<f32> = seen.clone().map(|s| sum(q, key(s), |x| x) * scale).collect();
         let score_terms = seen.clone().map(|s| sum(q, key(s), f32::abs) * scale);
         let largest_terms = 1.0 + score_terms.fold(0.0, f32::max);
         let maximum = scores.iter().copied().fold(f32::NEG_INFINITY, f32::max);
         let all: f32 = scores.iter().map(|score| (score - maximum).exp()).sum();
-        let p: Vec<f32> = scores
-            .iter()
-            .map(|score| (score - maximum).exp() / all)
-            .collect();
-        let d_p: Vec<f32> = seen
-            .clone()
-            .map(|s| sum(d_out, value(s), f32::abs))
-            .collect();
+        let p: Vec<f32> = scores.iter().map(|score| (score - maximum).exp() / all).collect();
+        let d_p: Vec<f32> = seen.clone().map(|s| sum(d_out, value(s), f32::abs)).collect();
         let mean: f32 = p.iter().zip(&d_p).map(|(p, d_p)| p * d_p).sum();
 
         terms.log_sums[row * queries + head] = largest_terms + (seen.len() as f32).ln();
@@ -173,55 +132,22 @@ impl AttentionCase {
 /// Spans, and how many key rows there are.
 fn span_cases() -> Vec<(Spans, usize)> {
     let lengths: [&[usize]; 5] = [&[1], &[3, 1, 7], &[13, 31], &[64], &[100]];
-    let whole = lengths.map(|lengths| {
-        (
-            Spans::of_lengths(lengths.iter().copied()),
-            lengths.iter().sum(),
-        )
-    });
+    let whole =
+        lengths.map(|lengths| (Spans::of_lengths(lengths.iter().copied()), lengths.iter().sum()));
     let cached = [
-        (
-            vec![Span {
-                queries: 0..1,
-                keys: 0..100,
-            }],
-            100,
-        ),
+        (vec![Span { queries: 0..1, keys: 0..100 }], 100),
         (
             vec![
-                Span {
-                    queries: 0..1,
-                    keys: 40..73,
-                },
-                Span {
-                    queries: 1..8,
-                    keys: 0..33,
-                },
-                Span {
-                    queries: 8..21,
-                    keys: 90..103,
-                },
+                Span { queries: 0..1, keys: 40..73 },
+                Span { queries: 1..8, keys: 0..33 },
+                Span { queries: 8..21, keys: 90..103 },
             ],
             110,
         ),
-        (
-            vec![
-                Span {
-                    queries: 0..2,
-                    keys: 4..13,
-                },
-                Span {
-                    queries: 2..5,
-                    keys: 0..10,
-                },
-            ],
-            13,
-        ),
+        (vec![Span { queries: 0..2, keys: 4..13 }, Span { queries: 2..5, keys: 0..10 }], 13),
     ];
-    let one_beginning = (0..6).map(|answer| Span {
-        queries: 8 * answer..8 * answer + 8,
-        keys: 0..60,
-    });
+    let one_beginning =
+        (0..6).map(|answer| Span { queries: 8 * answer..8 * answer + 8, keys: 0..60 });
     let cached = cached.map(|(spans, key_rows)| (Spans::new(spans), key_rows));
     let shared = (Spans::new(one_beginning.collect()), 60);
     whole.into_iter().chain(cached).chain([shared]).collect()

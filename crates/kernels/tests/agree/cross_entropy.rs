@@ -26,11 +26,7 @@ impl Head {
             weight: Values::random(2, vocabulary, columns),
             d_hidden: Values::random(3, rows, columns),
             d_weight: Values::random(4, vocabulary, columns),
-            labels: ids(rows, vocabulary)
-                .into_iter()
-                .enumerate()
-                .map(label)
-                .collect(),
+            labels: ids(rows, vocabulary).into_iter().enumerate().map(label).collect(),
             chunk,
             scale: 0.5,
         }
@@ -43,29 +39,13 @@ impl Head {
         let mut losses = unwritten(device, hidden.rows(), 2);
         let mut logits = unwritten(device, self.chunk, weight.rows());
         let (d_hidden, d_weight) = (&mut d_hidden, &mut d_weight);
-        let gradients = HeadGradients {
-            d_hidden,
-            d_weight,
-            scale: self.scale,
-        };
+        let gradients = HeadGradients { d_hidden, d_weight, scale: self.scale };
         let labels = &self.labels;
-        ops::cross_entropy(
-            &mut losses,
-            Some(gradients),
-            &mut logits,
-            &hidden,
-            &weight,
-            labels,
-        );
+        ops::cross_entropy(&mut losses, Some(gradients), &mut logits, &hidden, &weight, labels);
         let with_gradients = losses.to_vec();
         let bf16 = self.weight.stored_as(DType::Bf16, device);
         ops::cross_entropy(&mut losses, None, &mut logits, &hidden, &bf16, labels);
-        vec![
-            with_gradients,
-            d_hidden.to_vec(),
-            d_weight.to_vec(),
-            losses.to_vec(),
-        ]
+        vec![with_gradients, d_hidden.to_vec(), d_weight.to_vec(), losses.to_vec()]
     }
 
     /// Absolute terms of what [`Head::run`] gives. An exponential multiplies the error of its
@@ -78,18 +58,10 @@ impl Head {
             out.to_vec()
         };
         let (hidden, weight) = (self.hidden.map(f32::abs), self.weight.map(f32::abs));
-        let (z, z_terms) = (
-            product(&self.hidden, &self.weight),
-            product(&hidden, &weight),
-        );
+        let (z, z_terms) = (product(&self.hidden, &self.weight), product(&hidden, &weight));
         let mut losses = vec![0.0; 2 * rows];
         let mut d_z = vec![0.0; rows * vocabulary];
-        for (t, &label) in self
-            .labels
-            .iter()
-            .enumerate()
-            .filter(|(_, label)| **label >= 0)
-        {
+        for (t, &label) in self.labels.iter().enumerate().filter(|(_, label)| **label >= 0) {
             let row = t * vocabulary..(t + 1) * vocabulary;
             let largest = z_terms[row.clone()].iter().copied().fold(1.0, f32::max);
             let sum: f32 = z[row.clone()].iter().map(|z| z.exp()).sum();
@@ -130,27 +102,13 @@ fn cross_entropy_survives_logits_of_thousands() {
     let mut head = Head::new(31, 33, 257, 8);
     head.hidden = head.hidden.map(|x| 1000.0 * x);
     // The terms of the losses alone: in `f32` their exponentials would overflow.
-    let largest = head
-        .hidden
-        .values
-        .iter()
-        .map(|x| x.abs())
-        .fold(0.0, f32::max)
-        * 33.0;
+    let largest = head.hidden.values.iter().map(|x| x.abs()).fold(0.0, f32::max) * 33.0;
     let losses = vec![largest; 62];
-    agreement.check(
-        "[31, 33], 257 entries",
-        &[losses.clone(), losses],
-        |device| {
-            let outputs = head.run(device);
-            assert!(
-                outputs.iter().flatten().all(|x| x.is_finite()),
-                "{}",
-                device.name()
-            );
-            vec![outputs[0].clone(), outputs[3].clone()]
-        },
-    );
+    agreement.check("[31, 33], 257 entries", &[losses.clone(), losses], |device| {
+        let outputs = head.run(device);
+        assert!(outputs.iter().flatten().all(|x| x.is_finite()), "{}", device.name());
+        vec![outputs[0].clone(), outputs[3].clone()]
+    });
 }
 
 #[test]
@@ -168,22 +126,14 @@ fn cross_entropy_counts_the_first_of_equal_maxima_and_nothing_where_no_label_cou
     let terms = head.terms(agreement.reference());
     agreement.check("the first", &terms, |device| {
         let outputs = head.run(device);
-        assert!(
-            outputs[0].chunks_exact(2).all(|row| row[1] == 1.0),
-            "{}",
-            device.name()
-        );
+        assert!(outputs[0].chunks_exact(2).all(|row| row[1] == 1.0), "{}", device.name());
         outputs
     });
     head.labels = labels.iter().map(|label| label + 20).collect();
     let terms = head.terms(agreement.reference());
     agreement.check("the second", &terms, |device| {
         let outputs = head.run(device);
-        assert!(
-            outputs[0].chunks_exact(2).all(|row| row[1] == 0.0),
-            "{}",
-            device.name()
-        );
+        assert!(outputs[0].chunks_exact(2).all(|row| row[1] == 0.0), "{}", device.name());
         outputs
     });
     head.labels = vec![NOT_COUNTED; 40];
@@ -195,12 +145,7 @@ fn cross_entropy_counts_the_first_of_equal_maxima_and_nothing_where_no_label_cou
 fn best_entries(head: &Head) -> Vec<i32> {
     let logit = |x: &[f32], w: &[f32]| x.iter().zip(w).map(|(x, w)| x * w).sum::<f32>();
     let best = |x: &[f32]| {
-        let z: Vec<f32> = head
-            .weight
-            .values
-            .chunks_exact(16)
-            .map(|w| logit(x, w))
-            .collect();
+        let z: Vec<f32> = head.weight.values.chunks_exact(16).map(|w| logit(x, w)).collect();
         (1..z.len()).fold(0, |best, c| if z[c] > z[best] { c } else { best }) as i32
     };
     head.hidden.values.chunks_exact(16).map(best).collect()

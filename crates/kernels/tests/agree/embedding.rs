@@ -25,10 +25,7 @@ fn embedding_copies_rows_exactly() {
 fn embedding_backward_adds_up_ids_that_come_back() {
     let mut agreement = Agreement::within(TOLERANCE, "embedding_backward");
     for (rows, columns) in shapes() {
-        let (start, d_out) = (
-            Values::random(1, 19, columns),
-            Values::random(2, rows, columns),
-        );
+        let (start, d_out) = (Values::random(1, 19, columns), Values::random(2, rows, columns));
         let ids = ids(rows, 19);
         agreement.check_sums(
             &format!("[{rows}, {columns}]"),

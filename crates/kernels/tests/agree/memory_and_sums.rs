@@ -9,24 +9,17 @@ use kollama_kernels::{Device, ops};
 fn add_copy_and_clear_are_exact() {
     let mut agreement = Agreement::within(0.0, "add, copy_rows, clear_rows");
     for (rows, columns) in shapes() {
-        let (x, start) = (
-            Values::random(1, rows, columns),
-            Values::random(2, rows + 1, columns),
-        );
-        agreement.check_sums(
-            &format!("[{rows}, {columns}]"),
-            &[&x, &start],
-            |device, values| {
-                let (mut x, mut out) = (values[0].on(device), values[1].on(device));
-                ops::copy_rows(&mut out, 1, &x, 0..rows);
-                let copied = out.to_vec();
-                out.clear_rows(rows / 2..rows);
-                let cleared = out.to_vec();
-                out.set_rows(rows);
-                ops::add(&mut x, &out);
-                vec![copied, cleared, x.to_vec()]
-            },
-        );
+        let (x, start) = (Values::random(1, rows, columns), Values::random(2, rows + 1, columns));
+        agreement.check_sums(&format!("[{rows}, {columns}]"), &[&x, &start], |device, values| {
+            let (mut x, mut out) = (values[0].on(device), values[1].on(device));
+            ops::copy_rows(&mut out, 1, &x, 0..rows);
+            let copied = out.to_vec();
+            out.clear_rows(rows / 2..rows);
+            let cleared = out.to_vec();
+            out.set_rows(rows);
+            ops::add(&mut x, &out);
+            vec![copied, cleared, x.to_vec()]
+        });
     }
 }
 

@@ -15,11 +15,7 @@ fn not_a_number_is_passed_on_and_never_hidden() {
     let mut x = Values::random(1, rows, columns);
     x.values[2 * columns + 20] = f32::NAN;
     let [w, d_out] = [2, 3].map(|seed| Values::random(seed, columns, columns));
-    let d_out = Values {
-        rows,
-        values: d_out.values[..rows * columns].to_vec(),
-        ..d_out
-    };
+    let d_out = Values { rows, values: d_out.values[..rows * columns].to_vec(), ..d_out };
     let weight = Values::random(4, 1, columns);
     let ones = vec![vec![columns as f32; rows * columns]; 6];
     agreement.check("operations by rows", &ones, |device| {
@@ -33,19 +29,13 @@ fn not_a_number_is_passed_on_and_never_hidden() {
         ops::rms_norm_backward(&mut d_x, &mut d_weight, &d_out, &x, &weight, EPSILON);
         ops::swiglu_backward(&mut d_gate, &mut d_up, &d_out, &x, &d_out);
         assert!(ops::square_sum(&x, 0..rows).is_nan(), "{}", device.name());
-        [product, normal, gated, d_x, d_gate, d_up]
-            .iter()
-            .map(Matrix::to_vec)
-            .collect()
+        [product, normal, gated, d_x, d_gate, d_up].iter().map(Matrix::to_vec).collect()
     });
     let mut head = Head::new(rows, columns, 50, 3);
     head.labels = vec![3; rows];
     head.hidden.values[2 * columns + 20] = f32::NAN;
-    let scales: Vec<Vec<f32>> = head
-        .run(agreement.reference())
-        .iter()
-        .map(|x| vec![columns as f32; x.len()])
-        .collect();
+    let scales: Vec<Vec<f32>> =
+        head.run(agreement.reference()).iter().map(|x| vec![columns as f32; x.len()]).collect();
     agreement.check("cross_entropy", &scales, |device| head.run(device));
     for case in AttentionCase::all() {
         let mut input = case.input(1.0);
@@ -53,10 +43,7 @@ fn not_a_number_is_passed_on_and_never_hidden() {
         let ones = run_attention(agreement.reference(), &case, &input)
             .map(|x| vec![10.0; x.rows() * x.columns()]);
         agreement.check(&format!("attention: {}", case.name()), &ones, |device| {
-            run_attention(device, &case, &input)
-                .iter()
-                .map(Matrix::to_vec)
-                .collect()
+            run_attention(device, &case, &input).iter().map(Matrix::to_vec).collect()
         });
     }
 }

@@ -9,19 +9,11 @@ use kollama_kernels::ops;
 fn rms_norm_equals_the_reference() {
     let mut agreement = Agreement::within(TOLERANCE, "rms_norm");
     for (rows, columns) in shapes() {
-        let (x, weight) = (
-            Values::random(1, rows, columns),
-            Values::random(2, 1, columns),
-        );
+        let (x, weight) = (Values::random(1, rows, columns), Values::random(2, 1, columns));
         let case = format!("[{rows}, {columns}]");
         agreement.check_sums(&case, &[&x, &weight], |device, values| {
             let mut out = unwritten(device, rows, columns);
-            ops::rms_norm(
-                &mut out,
-                &values[0].on(device),
-                &values[1].on(device),
-                EPSILON,
-            );
+            ops::rms_norm(&mut out, &values[0].on(device), &values[1].on(device), EPSILON);
             vec![out.to_vec()]
         });
     }
@@ -31,15 +23,9 @@ fn rms_norm_equals_the_reference() {
 fn rms_norm_backward_equals_the_reference() {
     let mut agreement = Agreement::within(TOLERANCE, "rms_norm_backward");
     for (rows, columns) in shapes() {
-        let (x, weight) = (
-            Values::random(1, rows, columns),
-            Values::random(2, 1, columns),
-        );
+        let (x, weight) = (Values::random(1, rows, columns), Values::random(2, 1, columns));
         let d_out = Values::random(3, rows, columns);
-        let starts = (
-            Values::random(4, rows, columns),
-            Values::random(5, 1, columns),
-        );
+        let starts = (Values::random(4, rows, columns), Values::random(5, 1, columns));
         let scales = rms_norm_backward_terms(&starts, &d_out, &x, &weight);
         agreement.check(&format!("[{rows}, {columns}]"), &scales, |device| {
             let (mut d_x, mut d_weight) = (starts.0.on(device), starts.1.on(device));
@@ -61,10 +47,7 @@ fn rms_norm_backward_terms(
     let (d_x, d_weight) = (starts.0.map(f32::abs), starts.1.map(f32::abs));
     let (mut d_x, mut d_weight) = (d_x.values, d_weight.values);
     for t in 0..x.rows {
-        let (x, d_out) = (
-            &x.values[t * columns..][..columns],
-            &d_out.values[t * columns..],
-        );
+        let (x, d_out) = (&x.values[t * columns..][..columns], &d_out.values[t * columns..]);
         let square: f32 = x.iter().map(|x| x * x).sum::<f32>() / columns as f32 + EPSILON;
         let root = 1.0 / square.sqrt();
         let weighted = |i: usize| (weight.values[i] * d_out[i]).abs();

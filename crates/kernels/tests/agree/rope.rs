@@ -12,11 +12,7 @@ fn rope_and_its_backward_equal_the_reference() {
         for rows in ROWS.into_iter().chain([700]) {
             let (x, turns) = (Values::random(1, rows, heads * size), turns(2, rows, size));
             let pair = |i: usize| {
-                if i % size < size / 2 {
-                    i + size / 2
-                } else {
-                    i - size / 2
-                }
+                if i % size < size / 2 { i + size / 2 } else { i - size / 2 }
             };
             let terms = |i: usize| x.values[i].abs() + x.values[pair(i)].abs();
             let scales: Vec<f32> = (0..x.values.len()).map(terms).collect();

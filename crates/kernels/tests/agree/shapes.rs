@@ -14,9 +14,7 @@ pub const TOLERANCE: f64 = 16.0 * (f32::EPSILON / 2.0) as f64;
 
 /// Rows, columns: all ragged ones and two that are worth dividing among threads.
 pub fn shapes() -> Vec<(usize, usize)> {
-    let ragged = ROWS
-        .iter()
-        .flat_map(|&rows| COLUMNS.map(|columns| (rows, columns)));
+    let ragged = ROWS.iter().flat_map(|&rows| COLUMNS.map(|columns| (rows, columns)));
     ragged.chain([(5, 4099), (700, 520)]).collect()
 }
 
@@ -29,9 +27,5 @@ pub fn unwritten(device: &Device, rows: usize, columns: usize) -> Matrix {
 /// Numbers below a bound, some of them more than once.
 pub fn ids(count: usize, below: usize) -> Vec<u32> {
     let pick = |value: f32| ((value + 1.0) / 2.0 * below as f32) as u32;
-    Values::random(7, 1, count)
-        .values
-        .into_iter()
-        .map(pick)
-        .collect()
+    Values::random(7, 1, count).values.into_iter().map(pick).collect()
 }

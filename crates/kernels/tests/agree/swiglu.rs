@@ -16,10 +16,7 @@ fn swiglu_equals_the_reference() {
             ops::swiglu(&mut out, &gate.on(device), &up.on(device));
             vec![out.to_vec()]
         };
-        let scales = run(agreement.reference())[0]
-            .iter()
-            .map(|out| out.abs())
-            .collect();
+        let scales = run(agreement.reference())[0].iter().map(|out| out.abs()).collect();
         agreement.check(&format!("[{rows}, {columns}]"), &[scales], run);
     }
 }
@@ -29,17 +26,13 @@ fn swiglu_survives_gates_of_thousands() {
     let mut agreement = Agreement::within(TOLERANCE, "swiglu, large gates");
     let gate = Values::random(1, 100, 33).map(|gate| 10_000.0 * gate * gate * gate);
     let scales = gate.map(|gate| 1.0 + gate.abs()).values;
-    agreement.check(
-        "[100, 33]",
-        &[scales.clone(), scales.clone(), scales],
-        |device| {
-            let ones = gate.map(|_| 1.0).on(device);
-            let [mut out, mut d_gate, mut d_up] = [0; 3].map(|_| gate.map(|_| 0.0).on(device));
-            ops::swiglu(&mut out, &gate.on(device), &ones);
-            ops::swiglu_backward(&mut d_gate, &mut d_up, &ones, &gate.on(device), &ones);
-            vec![out.to_vec(), d_gate.to_vec(), d_up.to_vec()]
-        },
-    );
+    agreement.check("[100, 33]", &[scales.clone(), scales.clone(), scales], |device| {
+        let ones = gate.map(|_| 1.0).on(device);
+        let [mut out, mut d_gate, mut d_up] = [0; 3].map(|_| gate.map(|_| 0.0).on(device));
+        ops::swiglu(&mut out, &gate.on(device), &ones);
+        ops::swiglu_backward(&mut d_gate, &mut d_up, &ones, &gate.on(device), &ones);
+        vec![out.to_vec(), d_gate.to_vec(), d_up.to_vec()]
+    });
 }
 
 #[test]

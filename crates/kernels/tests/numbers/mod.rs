@@ -22,11 +22,7 @@ impl Values {
             ((bits ^ (bits >> 31)) >> 40) as f32 / (1u32 << 23) as f32 - 1.0
         };
         let values = std::iter::repeat_with(next).take(rows * columns).collect();
-        Values {
-            rows,
-            columns,
-            values,
-        }
+        Values { rows, columns, values }
     }
 
     pub fn map(&self, change: impl Fn(f32) -> f32) -> Values {
@@ -51,16 +47,10 @@ pub fn turns(seed: u64, rows: usize, size: usize) -> Values {
     let angles = Values::random(seed, rows, size / 2).map(|angle| angle * 4.0);
     let row = |angles: &[f32]| {
         let cosines = angles.iter().map(|angle| angle.cos());
-        cosines
-            .chain(angles.iter().map(|angle| angle.sin()))
-            .collect::<Vec<_>>()
+        cosines.chain(angles.iter().map(|angle| angle.sin())).collect::<Vec<_>>()
     };
     let values = angles.values.chunks_exact(size / 2).flat_map(row).collect();
-    Values {
-        rows,
-        columns: size,
-        values,
-    }
+    Values { rows, columns: size, values }
 }
 
 /// For every path that this processor can run: the device with that number of threads.

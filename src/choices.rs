@@ -1,0 +1,76 @@
+//! The words among which a flag, or a field of a recipe, lets one choose.
+
+use clap::ValueEnum;
+use serde::{Deserialize, Serialize};
+
+/// How weights are stored.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum StoredType {
+    /// 4 bytes
+    F32,
+    /// 2 bytes
+    Bf16,
+}
+
+/// What a new embedding row starts as.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize, ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum RowInit {
+    /// Mean of the rows of the pieces that the base tokenizer splits it into
+    MeanOfPieces,
+    /// Drawn around the mean of all base rows, with their covariance
+    Mean,
+    /// Drawn around zero with the initializer range of the config
+    Random,
+}
+
+/// Attention and documents of a row.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize, ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum Documents {
+    /// One stream, documents joined by </s>
+    #[default]
+    Join,
+    /// Attention stays inside each document
+    Confine,
+}
+
+/// How the learning rate goes.
+#[derive(Clone, Copy, ValueEnum)]
+pub enum Schedule {
+    /// Stays
+    Constant,
+    /// Falls to a tenth along a cosine
+    Cosine,
+    /// Falls to a tenth along a line
+    Linear,
+}
+
+/// Order of the rows.
+#[derive(Clone, Copy, ValueEnum)]
+pub enum Order {
+    /// A new permutation each epoch, from the seed
+    Shuffled,
+    /// As in the file
+    Sequential,
+}
+
+/// What is computed again in the backward pass.
+#[derive(Clone, Copy, ValueEnum)]
+pub enum Recompute {
+    /// Nothing
+    None,
+    /// Each layer from its input
+    Layer,
+}
+
+/// Which parameters learn.
+#[derive(Clone, Copy, ValueEnum)]
+pub enum TrainOnly {
+    /// All
+    All,
+    /// Only the rows of new tokens, in both embeddings
+    NewRows,
+    /// Both embedding matrices
+    Embeddings,
+}
