@@ -28,7 +28,7 @@ pub enum RowInit {
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize, ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub enum Documents {
-    /// One stream, documents joined by </s>
+    /// One stream, documents joined by `</s>`
     #[default]
     Join,
     /// Attention stays inside each document

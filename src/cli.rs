@@ -22,7 +22,7 @@ pub struct Cli {
 #[derive(Subcommand)]
 pub enum Command {
     /// The whole story on an embedded sample: train in English, extend, continue in Korean, compare
-    #[command(after_help = "Example:\n  kollama quickstart --out first-model --minutes 3")]
+    #[command(after_help = "Example:\n  kollama quickstart --out first-model --minutes 1")]
     Quickstart(Quickstart),
     /// Run a recipe, stage by stage; finished stages are not repeated
     #[command(after_help = "Example:\n  kollama run recipes/korean-small.toml --check\n  \
@@ -77,7 +77,7 @@ pub struct Quickstart {
     #[arg(long, value_name = "DIR", default_value = "kollama-quickstart")]
     pub out: PathBuf,
     /// About how long to train, both languages together
-    #[arg(long, value_name = "M", default_value_t = 3.0)]
+    #[arg(long, value_name = "M", default_value_t = 1.0)]
     pub minutes: f64,
 }
 
@@ -155,7 +155,7 @@ pub enum Tokenizer {
         /// One text a line, from a file or - for standard input
         #[arg(long, value_name = "FILE|-", conflicts_with = "text")]
         input: Option<PathBuf>,
-        /// Put <s> in front
+        /// Put `<s>` in front
         #[arg(long)]
         add_bos: bool,
         /// One JSON object a line
@@ -310,7 +310,7 @@ pub enum Corpus {
         /// Whether attention runs on across documents or stays inside each
         #[arg(long, value_enum, default_value_t = Documents::Join)]
         documents: Documents,
-        /// Rows tokenised elsewhere: {"ids":[T],"labels":[T]?,"documents":[T]?} a line
+        /// Rows tokenised elsewhere, a JSON object a line: `ids`, maybe `labels` and `documents`
         #[arg(long, value_name = "FILE.jsonl", requires = "vocab_size")]
         ids: Option<PathBuf>,
         /// Ids must be below it

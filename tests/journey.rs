@@ -74,7 +74,7 @@ fn assert_table(table: &str) {
     }
     let example = row("안녕하세요, 오늘은 날씨가 좋네요.");
     assert!(example[1].contains("<0x") && example[2].contains(" tokens: "), "{example:?}");
-    row("오늘은 …");
+    row("할머니는 시장에서 …");
     row("The old man …");
 }
 

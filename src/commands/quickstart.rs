@@ -8,8 +8,8 @@ use anyhow::{Result, ensure};
 use kollama_kernels::Device;
 use std::fs;
 
-/// Minutes that the recipe takes on two cores; `--minutes` scales the steps.
-const MINUTES_OF_THE_RECIPE: f64 = 3.0;
+/// Minutes of training that the recipe takes on two cores of a laptop; `--minutes` scales the steps.
+const MINUTES_OF_THE_RECIPE: f64 = 1.0;
 
 /// Runs `recipes/quickstart.toml` on the embedded sample and says what to try next.
 pub fn quickstart(flags: &Flags, device: &Device) -> Result<()> {
@@ -26,7 +26,7 @@ pub fn quickstart(flags: &Flags, device: &Device) -> Result<()> {
     let out = flags.out.display();
     eprintln!(
         "\nEverything is in {out}. Try next:\n  \
-         kollama generate --model {out}/train --prompt '오늘은' --temperature 0.8\n  \
+         kollama generate --model {out}/train --prompt '할머니는 시장에서' --temperature 0.8\n  \
          kollama tokenizer compare {out}/base {out}/tokenizer '안녕하세요, 오늘은 날씨가 좋네요.'\n  \
          kollama model info {out}/train\n  \
          kollama run {out}/sample/recipes/quickstart.toml --check"
