@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 
 /// Share of the multiply-add roof that a training step is expected to reach.
 const SHARE_OF_ROOF: f64 = 0.6;
-const GIB: f64 = (1u64 << 30) as f64;
+const MIB: f64 = (1u64 << 20) as f64;
 
 /// Validates a recipe and prints its plan; what is not there yet is listed, not an error.
 pub fn print(recipe: &Recipe, threads: usize) -> Result<()> {
@@ -61,54 +61,56 @@ fn describe(
     flops: f64,
 ) -> Result<()> {
     let need = estimate(config, settings, 0);
-    let tokens = settings.tokens_per_step() * settings.steps;
-    let total = need.flop_per_token as f64 * tokens as f64;
-    let gib = |bytes: u64| bytes as f64 / GIB;
-    writeln!(
-        out,
-        "\n{stage}: {} steps of {} tokens = {:.3} G tokens",
-        settings.steps,
-        settings.tokens_per_step(),
-        tokens as f64 / 1e9
-    )?;
-    writeln!(
-        out,
-        "  rate         {} {:?}, warm-up {}",
-        settings.learning_rate, settings.schedule, settings.warmup_steps
-    )?;
-    writeln!(
-        out,
-        "  memory       {:.1} GiB in f32: weights {:.1}, gradients {:.1}, moments {:.1}, activations {:.1}",
-        gib(need.bytes()),
-        gib(need.weight_bytes),
-        gib(need.gradient_bytes),
-        gib(need.moment_bytes),
-        gib(need.activation_bytes)
-    )?;
-    writeln!(
-        out,
-        "  time         {} here at {:.0} % of the roof ({:.3e} FLOP, {:.1} GFLOP a token)",
-        duration(total / (flops * SHARE_OF_ROOF)),
-        SHARE_OF_ROOF * 100.0,
-        total,
-        need.flop_per_token as f64 / 1e9
-    )?;
+    let (steps, of_a_step) = (settings.steps, settings.tokens_per_step());
+    let flop = need.flop_per_token as f64 * (steps * of_a_step) as f64;
+    let schedule = format!("{:?}", settings.schedule).to_lowercase();
+    let (rate, warmup) = (settings.learning_rate, settings.warmup_steps);
     let checkpoints = (need.weight_bytes + need.moment_bytes) * settings.keep as u64;
     writeln!(
         out,
-        "  disk         {:.1} GiB: {} checkpoints with moments and the model",
-        gib(checkpoints + need.weight_bytes),
+        "\n{stage}: {steps} steps of {of_a_step} tokens, {:.3e} tokens",
+        (steps * of_a_step) as f64
+    )?;
+    writeln!(out, "  rate         {rate:e} {schedule}, warm-up {warmup} steps")?;
+    writeln!(
+        out,
+        "  memory       {}: weights {}, gradients {}, moments {}, activations {}; all f32",
+        size(need.bytes()),
+        size(need.weight_bytes),
+        size(need.gradient_bytes),
+        size(need.moment_bytes),
+        size(need.activation_bytes)
+    )?;
+    writeln!(
+        out,
+        "  time         {} here at {:.0} % of the roof; {flop:.2e} FLOP",
+        duration(flop / (flops * SHARE_OF_ROOF)),
+        SHARE_OF_ROOF * 100.0,
+    )?;
+    let disk = size(checkpoints + need.weight_bytes);
+    writeln!(
+        out,
+        "  disk         {disk}: {} checkpoints with moments, and the model",
         settings.keep
     )?;
     Ok(())
 }
 
+fn size(bytes: u64) -> String {
+    match bytes as f64 / MIB {
+        mib if mib < 1024.0 => format!("{mib:.0} MiB"),
+        mib => format!("{:.1} GiB", mib / 1024.0),
+    }
+}
+
 fn duration(seconds: f64) -> String {
+    const DAY: f64 = 86_400.0;
     match seconds {
         s if s < 120.0 => format!("{s:.0} seconds"),
         s if s < 7200.0 => format!("{:.0} minutes", s / 60.0),
-        s if s < 172_800.0 => format!("{:.1} hours", s / 3600.0),
-        s => format!("{:.0} days", s / 86_400.0),
+        s if s < 2.0 * DAY => format!("{:.1} hours", s / 3600.0),
+        s if s < 1000.0 * DAY => format!("{:.0} days", s / DAY),
+        s => format!("{:.0} years", s / DAY / 365.25),
     }
 }
 

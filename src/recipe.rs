@@ -4,7 +4,7 @@
 use anyhow::{Context, Result, bail};
 use kollama_trainer::TrainSettings;
 use serde::{Deserialize, Serialize};
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 /// A whole run: where the model comes from, how it is extended, what it reads, how it is measured.
 #[derive(Clone, Debug, Deserialize)]
@@ -199,8 +199,22 @@ impl Recipe {
 fn resolved(path: &Path, folder: &Path) -> PathBuf {
     match path.strip_prefix("$KOLLAMA_DATA") {
         Ok(rest) => test_data().join(rest),
-        Err(_) => folder.join(path),
+        Err(_) => without_detours(&folder.join(path)),
     }
+}
+
+/// `a/../b` is `b`: only for people who read the path; links on the way are not looked at.
+fn without_detours(path: &Path) -> PathBuf {
+    path.components().fold(PathBuf::new(), |mut whole, part| {
+        let goes_back = part == Component::ParentDir
+            && matches!(whole.components().next_back(), Some(Component::Normal(_)));
+        if goes_back {
+            whole.pop();
+        } else {
+            whole.push(part);
+        }
+        whole
+    })
 }
 
 /// `KOLLAMA_DATA`, or where a checkout has it beside itself.
@@ -232,5 +246,7 @@ mod tests {
     fn paths_count_from_the_folder_of_the_recipe() {
         assert_eq!(resolved(Path::new("a/b"), Path::new("recipes")), Path::new("recipes/a/b"));
         assert_eq!(resolved(Path::new("/a"), Path::new("recipes")), Path::new("/a"));
+        assert_eq!(resolved(Path::new("../a"), Path::new("recipes")), Path::new("a"));
+        assert_eq!(resolved(Path::new("../../a"), Path::new("recipes")), Path::new("../a"));
     }
 }
