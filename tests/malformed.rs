@@ -712,7 +712,7 @@ fn a_recipe_is_refused_by_file_and_field() {
         ("[model]", "[model]\ncolour = 1", "colour"),
         ("warmup_steps", "warmupsteps", "warmupsteps"),
         ("vocab_size = 1024", "", "vocab_size"),
-        ("steps = 400", "steps = \"many\"", "steps"),
+        ("steps = 120", "steps = \"many\"", "steps"),
         ("name = \"quickstart\"", "name = ", "line"),
         ("script = \"Hangul\"", "script = \"Hangul", "line"),
     ] {
