@@ -57,9 +57,7 @@ fn request(flags: &Flags, tokenizer: &Tokenizer) -> Result<Request> {
     };
     let mut prompt: Vec<u32> =
         tokenizer.bos_id().filter(|_| tokenizer.add_bos()).into_iter().collect();
-    if !text.is_empty() {
-        tokenizer.encode(&text, &mut prompt);
-    }
+    tokenizer.encode(&text, &mut prompt);
     let sampling = Sampling {
         repetition_penalty: flags.repetition_penalty,
         temperature: flags.temperature,

@@ -51,10 +51,7 @@ fn request(line: Line, tokenizer: Option<&Tokenizer>) -> Result<ScoreRequest> {
     let ids = |text: Option<String>, ids: Option<Vec<u32>>, name: &str| match (text, ids) {
         (None, Some(ids)) => Ok(ids),
         (Some(text), None) => match tokenizer {
-            Some(tokenizer) => {
-                // An empty text is no token; the tokenizer would give the mark of its beginning.
-                Ok(if text.is_empty() { Vec::new() } else { tokenizer.encode_to_vec(&text) })
-            }
+            Some(tokenizer) => Ok(tokenizer.encode_to_vec(&text)),
             None => bail!("the model folder has no tokenizer; send {name}_ids"),
         },
         _ => bail!("expected exactly one of `{name}` and `{name}_ids`"),
