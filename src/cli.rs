@@ -56,6 +56,9 @@ pub enum Command {
                             --temperature 0.8 --top-p 0.95 --seed 7")]
     Generate(Generate),
     /// How likely continuations are: JSON lines in, JSON lines out
+    ///
+    /// The texts of a line are encoded each by itself and without `<s>`, as in the polyglot branch of
+    /// lm-evaluation-harness; for any other rule send ids.
     #[command(after_help = "Example:\n  \
         echo '{\"context\":\"하늘은\",\"continuation\":\" 푸르다\"}' | kollama score --model run")]
     Score(Score),

@@ -9,8 +9,12 @@ use kollama_kernels::Device;
 use kollama_trainer::{RecomputeChoice, RunEnd, StepRecord, TrainSettings, Trainer};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// Set by Ctrl-C and TERM.
+/// Set by the first Ctrl-C or TERM; training looks at it after each step.
 static STOP: AtomicBool = AtomicBool::new(false);
+/// Whether anyone looks at [`STOP`].
+static TRAINING: AtomicBool = AtomicBool::new(false);
+/// What a shell calls a program that Ctrl-C has ended.
+const INTERRUPTED: i32 = 130;
 
 /// Trains as the flags say.
 pub fn train(flags: Flags, device: &Device) -> Result<()> {
@@ -24,7 +28,6 @@ pub fn train(flags: Flags, device: &Device) -> Result<()> {
 /// Runs settings to their last step, or to Ctrl-C, which leaves a checkpoint to resume from.
 pub fn run(settings: &TrainSettings, resume: bool, device: &Device) -> Result<()> {
     settings.check()?;
-    stop_on_signals()?;
     let words = tokenizer_if_there(&settings.model)?.map(|words| words.fingerprint());
     let begin = if resume { Trainer::resume } else { Trainer::start };
     let mut trainer = begin(settings.clone(), device, words.as_deref())?;
@@ -34,11 +37,18 @@ pub fn run(settings: &TrainSettings, resume: bool, device: &Device) -> Result<()
         last = summary(record);
         progress.at(record.step, &last);
     };
-    let end = kollama_trainer::run(&mut trainer, &mut tell, &STOP)?;
+    stop_on_signals()?;
+    TRAINING.store(true, Ordering::SeqCst);
+    let end = kollama_trainer::run(&mut trainer, &mut tell, &STOP);
+    TRAINING.store(false, Ordering::SeqCst);
+    let end = end?;
     progress.finish(&last);
     if let RunEnd::Stopped { .. } = end {
         let (done, all) = (trainer.steps_done(), settings.steps);
-        bail!("stopped after step {done} of {all}; run it again with --resume to go on");
+        bail!(
+            "stopped after step {done} of {all}: the same command with --resume goes on from \
+             there (a recipe goes on by itself)"
+        );
     }
     Ok(())
 }
@@ -50,8 +60,15 @@ fn summary(record: &StepRecord) -> String {
     format!("loss {:.4}{evaluated}, {rate:.0} tokens/s", record.loss)
 }
 
+/// The first signal lets training end with a checkpoint; the second, or one while nothing trains,
+/// ends the program.
 fn stop_on_signals() -> Result<()> {
-    match ctrlc::set_handler(|| STOP.store(true, Ordering::Relaxed)) {
+    let handler = || {
+        if !TRAINING.load(Ordering::SeqCst) || STOP.swap(true, Ordering::SeqCst) {
+            std::process::exit(INTERRUPTED);
+        }
+    };
+    match ctrlc::set_handler(handler) {
         Ok(()) | Err(ctrlc::Error::MultipleHandlers) => Ok(()),
         Err(error) => Err(error).context("cannot listen for Ctrl-C"),
     }
