@@ -1,8 +1,9 @@
-//! Every command and flag on one page. Help and shell completions come from here; what a command
-//! does stands in `commands/`.
+//! Every command and flag on one page. Help comes from here; what a command does
+//! stands in `commands/`.
 
 use crate::choices::{Documents, Order, Recompute, RowInit, Schedule, StoredType, TrainOnly};
 use clap::{Args, Parser, Subcommand};
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 /// Teaches a Llama a new language: grow its tokenizer, grow its embeddings, continue its
@@ -14,7 +15,7 @@ pub struct Cli {
     #[command(subcommand)]
     pub command: Command,
     /// Threads to compute with [default: all cores]
-    #[arg(long, global = true, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    #[arg(long, global = true, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub threads: Option<u16>,
 }
 
@@ -189,6 +190,7 @@ pub enum Tokenizer {
         /// Second tokenizer
         b: PathBuf,
         /// Texts to show both ways
+        #[arg(required_unless_present = "corpus")]
         text: Vec<String>,
         /// Texts to count over, a row per file
         #[arg(long, num_args = 1.., value_name = "FILE")]
@@ -305,19 +307,19 @@ pub enum Corpus {
         #[arg(value_name = "FILE|DIR", required_unless_present = "ids", conflicts_with = "ids")]
         sources: Vec<PathBuf>,
         /// Tokenizer of the model that will be trained
-        #[arg(long, value_name = "DIR", required_unless_present = "ids")]
+        #[arg(long, value_name = "DIR", required_unless_present = "ids", conflicts_with = "ids")]
         tokenizer: Option<PathBuf>,
         /// Ids in a row
-        #[arg(long, value_name = "N", required_unless_present = "ids")]
+        #[arg(long, value_name = "N", required_unless_present = "ids", conflicts_with = "ids")]
         sequence_length: Option<usize>,
-        /// Whether attention runs on across documents or stays inside each
-        #[arg(long, value_enum, default_value_t = Documents::Join)]
-        documents: Documents,
+        /// Whether attention runs on across documents or stays inside each [default: join]
+        #[arg(long, value_enum, conflicts_with = "ids")]
+        documents: Option<Documents>,
         /// Rows tokenised elsewhere, a JSON object a line: `ids`, maybe `labels` and `documents`
         #[arg(long, value_name = "FILE.jsonl", requires = "vocab_size")]
         ids: Option<PathBuf>,
         /// Ids must be below it
-        #[arg(long, value_name = "N")]
+        #[arg(long, value_name = "N", requires = "ids")]
         vocab_size: Option<usize>,
         /// Folder to write
         #[arg(long, value_name = "DIR")]
@@ -433,15 +435,15 @@ pub struct Eval {
     #[arg(long, value_name = "K,…", value_delimiter = ',', default_value = "0")]
     pub shots: Vec<usize>,
     /// Folder of the task data (KoBEST: COPA/test.tsv[.zst] …); for perplexity the texts
-    #[arg(long, value_name = "DIR")]
-    pub data: Option<PathBuf>,
+    #[arg(long, value_name = "DIR|FILE")]
+    pub data: PathBuf,
     /// Only the first N documents: for trying out, not for tables
     #[arg(long, value_name = "N")]
     pub limit: Option<usize>,
-    /// Folder for results.json and the samples
+    /// Folder for results_K_shot.json, the samples and the table
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
-    /// results.json on standard output instead of a table
+    /// One JSON object on standard output instead of a table: {"shots":{K: results},"perplexity"}
     #[arg(long)]
     pub json: bool,
     /// Keep weights as bf16 in memory: half the size, for bf16 checkpoints the same numbers
@@ -459,8 +461,8 @@ pub struct Generate {
     #[arg(long, value_name = "TEXT")]
     pub prompt: Option<String>,
     /// Stop after this many tokens
-    #[arg(long, value_name = "N", default_value_t = 128)]
-    pub max_new_tokens: usize,
+    #[arg(long, value_name = "N", default_value = "128")]
+    pub max_new_tokens: NonZeroUsize,
     /// 0 takes the likeliest token each time
     #[arg(long, value_name = "X", default_value_t = 0.0)]
     pub temperature: f32,
@@ -534,7 +536,11 @@ pub struct Card {
 pub enum Bench {
     /// What this machine can do: multiply-adds and memory reads a second
     #[command(after_help = "Example:\n  kollama bench roof --threads 2")]
-    Roof(BenchOutput),
+    Roof {
+        /// One JSON object
+        #[arg(long)]
+        json: bool,
+    },
     /// Matrix products in the three layouts of training, as shares of the roof
     #[command(after_help = "Example:\n  kollama bench matmul --json")]
     Matmul(BenchOutput),

@@ -105,9 +105,12 @@ fn answers_of(
     let pieces = pieces_of(&words, &plan.example);
     let shown = format!("{} tokens: {}", pieces.len(), pieces.join(" "));
     answers.push((plan.example.clone(), shown));
-    let mut engine = Engine::new(scorer.into_llama(), &words, 512)?;
-    for prompt in &plan.prompts {
-        let text = continuation(&mut engine, &words, prompt, plan.max_new_tokens)?;
+    let prompts = plan.prompts.iter().map(|prompt| ids_of(&words, prompt));
+    let prompts: Vec<Vec<u32>> = prompts.collect();
+    let longest = prompts.iter().map(Vec::len).max().unwrap_or(0);
+    let mut engine = Engine::new(scorer.into_llama(), &words, longest + plan.max_new_tokens)?;
+    for (prompt, ids) in plan.prompts.iter().zip(prompts) {
+        let text = continuation(&mut engine, ids, plan.max_new_tokens)?;
         answers.push((format!("{prompt} …"), text));
     }
     Ok(answers)
@@ -134,16 +137,19 @@ fn task_answers(plan: &Comparison, words: &Tokenizer, scorer: &mut Scorer) -> Re
     Ok(answers)
 }
 
-fn continuation(
-    engine: &mut Engine<'_>,
-    words: &Tokenizer,
-    prompt: &str,
-    max_new_tokens: usize,
-) -> Result<String> {
+fn ids_of(words: &Tokenizer, prompt: &str) -> Vec<u32> {
     let mut ids: Vec<u32> = words.bos_id().filter(|_| words.add_bos()).into_iter().collect();
     words.encode(prompt, &mut ids);
+    ids
+}
+
+fn continuation(
+    engine: &mut Engine<'_>,
+    prompt: Vec<u32>,
+    max_new_tokens: usize,
+) -> Result<String> {
     let sampling = Sampling { temperature: 0.7, top_p: 0.9, seed: 1, ..Sampling::GREEDY };
-    engine.submit(Request { prompt: ids, max_new_tokens, sampling, stop: Vec::new() })?;
+    engine.submit(Request { prompt, max_new_tokens, sampling, stop: Vec::new() })?;
     let mut text = String::new();
     while !engine.is_idle() {
         text.extend(engine.step()?.into_iter().map(|emission| emission.text));

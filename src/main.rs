@@ -13,6 +13,7 @@ mod recipe;
 mod sample;
 mod stages;
 mod staging;
+mod usage;
 
 use clap::Parser;
 use std::process::ExitCode;
@@ -23,7 +24,8 @@ fn main() -> ExitCode {
         Err(error) if reader_has_gone(&error) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("kollama: {}", message(&error));
-            ExitCode::FAILURE
+            let is_usage = error.is::<usage::Usage>();
+            if is_usage { ExitCode::from(2) } else { ExitCode::FAILURE }
         }
     }
 }

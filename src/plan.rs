@@ -3,7 +3,8 @@
 use crate::commands::model::config_named;
 use crate::limits;
 use crate::recipe::{Data, Recipe};
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
+use kollama_harness::tasks;
 use kollama_kernels::Device;
 use kollama_llama::LlamaConfig;
 use kollama_tokenizer::Tokenizer;
@@ -15,14 +16,12 @@ use std::path::{Path, PathBuf};
 const SHARE_OF_ROOF: f64 = 0.6;
 const MIB: f64 = (1u64 << 20) as f64;
 
-/// Validates a recipe and prints its plan; what is not there yet is listed, not an error.
-pub fn print(recipe: &Recipe, threads: usize) -> Result<()> {
+/// Prints the plan of a recipe; what is not there yet is listed, not an error.
+pub fn print(recipe: &Recipe, base_config: LlamaConfig, threads: usize) -> Result<()> {
     let mut out = stdout().lock();
-    let base_config = base_config(recipe)?;
     let mut taught = base_config.clone();
     taught.vocab_size = recipe.tokenizer.vocab_size;
     let (old, new) = (base_config.vocab_size, taught.vocab_size);
-    ensure!(new > old, "[tokenizer] vocab_size {new} must be more than the base's {old}");
     writeln!(out, "{}", recipe.name)?;
     let millions = |config: &LlamaConfig| config.parameter_count() as f64 / 1e6;
     writeln!(out, "  vocabulary   {old} -> {new}, {}", recipe.tokenizer.script)?;
@@ -38,6 +37,36 @@ pub fn print(recipe: &Recipe, threads: usize) -> Result<()> {
     let settings = recipe.settings(&recipe.train, &recipe.data, places)?;
     describe(&mut out, "train", &taught, &settings, flops)?;
     print_missing(&mut out, recipe)
+}
+
+/// Refuses what would fail only after hours; gives the config of the base.
+pub fn validate(recipe: &Recipe) -> Result<LlamaConfig> {
+    let config = base_config(recipe)?;
+    let (old, new) = (config.vocab_size, recipe.tokenizer.vocab_size);
+    ensure!(new > old, "[tokenizer] vocab_size {new} must be more than the base's {old}");
+    kollama_tokenizer::check_script(&recipe.tokenizer.script).context("in [tokenizer]")?;
+    let positions = config.max_position_embeddings;
+    for length in recipe.base.data.iter().chain([&recipe.data]).map(|data| data.sequence_length) {
+        let fits = length <= positions;
+        ensure!(
+            fits,
+            "[data] sequence_length {length} exceeds the {positions} positions of the model"
+        );
+    }
+    let comparison = &recipe.comparison;
+    let new_tokens = comparison.max_new_tokens;
+    ensure!(
+        (1..positions).contains(&new_tokens),
+        "[comparison] max_new_tokens {new_tokens} must be from 1 to below the {positions} positions"
+    );
+    for name in &comparison.tasks {
+        let known = tasks::names();
+        let is_known = known.contains(&name.as_str());
+        ensure!(is_known, "[comparison] no task {name:?}; there are {}", known.join(", "));
+    }
+    let has_data = comparison.tasks.is_empty() || comparison.task_data.is_some();
+    ensure!(has_data, "[comparison] tasks need `task_data`");
+    Ok(config)
 }
 
 fn base_config(recipe: &Recipe) -> Result<LlamaConfig> {
@@ -62,15 +91,12 @@ fn describe(
 ) -> Result<()> {
     let need = estimate(config, settings, 0);
     let (steps, of_a_step) = (settings.steps, settings.tokens_per_step());
-    let flop = need.flop_per_token as f64 * (steps * of_a_step) as f64;
+    let tokens = steps as f64 * of_a_step as f64;
+    let flop = need.flop_per_token as f64 * tokens;
     let schedule = format!("{:?}", settings.schedule).to_lowercase();
     let (rate, warmup) = (settings.learning_rate, settings.warmup_steps);
     let checkpoints = (need.weight_bytes + need.moment_bytes) * settings.keep as u64;
-    writeln!(
-        out,
-        "\n{stage}: {steps} steps of {of_a_step} tokens, {:.3e} tokens",
-        (steps * of_a_step) as f64
-    )?;
+    writeln!(out, "\n{stage}: {steps} steps of {of_a_step} tokens, {:.3e} tokens", tokens)?;
     writeln!(out, "  rate         {rate:e} {schedule}, warm-up {warmup} steps")?;
     writeln!(
         out,

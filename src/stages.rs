@@ -9,21 +9,21 @@ use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 
-/// What is known of a finished stage.
+/// What is known of a stage.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-struct Done {
-    /// SHA-256 over settings, version and inputs.
+struct Entry {
+    /// SHA-256 over settings and inputs.
     inputs: String,
-    /// Version of kollama that did it.
+    /// Version of kollama that began it.
     version: String,
-    /// How long it took.
-    seconds: f64,
+    /// How long it took; none while it is not done.
+    seconds: Option<f64>,
 }
 
 /// The record of a run folder, kept in `stages.json`.
 pub struct Stages {
     folder: PathBuf,
-    done: BTreeMap<String, Done>,
+    entries: BTreeMap<String, Entry>,
 }
 
 impl Stages {
@@ -31,43 +31,63 @@ impl Stages {
     pub fn open(folder: &Path) -> Result<Stages> {
         fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
         let path = folder.join("stages.json");
-        let done = match fs::read_to_string(&path) {
+        let entries = match fs::read_to_string(&path) {
             Ok(text) => serde_json::from_str(&text).with_context(|| {
                 format!("{} is damaged; remove it to do every stage again", path.display())
             })?,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => BTreeMap::new(),
             Err(error) => return Err(error).with_context(|| path.display().to_string()),
         };
-        Ok(Stages { folder: folder.to_owned(), done })
+        Ok(Stages { folder: folder.to_owned(), entries })
     }
 
     /// Whether a stage is done from just these inputs.
     pub fn is_done(&self, stage: &str, inputs: &str) -> bool {
-        self.done.get(stage).is_some_and(|done| done.inputs == inputs)
+        self.inputs_of(stage) == Some(inputs)
     }
 
-    /// Hash of the inputs that a stage of this run was made from.
+    /// Whether a stage was begun from just these inputs and cut off.
+    pub fn is_begun(&self, stage: &str, inputs: &str) -> bool {
+        let entry = self.entries.get(stage);
+        entry.is_some_and(|entry| entry.seconds.is_none() && entry.inputs == inputs)
+    }
+
+    /// Whether a stage was ever begun here: its folder is then ours.
+    pub fn knows(&self, stage: &str) -> bool {
+        self.entries.contains_key(stage)
+    }
+
+    /// Hash of the inputs that a finished stage of this run was made from.
     pub fn inputs_of(&self, stage: &str) -> Option<&str> {
-        self.done.get(stage).map(|done| done.inputs.as_str())
+        let entry = self.entries.get(stage).filter(|entry| entry.seconds.is_some());
+        entry.map(|entry| entry.inputs.as_str())
     }
 
-    /// Notes that a stage is done.
-    pub fn note(&mut self, stage: &str, inputs: String, seconds: f64) -> Result<()> {
+    /// Notes that a stage begins.
+    pub fn begin(&mut self, stage: &str, inputs: String) -> Result<()> {
         let version = env!("CARGO_PKG_VERSION").to_owned();
-        self.done.insert(stage.to_owned(), Done { inputs, version, seconds });
+        self.entries.insert(stage.to_owned(), Entry { inputs, version, seconds: None });
+        self.save()
+    }
+
+    /// Notes that a stage that had begun is done.
+    pub fn done(&mut self, stage: &str, seconds: f64) -> Result<()> {
+        if let Some(entry) = self.entries.get_mut(stage) {
+            entry.seconds = Some(seconds);
+        }
         self.save()
     }
 
     /// Forgets a stage, so that it will be done again.
     pub fn forget(&mut self, stage: &str) -> Result<()> {
-        if self.done.remove(stage).is_some() {
+        if self.entries.remove(stage).is_some() {
             self.save()?;
         }
         Ok(())
     }
 
     fn save(&self) -> Result<()> {
-        write_beside(&self.folder.join("stages.json"), &serde_json::to_vec_pretty(&self.done)?)
+        write_beside(&self.folder.join("stages.json"), &serde_json::to_vec_pretty(&self.entries)?)
     }
 }
 
@@ -107,12 +127,15 @@ pub fn text_hash<'a>(texts: impl IntoIterator<Item = &'a str>) -> String {
 fn add(path: &Path, hash: &mut Sha256) -> std::io::Result<()> {
     hash.update(path.file_name().unwrap_or_default().as_encoded_bytes());
     if path.is_dir() {
-        let entries = fs::read_dir(path)?.map(|entry| entry.map(|entry| entry.path()));
-        let mut entries = entries.collect::<std::io::Result<Vec<_>>>()?;
-        entries.sort();
-        return entries.iter().try_for_each(|entry| add(entry, hash));
+        let mut entries = fs::read_dir(path)?.collect::<std::io::Result<Vec<_>>>()?;
+        entries.sort_by_key(fs::DirEntry::file_name);
+        return entries
+            .iter()
+            .filter(|entry| is_read(entry))
+            .try_for_each(|e| add(&e.path(), hash));
     }
     let mut file = File::open(path)?;
+    hash.update(file.metadata()?.len().to_le_bytes());
     let mut buffer = vec![0; 1 << 20];
     loop {
         match file.read(&mut buffer)? {
@@ -120,6 +143,13 @@ fn add(path: &Path, hash: &mut Sha256) -> std::io::Result<()> {
             count => hash.update(&buffer[..count]),
         }
     }
+}
+
+/// Names that begin with a dot and links to folders are not read from a folder of texts either.
+fn is_read(entry: &fs::DirEntry) -> bool {
+    let is_link = entry.file_type().is_ok_and(|kind| kind.is_symlink());
+    let hidden = entry.file_name().as_encoded_bytes().starts_with(b".");
+    !hidden && !(is_link && entry.path().is_dir())
 }
 
 fn hex(bytes: &[u8]) -> String {
@@ -134,10 +164,12 @@ mod tests {
     fn a_stage_is_done_only_for_the_inputs_it_was_made_from() {
         let folder = tempfile::tempdir().unwrap();
         let mut stages = Stages::open(folder.path()).unwrap();
-        stages.note("data", "abc".into(), 1.0).unwrap();
+        stages.begin("data", "abc".into()).unwrap();
+        assert!(stages.is_begun("data", "abc") && !stages.is_done("data", "abc"));
+        stages.done("data", 1.0).unwrap();
         let stages = Stages::open(folder.path()).unwrap();
-        assert!(stages.is_done("data", "abc"));
-        assert!(!stages.is_done("data", "abd") && !stages.is_done("train", "abc"));
+        assert!(stages.is_done("data", "abc") && stages.knows("data"));
+        assert!(!stages.is_done("data", "abd") && !stages.knows("train"));
     }
 
     #[test]

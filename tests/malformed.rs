@@ -27,6 +27,13 @@ fn refuses(place: &Workplace, line: &str, expected: &[&str]) {
     assert_eq!(place.contents(), before, "kollama {line}: {}", answer.err);
 }
 
+/// The same for a wrong use of the command line: code 2.
+fn refuses_usage(place: &Workplace, line: &str, expected: &[&str]) {
+    let before = place.contents();
+    assert_is_a_refusal(&place.run(line), 2, expected);
+    assert_eq!(place.contents(), before, "kollama {line}");
+}
+
 fn assert_is_one_message(answer: &Answer, expected: &[&str]) {
     assert_is_a_refusal(answer, 1, expected);
     let err = &answer.err;
@@ -589,7 +596,6 @@ fn an_input_that_is_not_utf8_is_refused_by_line() {
 #[test]
 fn a_question_that_cannot_be_scored_is_refused_by_line() {
     let place = Workplace::with_model();
-    let good = "{\"context\":\"a\",\"continuation\":\"b\"}";
     for (bad, expected) in [
         ("not json", "expected"),
         ("{\"context\":\"a\"}", "continuation"),
@@ -598,7 +604,7 @@ fn a_question_that_cannot_be_scored_is_refused_by_line() {
         ("{\"context_ids\":[1],\"continuation_ids\":[320]}", "320"),
         ("{\"context_ids\":[1],\"continuation_ids\":[]}", "at least one token"),
     ] {
-        place.write("questions.jsonl", format!("{good}\n{bad}\n"));
+        place.write("questions.jsonl", format!("\n{bad}\n"));
         refuses(
             &place,
             "score --model model --input questions.jsonl",
@@ -606,6 +612,9 @@ fn a_question_that_cannot_be_scored_is_refused_by_line() {
         );
     }
     refuses(&place, "score --model model --input nowhere.jsonl", &["nowhere.jsonl"]);
+    let good = "{\"context\":\"a\",\"continuation\":\"b\"}";
+    let answer = place.feed("score --model model", &format!("{good}\n{good}\nnot json\n"));
+    assert_eq!((answer.code, answer.json_lines().len()), (Some(1), 2), "{}", answer.err);
 }
 
 #[test]
@@ -614,14 +623,18 @@ fn what_cannot_be_generated_is_refused_by_name() {
     for (flags, expected) in [
         ("--max-new-tokens 1000", "128 positions"),
         ("--max-new-tokens 18446744073709551615", "128 positions"),
-        ("--max-new-tokens 0", "max_new_tokens"),
+    ] {
+        refuses(&place, &format!("generate --model model --prompt a {flags}"), &[expected]);
+    }
+    for (flags, expected) in [
+        ("--max-new-tokens 0", "max-new-tokens"),
         ("--temperature=-1", "temperature"),
         ("--temperature nan", "temperature"),
         ("--top-p 1.5", "top_p"),
         ("--min-p=-0.1", "min_p"),
         ("--repetition-penalty 0", "repetition_penalty"),
     ] {
-        refuses(&place, &format!("generate --model model --prompt a {flags}"), &[expected]);
+        refuses_usage(&place, &format!("generate --model model --prompt a {flags}"), &[expected]);
     }
 }
 
@@ -629,13 +642,13 @@ fn what_cannot_be_generated_is_refused_by_name() {
 fn an_evaluation_without_its_data_is_refused() {
     let place = Workplace::with_model();
     let eval = "eval --model model --data";
-    refuses(&place, &format!("{eval} . --tasks kobest_cop"), &["kobest_cop", "kobest_copa"]);
+    refuses_usage(&place, &format!("{eval} . --tasks kobest_cop"), &["kobest_cop", "kobest_copa"]);
     refuses(
         &place,
         &format!("{eval} . --tasks kobest_copa"),
         &["kobest_copa", "COPA/train.tsv", "--data"],
     );
-    refuses(&place, "eval --model model --tasks kobest_copa", &["--data"]);
+    refuses_usage(&place, "eval --model model --tasks kobest_copa", &["--data"]);
     refuses(&place, &format!("{eval} nowhere --tasks perplexity"), &["nowhere"]);
     std::fs::create_dir(place.path("COPA")).unwrap();
     for split in ["train", "test"] {
@@ -696,10 +709,10 @@ fn values_that_no_run_can_have_are_refused_by_name() {
         ("--batch-size 2", "--batch-size 0", "batch_size"),
         ("--lr 1e-2", "--lr 1e-2 --warmup-steps 3", "warmup_steps"),
         ("--lr 1e-2", "--lr 1e-2 --beta2 1", "beta2"),
-        ("--lr 1e-2", "--lr 1e-2 --train-only new-rows", "base_vocab_size"),
     ] {
-        refuses(&place, &TRAIN.replace(from, to), &[named]);
+        refuses_usage(&place, &TRAIN.replace(from, to), &[named]);
     }
+    refuses(&place, &format!("{TRAIN} --train-only new-rows"), &["base_vocab_size"]);
 }
 
 // Recipes
@@ -707,7 +720,9 @@ fn values_that_no_run_can_have_are_refused_by_name() {
 #[test]
 fn a_recipe_is_refused_by_file_and_field() {
     let place = Workplace::new();
-    let good = include_str!("../recipes/quickstart.toml");
+    place.write("sample.json", include_str!("../assets/sample/config.json"));
+    let good = include_str!("../recipes/quickstart.toml")
+        .replace("../assets/sample/config.json", "sample.json");
     for (from, to, named) in [
         ("[model]", "[model]\ncolour = 1", "colour"),
         ("warmup_steps", "warmupsteps", "warmupsteps"),
@@ -715,6 +730,10 @@ fn a_recipe_is_refused_by_file_and_field() {
         ("steps = 120", "steps = \"many\"", "steps"),
         ("name = \"quickstart\"", "name = ", "line"),
         ("script = \"Hangul\"", "script = \"Hangul", "line"),
+        ("script = \"Hangul\"", "script = \"Klingon\"", "Klingon"),
+        ("sequence_length = 256", "sequence_length = 100000", "256 positions"),
+        ("max_new_tokens = 40", "max_new_tokens = 600", "max_new_tokens"),
+        ("max_new_tokens = 40", "max_new_tokens = 40\ntasks = [\"nope\"]", "nope"),
     ] {
         assert!(good.contains(from), "{from}");
         place.write("bad.toml", good.replacen(from, to, 1));
@@ -731,9 +750,40 @@ fn a_stage_that_is_not_there_is_answered_with_those_that_are() {
     for flag in ["--from", "--to"] {
         let answer =
             place.shell(&format!("exec \"$KOLLAMA\" run '{recipe}' --out new {flag} training"));
-        assert_is_one_message(&answer, &["training", "base-tokenizer", "comparison"]);
+        assert_is_a_refusal(&answer, 2, &["training", "base-tokenizer", "comparison"]);
     }
+    let backwards = format!("'{recipe}' --out new --from train --to base-tokenizer");
+    let answer = place.shell(&format!("exec \"$KOLLAMA\" run {backwards}"));
+    assert_is_a_refusal(&answer, 2, &["--from train", "--to base-tokenizer"]);
     assert!(!place.path("new").exists());
+}
+
+#[test]
+fn a_run_touches_no_folder_that_it_has_not_made() {
+    let place = Workplace::new();
+    let recipe = concat!(env!("CARGO_MANIFEST_DIR"), "/recipes/quickstart.toml");
+    std::fs::create_dir_all(place.path("mine/base-tokenizer")).unwrap();
+    place.write("mine/base-tokenizer/precious", "1");
+    for scope in ["--to base-tokenizer", "--from base-tokenizer --to base-tokenizer"] {
+        let answer = place.shell(&format!("exec \"$KOLLAMA\" run '{recipe}' --out mine {scope}"));
+        assert_is_a_refusal(&answer, 1, &["mine/base-tokenizer", "not empty"]);
+        assert_eq!(place.read("mine/base-tokenizer/precious"), b"1");
+    }
+}
+
+#[test]
+fn a_training_is_not_given_up_because_a_recipe_has_changed() {
+    let place = Workplace::new();
+    place.done("quickstart --out first --minutes 0.008");
+    let recipe = "first/sample/recipes/quickstart.toml";
+    let text = String::from_utf8(place.read(recipe)).unwrap();
+    place.write(recipe, text.replace("steps = 120", "steps = 21"));
+    let trained = place.read("first/base/model.safetensors");
+    let answer = place.run(&format!("run {recipe} --out first --to base"));
+    assert_is_a_refusal(&answer, 1, &["first/base", "--from base"]);
+    assert_eq!(place.read("first/base/model.safetensors"), trained);
+    place.done(&format!("run {recipe} --out first --from base --to base"));
+    assert_ne!(place.read("first/base/model.safetensors"), trained);
 }
 
 // The command line itself

@@ -20,12 +20,12 @@ use std::time::Instant;
 pub fn bench(verb: Verb, threads: usize) -> Result<()> {
     let device = &Device::cpu(threads)?;
     match verb {
-        Verb::Roof(output) => print(&output, &measure_roof(device, threads)?),
-        Verb::Matmul(output) => print(&output, &matmul(device, threads, &output)?),
-        Verb::Train(output) => print(&output, &train(device, threads, &output)?),
-        Verb::Generate(output) => print(&output, &generate(device, threads, &output)?),
+        Verb::Roof { json } => print(json, &measure_roof(device, threads)?),
+        Verb::Matmul(output) => print(output.json, &matmul(device, threads, &output)?),
+        Verb::Train(output) => print(output.json, &train(device, threads, &output)?),
+        Verb::Generate(output) => print(output.json, &generate(device, threads, &output)?),
         Verb::Tokenize { tokenizer, corpus, output } => {
-            print(&output, &tokenize(&tokenizer, &corpus, &output)?)
+            print(output.json, &tokenize(&tokenizer, &corpus, &output)?)
         }
     }
 }
@@ -37,9 +37,9 @@ fn fact(name: &str, value: impl Into<Value>) -> (String, Value) {
     (name.to_owned(), value.into())
 }
 
-fn print(output: &BenchOutput, facts: &Facts) -> Result<()> {
+fn print(json: bool, facts: &Facts) -> Result<()> {
     let mut out = stdout().lock();
-    if output.json {
+    if json {
         let object: serde_json::Map<String, Value> = facts.iter().cloned().collect();
         writeln!(out, "{}", Value::Object(object))?;
         return Ok(());

@@ -22,7 +22,7 @@ pub fn corpus(verb: Verb) -> Result<()> {
         Verb::Pack { sources, tokenizer, sequence_length, documents, out, .. } => {
             let tokenizer = Tokenizer::open(&tokenizer.context("--tokenizer is needed")?)?;
             let length = sequence_length.context("--sequence-length is needed")?;
-            pack(&sources, &tokenizer, length, documents, &out)
+            pack(&sources, &tokenizer, length, documents.unwrap_or_default(), &out)
         }
         Verb::Clean { .. } => not_supported("corpus clean"),
         Verb::Dedup { .. } => not_supported("corpus dedup"),
@@ -58,6 +58,9 @@ fn say(report: &PackReport, out: &Path) {
         report.shards,
         report.dropped_tokens
     );
+    if report.empty_documents > 0 {
+        eprintln!("{} documents hold no token", report.empty_documents);
+    }
     for file in &report.skipped {
         eprintln!("not read: {}", file.display());
     }

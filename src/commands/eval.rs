@@ -4,7 +4,8 @@ use super::weights_in_memory;
 use crate::cli::Eval as Flags;
 use crate::comparison::read_texts;
 use crate::progress::{Progress, Unit};
-use anyhow::{Context, Result};
+use crate::usage::usage;
+use anyhow::Result;
 use kollama_engine::Scorer;
 use kollama_harness::{Perplexity, Results, TaskResult, evaluate, perplexity, results, tasks};
 use kollama_kernels::Device;
@@ -19,10 +20,14 @@ const PERPLEXITY: &str = "perplexity";
 
 /// Evaluates every task at every number of shots.
 pub fn eval(flags: &Flags, device: &Device) -> Result<()> {
-    let data = flags.data.as_deref().context("--data is needed: the folder of the task data")?;
+    let data = flags.data.as_path();
     let known = |name: &&String| *name != PERPLEXITY && !tasks::names().contains(&name.as_str());
     if let Some(unknown) = flags.tasks.iter().find(known) {
-        anyhow::bail!("no task {unknown:?}; there are {}, {PERPLEXITY}", tasks::names().join(", "));
+        let known = tasks::names().join(", ");
+        return usage(format!("no task {unknown:?}; there are {known}, {PERPLEXITY}"));
+    }
+    if let Some(folder) = &flags.out {
+        results::prepare(folder)?;
     }
     let words = Tokenizer::open(&flags.model)?;
     let llama = Llama::open_as(&flags.model, device, weights_in_memory(flags.dtype))?;
@@ -56,7 +61,18 @@ pub fn run_task(
         progress.finish(&format!("{} documents cut", result.cut_documents()));
         Ok(result)
     };
-    flags.shots.iter().map(run).collect()
+    shots_of(flags).iter().map(run).collect()
+}
+
+/// Each number of shots once, in the order given.
+fn shots_of(flags: &Flags) -> Vec<usize> {
+    let mut shots: Vec<usize> = Vec::new();
+    for &count in &flags.shots {
+        if !shots.contains(&count) {
+            shots.push(count);
+        }
+    }
+    shots
 }
 
 fn measure(texts: &[String], words: &Tokenizer, scorer: &mut Scorer) -> Result<Perplexity> {
@@ -100,7 +116,7 @@ fn report(
             "| text | bytes | tokens | bits per byte | byte perplexity | word perplexity |"
         )?;
         writeln!(out, "|---|---:|---:|---:|---:|---:|")?;
-        let data = flags.data.as_deref().unwrap_or(Path::new("")).display();
+        let data = flags.data.display();
         let (bytes, tokens, bits) = (read.bytes, read.tokens, read.bits_per_byte());
         let (byte, word) = (read.byte_perplexity(), read.word_perplexity());
         writeln!(out, "| {data} | {bytes} | {tokens} | {bits:.4} | {byte:.4} | {word:.2} |")?;
@@ -117,7 +133,7 @@ fn all_json(
 ) -> Result<Value> {
     let model = flags.model.display().to_string();
     let mut shots = serde_json::Map::new();
-    for &count in flags.shots.iter().filter(|_| !evaluated.is_empty()) {
+    for count in shots_of(flags).into_iter().filter(|_| !evaluated.is_empty()) {
         let results = Results::of(evaluated, count, &model, &device.name());
         shots.insert(count.to_string(), serde_json::to_value(results)?);
     }

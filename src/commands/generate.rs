@@ -2,6 +2,7 @@
 
 use super::weights_in_memory;
 use crate::cli::Generate as Flags;
+use crate::usage::usage;
 use anyhow::{Context, Result, bail};
 use kollama_engine::{Engine, Finish, Request, Sampling};
 use kollama_kernels::Device;
@@ -15,9 +16,12 @@ pub fn generate(flags: &Flags, device: &Device) -> Result<()> {
     let tokenizer = Tokenizer::open(&flags.model)?;
     let llama = Llama::open_as(&flags.model, device, weights_in_memory(flags.dtype))?;
     let request = request(flags, &tokenizer)?;
+    if let Err(error) = request.sampling.check() {
+        return usage(error.to_string());
+    }
     let prompt_tokens = request.prompt.len();
     let positions = llama.config.max_position_embeddings;
-    let rows = prompt_tokens.saturating_add(flags.max_new_tokens).min(positions);
+    let rows = prompt_tokens.saturating_add(flags.max_new_tokens.get()).min(positions);
     let mut engine = Engine::new(llama, &tokenizer, rows)?;
     engine.submit(request)?;
     let mut out = stdout().lock();
@@ -66,6 +70,6 @@ fn request(flags: &Flags, tokenizer: &Tokenizer) -> Result<Request> {
         min_p: flags.min_p,
         seed: flags.seed,
     };
-    let (max_new_tokens, stop) = (flags.max_new_tokens, flags.stop.clone());
+    let (max_new_tokens, stop) = (flags.max_new_tokens.get(), flags.stop.clone());
     Ok(Request { prompt, max_new_tokens, sampling, stop })
 }

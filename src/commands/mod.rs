@@ -16,8 +16,11 @@ use crate::cli::{Cli, Command};
 use anyhow::{Context, Result, bail};
 use kollama_kernels::{DType, Device};
 use kollama_tokenizer::{Tokenizer, TokenizerError};
-use std::io::{BufRead, BufReader};
+use std::io::{BufReader, Read};
 use std::path::Path;
+
+/// Bytes of input that are read ahead.
+const INPUT_BUFFER: usize = 1 << 20;
 
 /// Does what the command line says.
 pub fn dispatch(cli: Cli) -> Result<()> {
@@ -66,14 +69,14 @@ fn tokenizer_if_there(folder: &Path) -> Result<Option<Tokenizer>> {
     }
 }
 
-/// A file, or standard input for `-`, line by line.
-fn lines_of(input: &Path) -> Result<Box<dyn BufRead>> {
+/// A file, or standard input for `-`, to be read line by line.
+fn lines_of(input: &Path) -> Result<BufReader<Box<dyn Read>>> {
     if input == Path::new("-") {
-        return Ok(Box::new(BufReader::new(std::io::stdin())));
+        return Ok(BufReader::with_capacity(INPUT_BUFFER, Box::new(std::io::stdin())));
     }
     let file = std::fs::File::open(input)
         .with_context(|| format!("cannot open the input {}", input.display()))?;
-    Ok(Box::new(BufReader::new(file)))
+    Ok(BufReader::with_capacity(INPUT_BUFFER, Box::new(file)))
 }
 
 /// Line `number` of `input`, for the beginning of an error.

@@ -1,6 +1,6 @@
 //! The whole story on the embedded sample, then what to try next.
 
-use super::run;
+use super::run::{self, Scope};
 use crate::cli::Quickstart as Flags;
 use crate::recipe::Recipe;
 use crate::sample;
@@ -22,7 +22,8 @@ pub fn quickstart(flags: &Flags, device: &Device) -> Result<()> {
     let scale = minutes / MINUTES_OF_THE_RECIPE;
     scale_steps(&mut recipe.train, scale);
     recipe.base.train.iter_mut().for_each(|train| scale_steps(train, scale));
-    run::perform(&recipe, &flags.out, device, None, None)?;
+    let scope = Scope { replaces_training: true, ..Scope::default() };
+    run::perform(&recipe, &flags.out, device, &scope)?;
     let out = flags.out.display();
     eprintln!(
         "\nEverything is in {out}. Try next:\n  \

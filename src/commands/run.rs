@@ -8,6 +8,8 @@ use crate::comparison;
 use crate::plan;
 use crate::recipe::{Base, Data, Recipe};
 use crate::stages::{Stages, content_hash, text_hash};
+use crate::staging::must_be_free;
+use crate::usage::usage;
 use anyhow::{Context, Result, bail, ensure};
 use kollama_kernels::Device;
 use kollama_tokenizer::Tokenizer;
@@ -35,41 +37,50 @@ struct Stage<'a> {
     work: Work<'a>,
 }
 
+/// Which stages of a recipe are run, and what may be given up for it.
+#[derive(Default)]
+pub struct Scope<'a> {
+    /// The first stage that is done again, done or not.
+    pub from: Option<&'a str>,
+    /// The last stage.
+    pub to: Option<&'a str>,
+    /// Whether a training may be replaced because its inputs have changed.
+    pub replaces_training: bool,
+}
+
 /// Runs (or only plans) a recipe.
 pub fn run(flags: &Flags, threads: usize) -> Result<()> {
     let recipe = Recipe::read(&flags.recipe)?;
+    let base = plan::validate(&recipe)
+        .with_context(|| format!("in the recipe {}", flags.recipe.display()))?;
     if flags.check {
-        return plan::print(&recipe, threads);
+        return plan::print(&recipe, base, threads);
     }
     let folder = flags.out.clone().unwrap_or_else(|| Path::new("runs").join(&recipe.name));
-    perform(&recipe, &folder, &Device::cpu(threads)?, flags.from.as_deref(), flags.to.as_deref())
+    let scope =
+        Scope { from: flags.from.as_deref(), to: flags.to.as_deref(), replaces_training: false };
+    perform(&recipe, &folder, &Device::cpu(threads)?, &scope)
 }
 
-/// Runs the stages of a recipe in `folder`, from and to the named ones.
-pub fn perform(
-    recipe: &Recipe,
-    folder: &Path,
-    device: &Device,
-    from: Option<&str>,
-    to: Option<&str>,
-) -> Result<()> {
+/// Runs the stages of a recipe in `folder`.
+pub fn perform(recipe: &Recipe, folder: &Path, device: &Device, scope: &Scope<'_>) -> Result<()> {
     let list = stages_of(recipe, folder, device)?;
-    let position = |name: &str| {
-        let names: Vec<&str> = list.iter().map(|stage| stage.name).collect();
-        let found = names.iter().position(|&known| known == name);
-        found.with_context(|| format!("no stage {name:?}; this recipe has {}", names.join(", ")))
-    };
-    let last = to.map_or(Ok(list.len() - 1), position)?;
-    let first = from.map(position).transpose()?;
+    let names: Vec<&str> = list.iter().map(|stage| stage.name).collect();
+    let last = scope.to.map_or(Ok(list.len() - 1), |name| position(&names, name))?;
+    let first = scope.from.map(|name| position(&names, name)).transpose()?;
+    if first.is_some_and(|first| first > last) {
+        usage(format!("--from {} comes after --to {}", names[first.unwrap_or(0)], names[last]))?;
+    }
     let mut record = Stages::open(folder)?;
-    if let Some(first) = first {
-        for stage in &list[first..] {
-            record.forget(stage.name)?;
+    for stage in &list[first.unwrap_or(last + 1)..=last] {
+        if record.knows(stage.name) {
             remove(&stage.out)?;
+            record.forget(stage.name)?;
         }
     }
     for (index, stage) in list[..=last].iter().enumerate() {
-        do_stage(stage, index + 1, list.len(), folder, &mut record)
+        let place = format!("[{}/{}]", index + 1, list.len());
+        do_stage(stage, &place, folder, &mut record, scope.replaces_training)
             .with_context(|| format!("stage {}", stage.name))?;
     }
     match &list[last] {
@@ -78,37 +89,62 @@ pub fn perform(
     }
 }
 
+fn position(names: &[&str], name: &str) -> Result<usize> {
+    match names.iter().position(|&known| known == name) {
+        Some(position) => Ok(position),
+        None => usage(format!("no stage {name:?}; this recipe has {}", names.join(", "))),
+    }
+}
+
 fn do_stage(
     stage: &Stage<'_>,
-    number: usize,
-    count: usize,
+    place: &str,
     folder: &Path,
     record: &mut Stages,
+    replaces_training: bool,
 ) -> Result<()> {
     let inputs = inputs_hash(stage, folder, record)?;
     if record.is_done(stage.name, &inputs) && stage.out.exists() {
-        eprintln!("[{number}/{count}] {}: done before", stage.name);
+        eprintln!("{place} {}: done before", stage.name);
         return Ok(());
     }
-    eprintln!("[{number}/{count}] {}", stage.name);
-    let began_with = stage.out.with_extension("inputs");
-    let goes_on = stage.resumes && fs::read_to_string(&began_with).is_ok_and(|text| text == inputs);
-    if !goes_on {
-        remove(&stage.out)?;
-    }
-    if stage.resumes {
-        crate::stages::write_beside(&began_with, inputs.as_bytes())?;
-    }
+    eprintln!("{place} {}", stage.name);
+    make_way(stage, &inputs, record, replaces_training)?;
+    record.begin(stage.name, inputs)?;
     let began = Instant::now();
     (stage.work)(&stage.out)?;
     ensure!(stage.out.exists(), "it ended without its result; run the recipe again to go on");
-    remove(&began_with)?;
-    record.note(stage.name, inputs, began.elapsed().as_secs_f64())
+    record.done(stage.name, began.elapsed().as_secs_f64())
+}
+
+/// Removes what an earlier run of the stage has left, unless it can go on from there. What no run
+/// has made is never touched, and hours of training are not given up without being told to.
+fn make_way(
+    stage: &Stage<'_>,
+    inputs: &str,
+    record: &Stages,
+    replaces_training: bool,
+) -> Result<()> {
+    let Stage { name, out, resumes, .. } = stage;
+    if !record.knows(name) {
+        return must_be_free(out);
+    }
+    if *resumes && record.is_begun(name, inputs) {
+        return Ok(());
+    }
+    if *resumes && !replaces_training && out.exists() {
+        bail!(
+            "{} was trained from other inputs or settings; \
+             `--from {name}` removes it and trains anew",
+            out.display()
+        );
+    }
+    remove(out)
 }
 
 /// Files from outside by their content, folders of this run by the inputs they were made from.
 fn inputs_hash(stage: &Stage<'_>, folder: &Path, record: &Stages) -> Result<String> {
-    let mut parts = vec![env!("CARGO_PKG_VERSION").to_owned(), stage.settings.clone()];
+    let mut parts = vec![stage.settings.clone()];
     for path in &stage.reads {
         let name = path.strip_prefix(folder).ok().and_then(Path::to_str);
         match name.and_then(|name| record.inputs_of(name)) {

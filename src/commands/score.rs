@@ -26,25 +26,39 @@ struct Line {
     continuation_ids: Option<Vec<u32>>,
 }
 
-/// Scores every line of the input, in order.
+/// Scores every line of the input, in order. What is waiting is answered as soon as no further
+/// line has arrived, so that another program can ask and wait; blank lines are passed over.
 pub fn score(flags: &Flags, device: &Device) -> Result<()> {
     let llama = Llama::open_as(&flags.model, device, weights_in_memory(flags.dtype))?;
     let tokenizer = tokenizer_if_there(&flags.model)?;
-    let (prefix, vocab_size) = (llama.config.eos_token_id, llama.config.vocab_size);
-    let mut scorer = Scorer::new(llama, prefix)?;
-    let mut waiting = Vec::new();
-    for (index, line) in lines_of(&flags.input)?.lines().enumerate() {
-        let here = || place(&flags.input, index + 1);
-        let line = line.with_context(here)?;
-        let line: Line = serde_json::from_str(&line).with_context(here)?;
-        let request = request(line, tokenizer.as_ref()).with_context(here)?;
-        check(&request, vocab_size).with_context(here)?;
-        waiting.push(request);
-        if waiting.len() == REQUESTS_AT_ONCE {
+    let vocab_size = llama.config.vocab_size;
+    let end = tokenizer.as_ref().map_or(llama.config.eos_token_id, Tokenizer::eos_id);
+    let mut scorer = Scorer::new(llama, end)?;
+    let mut reader = lines_of(&flags.input)?;
+    let (mut line, mut number, mut waiting) = (String::new(), 0, Vec::new());
+    while reader.read_line(&mut line).with_context(|| place(&flags.input, number + 1))? > 0 {
+        number += 1;
+        if !line.trim().is_empty() {
+            match parsed(&line, tokenizer.as_ref(), vocab_size) {
+                Ok(request) => waiting.push(request),
+                Err(error) => {
+                    answer(&mut scorer, &mut waiting)?;
+                    return Err(error.context(place(&flags.input, number)));
+                }
+            }
+        }
+        line.clear();
+        if waiting.len() == REQUESTS_AT_ONCE || !reader.buffer().contains(&b'\n') {
             answer(&mut scorer, &mut waiting)?;
         }
     }
     answer(&mut scorer, &mut waiting)
+}
+
+fn parsed(line: &str, tokenizer: Option<&Tokenizer>, vocab_size: usize) -> Result<ScoreRequest> {
+    let request = request(serde_json::from_str(line)?, tokenizer)?;
+    check(&request, vocab_size)?;
+    Ok(request)
 }
 
 fn request(line: Line, tokenizer: Option<&Tokenizer>) -> Result<ScoreRequest> {

@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 use kollama_corpus::documents;
 use kollama_tokenizer::{Comparison, Extension, LearnOptions, Tokenizer, pieces_of};
 use serde_json::json;
-use std::io::{BufRead, Write, stdout};
+use std::io::{BufRead, BufWriter, Write, stdout};
 use std::path::{Path, PathBuf};
 
 /// Does one of the verbs.
@@ -98,7 +98,7 @@ fn encode(
     add_bos: bool,
     json: bool,
 ) -> Result<()> {
-    let mut out = stdout().lock();
+    let mut out = BufWriter::new(stdout().lock());
     let mut print = |text: &str| -> Result<()> {
         let mut ids: Vec<u32> = tokenizer.bos_id().filter(|_| add_bos).into_iter().collect();
         tokenizer.encode(text, &mut ids);
@@ -116,6 +116,7 @@ fn encode(
     if let Some(input) = input.or(standard_input) {
         for_each_line(input, |_, line| print(line))?;
     }
+    out.flush()?;
     Ok(())
 }
 

@@ -4,6 +4,7 @@ use super::tokenizer_if_there;
 use crate::choices::{Order, Recompute, Schedule, StoredType, TrainOnly};
 use crate::cli::Train as Flags;
 use crate::progress::{Progress, Unit};
+use crate::usage::usage;
 use anyhow::{Context, Result, bail};
 use kollama_kernels::Device;
 use kollama_trainer::{RecomputeChoice, RunEnd, StepRecord, TrainSettings, Trainer};
@@ -22,12 +23,15 @@ pub fn train(flags: Flags, device: &Device) -> Result<()> {
         bail!("--dtype bf16 is not supported yet: training computes and stores in f32");
     }
     let resume = flags.resume;
-    run(&settings(flags), resume, device)
+    let settings = settings(flags);
+    if let Err(error) = settings.check() {
+        return usage(error.to_string());
+    }
+    run(&settings, resume, device)
 }
 
 /// Runs settings to their last step, or to Ctrl-C, which leaves a checkpoint to resume from.
 pub fn run(settings: &TrainSettings, resume: bool, device: &Device) -> Result<()> {
-    settings.check()?;
     let words = tokenizer_if_there(&settings.model)?.map(|words| words.fingerprint());
     let begin = if resume { Trainer::resume } else { Trainer::start };
     let mut trainer = begin(settings.clone(), device, words.as_deref())?;

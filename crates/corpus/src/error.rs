@@ -216,7 +216,6 @@ fn cure(reason: &io::Error) -> &'static str {
         io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
             "; choose an output folder that you may write to"
         }
-        io::ErrorKind::NotFound => "; create the folder that is to hold it first",
         _ => "",
     }
 }

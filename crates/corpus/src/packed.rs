@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use crate::error::CorpusError;
 use crate::meta::Meta;
-use crate::row::{DocumentMode, Row};
+use crate::row::Row;
 use crate::shard::{Shard, shard_name};
 
 /// The rows that [`pack_texts`](crate::pack_texts) or [`pack_ids`](crate::pack_ids) wrote,
@@ -63,11 +63,6 @@ impl PackedData {
         self.meta.tokenizer.as_deref()
     }
 
-    /// Whether rows have document numbers, inside of which attention is to stay.
-    pub fn documents_confined(&self) -> bool {
-        self.meta.documents == DocumentMode::Confine
-    }
-
     /// Row `index` of the corpus.
     ///
     /// # Panics
@@ -100,7 +95,9 @@ impl PackedData {
         }
     }
 
-    /// Reads every byte and compares it with the checksums of `meta.json`.
+    /// Reads every byte and compares it with the checksums of `meta.json`: for a folder that
+    /// was copied or fetched. Neither [`PackedData::open`] nor the trainer does so, since it
+    /// takes as long as reading the whole corpus.
     ///
     /// # Errors
     /// [`CorpusError::Shard`] for the first shard that differs.

@@ -1,8 +1,9 @@
 //! An output folder that appears whole or not at all.
 //!
 //! Work goes on in a hidden folder beside the output, `.NAME.partial-PID`; at the end it is
-//! synced and renamed. Whatever ends the work earlier removes it. Only a killed process leaves
-//! its hidden folder behind, which can be deleted at any time.
+//! synced and renamed. An error before that removes it, with the folders around it that were made
+//! for it. Only a process that is killed or interrupted (Ctrl-C) leaves them behind; the hidden
+//! folder can be deleted as soon as that process is gone.
 
 use std::fs::{self, File};
 use std::io::{self, ErrorKind};
@@ -15,20 +16,26 @@ use crate::error::CorpusError;
 pub(crate) struct StagedFolder {
     path: PathBuf,
     target: PathBuf,
+    around: MadeFolders,
     committed: bool,
 }
 
+/// Folders made on the way to an output, outermost first; removed again unless they are kept.
+#[derive(Default)]
+struct MadeFolders(Vec<PathBuf>);
+
 impl StagedFolder {
     /// Begins the folder that is to become `target`, which must not exist unless it is an
-    /// empty folder, while the folder around it must.
+    /// empty folder. The folders around it are made where they are missing.
     pub(crate) fn create(target: &Path) -> Result<Self, CorpusError> {
         check_is_free(target)?;
         let refused = |reason| CorpusError::write(target, reason);
         let name = target.file_name().ok_or_else(|| refused(ErrorKind::InvalidFilename.into()))?;
         let hidden = format!(".{}.partial-{}", name.to_string_lossy(), process::id());
+        let around = MadeFolders::create(parent(target)).map_err(refused)?;
         let path = parent(target).join(hidden);
         fs::create_dir(&path).map_err(refused)?;
-        Ok(Self { path, target: target.to_owned(), committed: false })
+        Ok(Self { path, target: target.to_owned(), around, committed: false })
     }
 
     /// Where to write meanwhile.
@@ -42,6 +49,7 @@ impl StagedFolder {
             .and_then(|()| fs::rename(&self.path, &self.target))
             .map_err(|reason| CorpusError::write(&self.target, reason))?;
         self.committed = true;
+        self.around.0.clear();
         let parent = parent(&self.target);
         sync_folder(parent).map_err(|reason| CorpusError::write(parent, reason))
     }
@@ -52,6 +60,32 @@ impl Drop for StagedFolder {
         if !self.committed {
             // Nobody is left to tell: an error is on its way to the caller already.
             let _ = fs::remove_dir_all(&self.path);
+        }
+    }
+}
+
+impl MadeFolders {
+    /// Makes `folder` and those around it, as far as they are missing.
+    fn create(folder: &Path) -> io::Result<Self> {
+        let missing: Vec<&Path> = folder.ancestors().take_while(|above| !above.exists()).collect();
+        let mut made = Self::default();
+        for above in missing.into_iter().rev().filter(|above| !above.as_os_str().is_empty()) {
+            match fs::create_dir(above) {
+                Ok(()) => made.0.push(above.to_owned()),
+                // `..` of a folder just made, or another process was faster.
+                Err(_) if above.is_dir() => {}
+                Err(reason) => return Err(reason),
+            }
+        }
+        Ok(made)
+    }
+}
+
+impl Drop for MadeFolders {
+    fn drop(&mut self) {
+        for folder in self.0.iter().rev() {
+            // Fails, as it should, where somebody has put something into it meanwhile.
+            let _ = fs::remove_dir(folder);
         }
     }
 }
@@ -115,6 +149,35 @@ mod tests {
     }
 
     #[test]
+    fn folders_around_the_output_are_made_and_kept_only_with_it() {
+        let around = tempfile::tempdir().unwrap();
+        let target = around.path().join("a/b/out");
+        drop(StagedFolder::create(&target).unwrap());
+        assert!(entries(around.path()).is_empty());
+        StagedFolder::create(&target).unwrap().commit().unwrap();
+        assert_eq!(entries(&around.path().join("a/b")), ["out"]);
+        drop(StagedFolder::create(&around.path().join("a/b/c/more")).unwrap());
+        assert_eq!(entries(&around.path().join("a/b")), ["out"], "a and b were there before");
+    }
+
+    #[test]
+    fn a_way_through_a_folder_that_is_missing_is_made_too() {
+        let around = tempfile::tempdir().unwrap();
+        let staged = StagedFolder::create(&around.path().join("a/../b/out")).unwrap();
+        drop(staged);
+        assert!(entries(around.path()).is_empty());
+    }
+
+    #[test]
+    fn a_made_folder_that_others_use_by_now_stays() {
+        let around = tempfile::tempdir().unwrap();
+        let staged = StagedFolder::create(&around.path().join("a/b/out")).unwrap();
+        fs::write(around.path().join("a/precious"), "").unwrap();
+        drop(staged);
+        assert_eq!(entries(&around.path().join("a")), ["precious"]);
+    }
+
+    #[test]
     fn an_empty_folder_is_taken_and_a_full_one_or_a_file_refused() {
         let around = tempfile::tempdir().unwrap();
         let target = around.path().join("out");
@@ -132,7 +195,7 @@ mod tests {
     fn an_output_that_cannot_be_made_is_named() {
         let around = tempfile::tempdir().unwrap();
         fs::write(around.path().join("file"), "").unwrap();
-        for impossible in ["missing/out", "file/out", "missing/.."] {
+        for impossible in ["file/out", "file/in/out", "missing/.."] {
             let target = around.path().join(impossible);
             let error = StagedFolder::create(&target).err().unwrap();
             assert!(matches!(error, CorpusError::Write { .. }), "{impossible}: {error:?}");

@@ -7,7 +7,7 @@ use crate::sampler::sample;
 use crate::slots::Slots;
 use crate::stops::StopWatch;
 use kollama_kernels::{DType, Matrix, Span, Spans};
-use kollama_llama::{Batch, KvCache, Llama};
+use kollama_llama::{Batch, KvCache, Llama, LlamaConfig};
 use kollama_tokenizer::{DecodeStream, Tokenizer};
 use std::collections::VecDeque;
 use std::ops::Range;
@@ -25,6 +25,7 @@ pub struct Engine<'t> {
     waiting: VecDeque<(RequestId, Request)>,
     running: Vec<Sequence<'t>>,
     logits: Matrix,
+    end_tokens: Vec<u32>,
     next_id: u64,
 }
 
@@ -54,6 +55,7 @@ impl<'t> Engine<'t> {
         let cache = KvCache::new(&llama.config, &llama.device, cache_rows)?;
         let logits = Matrix::zeros(&llama.device, 1, llama.config.vocab_size, DType::F32)?;
         Ok(Engine {
+            end_tokens: end_tokens(&llama.config),
             llama,
             tokenizer,
             cache,
@@ -97,7 +99,7 @@ impl<'t> Engine<'t> {
         let mut emissions = Vec::new();
         for (index, writer) in writers.into_iter().enumerate() {
             self.logits.read_rows(index, &mut row);
-            emissions.push(self.running[writer].write(&mut row, self.llama.config.eos_token_id));
+            emissions.push(self.running[writer].write(&mut row, &self.end_tokens));
         }
         self.retire(&emissions);
         Ok(emissions)
@@ -191,11 +193,11 @@ impl<'t> Sequence<'t> {
     }
 
     /// Chooses the next token from its logits and says what became certain.
-    fn write(&mut self, logits: &mut [f32], end: Option<u32>) -> Emission {
+    fn write(&mut self, logits: &mut [f32], end_tokens: &[u32]) -> Emission {
         let written = self.tokens.len() - self.request.prompt.len();
         let chosen = sample(logits, &self.tokens, &self.request.sampling, written as u64);
         let Some(token) = chosen else { return self.end(0, Finish::Failed) };
-        if Some(token) == end {
+        if end_tokens.contains(&token) {
             return self.end(token, Finish::EndToken);
         }
         self.tokens.push(token);
@@ -223,10 +225,34 @@ impl<'t> Sequence<'t> {
     }
 }
 
+/// Every token that ends an answer: `eos_token_id`, which a model's file may give as a list.
+fn end_tokens(config: &LlamaConfig) -> Vec<u32> {
+    let fields = config.to_json();
+    let field = &fields["eos_token_id"];
+    let ids = field.as_array().map_or(std::slice::from_ref(field), Vec::as_slice);
+    ids.iter().filter_map(|id| u32::try_from(id.as_u64()?).ok()).collect()
+}
+
 /// Takes the held end of the prompt off the first text that the stream gives.
 fn without<'a>(held: &mut String, piece: &'a str) -> &'a str {
     if piece.is_empty() {
         return piece;
     }
     piece.strip_prefix(std::mem::take(held).as_str()).unwrap_or(piece)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn end_tokens_are_one_or_several_or_none() {
+        let mut config = LlamaConfig::preset("tiny").unwrap();
+        assert_eq!(end_tokens(&config), [2]);
+        config.other_fields.insert("eos_token_id".to_owned(), vec![7_u32, 9].into());
+        config.eos_token_id = Some(7);
+        assert_eq!(end_tokens(&config), [7, 9]);
+        config.eos_token_id = None;
+        assert!(end_tokens(&config).is_empty(), "what was changed since outweighs the file");
+    }
 }

@@ -6,12 +6,13 @@ use crate::request::Sampling;
 /// Chooses the next id.
 ///
 /// `logits` has one entry per vocabulary id and is used as scratch; `seen` holds prompt and answer
-/// so far; `index` counts the tokens of the answer. `None` if no logit is finite.
+/// so far; `index` counts the tokens of the answer. `None` if a logit is NaN or +∞, or none is
+/// finite; −∞ is an id that is never chosen.
 pub fn sample(logits: &mut [f32], seen: &[u32], sampling: &Sampling, index: u64) -> Option<u32> {
-    if logits.iter().any(|logit| logit.is_nan()) {
+    penalise(logits, seen, sampling.repetition_penalty);
+    if logits.iter().any(|&logit| logit.is_nan() || logit == f32::INFINITY) {
         return None;
     }
-    penalise(logits, seen, sampling.repetition_penalty);
     let best = argmax(logits)?;
     if sampling.temperature == 0.0 {
         return Some(best as u32);
@@ -128,7 +129,23 @@ mod tests {
     }
 
     #[test]
-    fn not_a_number_is_refused() {
-        assert_eq!(sample(&mut [0.0, f32::NAN], &[], &Sampling::GREEDY, 0), None);
+    fn what_is_no_probability_is_refused() {
+        for sampling in [Sampling::GREEDY, HOT] {
+            for bad in [[0.0, f32::NAN], [0.0, f32::INFINITY], [f32::NEG_INFINITY; 2]] {
+                assert_eq!(sample(&mut bad.clone(), &[], &sampling, 0), None, "{bad:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_penalty_that_overflows_is_refused() {
+        let sampling = Sampling { repetition_penalty: 0.01, ..HOT };
+        assert_eq!(sample(&mut [f32::MAX, 0.0], &[0], &sampling, 0), None);
+    }
+
+    #[test]
+    fn minus_infinity_is_never_drawn() {
+        let ids = drawn(&[f32::NEG_INFINITY, 0.0, f32::NEG_INFINITY], HOT);
+        assert_eq!((ids.len(), ids.iter().all(|&id| id == 1)), (2000, true));
     }
 }

@@ -7,6 +7,9 @@ use crate::error::EngineError;
 use kollama_kernels::{Span, Spans};
 use kollama_llama::{Batch, KvCache, Llama};
 
+/// Rows of the cache until a longer request comes: positions that a model merely allows cost nothing.
+const ROWS_AT_FIRST: usize = 2048;
+
 /// A context and what might follow it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ScoreRequest {
@@ -32,7 +35,6 @@ pub struct Scorer {
     llama: Llama,
     cache: KvCache,
     prefix: Option<u32>,
-    rows: usize,
 }
 
 /// One request cut to the positions of the model: what is read, and from which row on it counts.
@@ -44,9 +46,9 @@ struct Window {
 impl Scorer {
     /// `prefix` stands for an empty context (the end token, as in lm-evaluation-harness).
     pub fn new(llama: Llama, prefix: Option<u32>) -> Result<Scorer, EngineError> {
-        let rows = llama.config.max_position_embeddings.max(2048);
+        let rows = llama.config.max_position_embeddings.min(ROWS_AT_FIRST);
         let cache = KvCache::new(&llama.config, &llama.device, rows)?;
-        Ok(Scorer { llama, cache, prefix, rows })
+        Ok(Scorer { llama, cache, prefix })
     }
 
     /// The model.
@@ -64,18 +66,20 @@ impl Scorer {
         self.llama.config.max_position_embeddings
     }
 
-    /// Scores requests in order; `progress` is told how many are done.
+    /// Scores requests in order; `progress` is told how many are done. The memory grows to the
+    /// longest of them, cut to the window, and stays that large.
     pub fn score(
         &mut self,
         requests: &[ScoreRequest],
         progress: &mut dyn FnMut(usize),
     ) -> Result<Vec<Score>, EngineError> {
+        self.make_room(requests)?;
         let mut scores = Vec::with_capacity(requests.len());
         let mut waiting = Vec::new();
         for request in requests {
             let window = self.cut(request)?;
             let rows: usize = waiting.iter().map(|window: &Window| window.ids.len()).sum();
-            if rows + window.ids.len() > self.rows {
+            if rows + window.ids.len() > self.cache.rows() {
                 scores.extend(self.run(&waiting)?);
                 waiting.clear();
                 progress(scores.len());
@@ -85,6 +89,20 @@ impl Scorer {
         scores.extend(self.run(&waiting)?);
         progress(scores.len());
         Ok(scores)
+    }
+
+    fn make_room(&mut self, requests: &[ScoreRequest]) -> Result<(), EngineError> {
+        let longest = requests.iter().map(|request| self.rows_of(request)).max().unwrap_or(0);
+        if longest > self.cache.rows() {
+            self.cache = KvCache::new(&self.llama.config, &self.llama.device, longest)?;
+        }
+        Ok(())
+    }
+
+    /// Rows that [`Scorer::cut`] leaves of a request.
+    fn rows_of(&self, request: &ScoreRequest) -> usize {
+        let ids = request.context.len().max(1) + request.continuation.len();
+        (ids - 1).min(self.window())
     }
 
     /// `(context + continuation)[-(window + 1):][:-1]` is read, the continuation is predicted.
@@ -149,4 +167,56 @@ fn sum_up(rows: impl Iterator<Item = (f32, bool)>) -> Score {
         is_greedy: sum.is_greedy && greedy,
         num_tokens: sum.num_tokens + 1,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use kollama_kernels::Device;
+    use kollama_llama::{LlamaConfig, StoredType, init_checkpoint};
+
+    fn scorer(positions: usize) -> Scorer {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("model");
+        let tiny = LlamaConfig::preset("tiny").unwrap();
+        let config = LlamaConfig {
+            vocab_size: 300,
+            max_position_embeddings: positions,
+            initializer_range: 0.3,
+            ..tiny
+        };
+        init_checkpoint(&config, 5, StoredType::F32, &path, &mut |_, _| ()).unwrap();
+        Scorer::new(Llama::open(&path, &Device::cpu(2).unwrap()).unwrap(), Some(2)).unwrap()
+    }
+
+    fn request(length: u32) -> ScoreRequest {
+        let context = (0..length).map(|place| place * 7 % 300).collect();
+        ScoreRequest { context, continuation: vec![5, 6, 7] }
+    }
+
+    #[test]
+    fn memory_follows_the_longest_request_and_not_the_positions() {
+        let mut scorer = scorer(131_072);
+        assert_eq!(scorer.cache.rows(), ROWS_AT_FIRST);
+        let requests = [request(20), request(2500), request(0), request(30)];
+        let together = scorer.score(&requests, &mut |_| ()).unwrap();
+        assert_eq!(scorer.cache.rows(), 2500 + 2, "the last id is predicted, not read");
+        for (request, together) in requests.iter().zip(together) {
+            let window = scorer.cut(request).unwrap();
+            assert_eq!(window.ids.len(), scorer.rows_of(request));
+            let mut roomy = KvCache::new(&scorer.llama.config, &scorer.llama.device, 4096).unwrap();
+            let labels = window.labels.clone();
+            let rows = scorer.llama.score(&lay_out(&[window]), &labels, &mut roomy);
+            assert_eq!(together, sum_up(rows.into_iter()));
+        }
+    }
+
+    #[test]
+    fn memory_never_exceeds_the_window() {
+        let mut scorer = scorer(64);
+        assert_eq!(scorer.cache.rows(), 64);
+        let scores = scorer.score(&[request(200), request(10)], &mut |_| ()).unwrap();
+        assert_eq!(scores.len(), 2);
+        assert_eq!(scorer.cache.rows(), 64);
+    }
 }

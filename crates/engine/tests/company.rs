@@ -120,6 +120,26 @@ fn an_answer_ends_before_its_stop_string() {
 }
 
 #[test]
+fn an_answer_ends_at_any_of_several_end_tokens() {
+    let tokenizer = tokenizer();
+    let request = requests(&tokenizer).swap_remove(1);
+    let answer = |end_tokens: Vec<u32>| {
+        let mut llama = model(&tokenizer, 1);
+        llama.config.eos_token_id = Some(end_tokens[0]);
+        llama.config.other_fields.insert("eos_token_id".to_owned(), end_tokens.into());
+        let mut engine = Engine::new(llama, &tokenizer, 400).unwrap();
+        engine.submit(request.clone()).unwrap();
+        drain(&mut engine).into_values().next().unwrap()
+    };
+    let (whole, _, finish) = answer(vec![2, 1]);
+    assert_eq!(finish, Some(Finish::Length));
+    let end = whole[6];
+    let first = whole.iter().position(|&token| token == end).unwrap();
+    let (ids, _, finish) = answer(vec![2, end]);
+    assert_eq!((ids.as_slice(), finish), (&whole[..=first], Some(Finish::EndToken)));
+}
+
+#[test]
 fn what_does_not_fit_is_turned_away_by_name() {
     let tokenizer = tokenizer();
     let mut engine = Engine::new(model(&tokenizer, 1), &tokenizer, 400).unwrap();

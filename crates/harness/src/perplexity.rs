@@ -22,11 +22,6 @@ pub struct Perplexity {
 }
 
 impl Perplexity {
-    /// exp(-Σ ln p / tokens): compares only models of one tokenizer.
-    pub fn token_perplexity(&self) -> f64 {
-        (-self.logprob / self.tokens as f64).exp()
-    }
-
     /// exp(-Σ ln p / words).
     pub fn word_perplexity(&self) -> f64 {
         (-self.logprob / self.words as f64).exp()
@@ -149,7 +144,6 @@ mod tests {
         let measured = Perplexity { logprob, tokens: 4, words: 2, bytes: 8 };
         assert!((measured.bits_per_byte() - 1.0).abs() < 1e-15);
         assert!((measured.byte_perplexity() - 2.0).abs() < 1e-14);
-        assert!((measured.token_perplexity() - 4.0).abs() < 1e-14);
         assert!((measured.word_perplexity() - 16.0).abs() < 1e-13);
     }
 }

@@ -120,8 +120,19 @@ impl Results {
     }
 }
 
+/// Makes `folder` where it is missing and proves that files can be written into it, so that hours
+/// of scoring do not end at a folder that takes no results.
+pub fn prepare(folder: &Path) -> Result<(), HarnessError> {
+    let proof = folder.join(format!(".proof-{}.partial", std::process::id()));
+    std::fs::create_dir_all(folder)
+        .and_then(|()| File::create(&proof))
+        .and_then(|_| std::fs::remove_file(&proof))
+        .map_err(|source| HarnessError::Write { path: folder.to_path_buf(), source })
+}
+
 /// Writes everything about `evaluated` into `folder`, which is made where it is missing, and says
-/// which files those are. `model` and `device` are recorded as they are given.
+/// which files those are: none where nothing was evaluated. `model` and `device` are recorded as
+/// they are given.
 pub fn write(
     folder: &Path,
     evaluated: &[TaskResult],
@@ -130,8 +141,12 @@ pub fn write(
 ) -> Result<Vec<PathBuf>, HarnessError> {
     std::fs::create_dir_all(folder)
         .map_err(|source| HarnessError::Write { path: folder.to_path_buf(), source })?;
+    if evaluated.is_empty() {
+        return Ok(Vec::new());
+    }
     let mut files = Vec::new();
-    for task in evaluated {
+    let mut seen = BTreeSet::new();
+    for task in evaluated.iter().filter(|task| seen.insert((task.task, task.shots))) {
         let name = format!("samples_{}_{}_shot.jsonl", task.task, task.shots);
         files.push((folder.join(name), samples_text(task)));
     }
@@ -246,14 +261,15 @@ fn pretty(results: &Results) -> String {
     text.expect("maps with string keys and finite numbers are JSON") + "\n"
 }
 
-/// Beside, then renamed: a file under its own name is always whole.
+/// Beside, then renamed: a file under its own name is always whole, and a failure leaves nothing.
 fn write_whole(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     let mut beside = path.as_os_str().to_owned();
     beside.push(".partial");
     let mut file = File::create(&beside)?;
-    file.write_all(bytes)?;
-    file.sync_all()?;
-    std::fs::rename(&beside, path)
+    file.write_all(bytes)
+        .and_then(|()| file.sync_all())
+        .and_then(|()| std::fs::rename(&beside, path))
+        .inspect_err(|_| drop(std::fs::remove_file(&beside)))
 }
 
 #[cfg(test)]
@@ -339,6 +355,54 @@ mod tests {
             | sentineg | acc | - | 0.7500 ± 0.1000 |\n\
             | sentineg | macro_f1 | - | 0.2500 |\n";
         assert_eq!(markdown(&three()), expected);
+    }
+
+    #[test]
+    fn the_same_task_and_shots_twice_are_written_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let [first, second, _] = three();
+        let twice = [first.clone(), second.clone(), first.clone()];
+        let paths = write(folder.path(), &twice, "m", "cpu").unwrap();
+        let texts = |paths: &[PathBuf]| -> Vec<String> {
+            paths.iter().map(|path| std::fs::read_to_string(path).unwrap()).collect()
+        };
+        let twice = texts(&paths);
+        assert_eq!(write(folder.path(), &[first, second], "m", "cpu").unwrap(), paths);
+        assert_eq!(texts(&paths), twice);
+    }
+
+    #[test]
+    fn a_folder_is_prepared_before_anything_is_scored() {
+        let around = tempfile::tempdir().unwrap();
+        let folder = around.path().join("made/on/the/way");
+        prepare(&folder).unwrap();
+        assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 0, "the proof is gone again");
+        let file = around.path().join("file");
+        std::fs::write(&file, "precious").unwrap();
+        let message = prepare(&file).unwrap_err().to_string();
+        assert!(message.contains("file: cannot be written"), "{message}");
+        assert_eq!(std::fs::read(&file).unwrap(), b"precious");
+    }
+
+    #[test]
+    fn nothing_evaluated_writes_no_file() {
+        let folder = tempfile::tempdir().unwrap();
+        assert!(write(folder.path(), &[], "m", "cpu").unwrap().is_empty());
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_failure_leaves_no_partial_file_and_what_stood_there_before() {
+        let folder = tempfile::tempdir().unwrap();
+        let taken = folder.path().join("results.md");
+        std::fs::create_dir(&taken).unwrap();
+        let message = write(folder.path(), &three(), "m", "cpu").unwrap_err().to_string();
+        assert!(message.contains("results.md: cannot be written"), "{message}");
+        assert!(taken.is_dir());
+        let names = std::fs::read_dir(folder.path()).unwrap().map(|e| e.unwrap().file_name());
+        let partial: Vec<_> =
+            names.filter(|name| name.to_string_lossy().contains("partial")).collect();
+        assert!(partial.is_empty(), "{partial:?}");
     }
 
     #[test]

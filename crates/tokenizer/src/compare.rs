@@ -13,8 +13,6 @@ pub struct Comparison {
     pub characters: u64,
     /// Ids that each of the two gave.
     pub tokens: [u64; 2],
-    /// Texts for which both gave the same ids.
-    pub same_ids: u64,
 }
 
 impl Comparison {
@@ -26,7 +24,6 @@ impl Comparison {
         self.characters += text.chars().count() as u64;
         self.tokens[0] += first.len() as u64;
         self.tokens[1] += second.len() as u64;
-        self.same_ids += u64::from(first == second);
     }
 
     /// Ids per character, for each of the two; 0 when no text was given.

@@ -2,8 +2,9 @@
 //! words.
 //!
 //! A word is a run of characters of one script, with the `▁` of the blank before it. Punctuation
-//! is a script of its own, each digit stands alone, and a run of blanks is a word too: a learned
-//! piece never crosses a blank, never glues a full stop to a word, and never holds a line end.
+//! is a script of its own, each digit is a character and in no word, and a run of blanks is a word
+//! too: a learned piece never crosses a blank, never glues a full stop to a word, and never holds a
+//! line end.
 
 use rustc_hash::FxHashMap;
 use unicode_script::{Script, UnicodeScript};
@@ -109,10 +110,10 @@ impl Counter {
             (Script::Inherited, Some(script)) => script,
             _ => script,
         };
-        let alone = character.is_numeric() || character.is_control();
-        if alone || self.only.is_some_and(|only| only != script) {
+        let wanted = self.only.is_none_or(|only| only == script) && !character.is_control();
+        if !wanted || character.is_numeric() {
             self.end_word();
-            if !character.is_control() && self.only.is_none() {
+            if wanted {
                 self.count_character(character);
             }
             return;
@@ -189,6 +190,18 @@ mod tests {
             found,
             expected(&[("!!", 1), ("'", 1), ("t", 1), ("▁don", 1), ("▁go", 1), ("▁▁", 1)])
         );
+    }
+
+    #[test]
+    fn digits_of_the_script_are_characters_and_end_a_word() {
+        let mut counter = Counter::new(Some(Script::Thai));
+        counter.add("ปี๒๕๖๗นี้ 2024 ๒");
+        let counts = counter.finish();
+        assert_eq!(counts.characters.get(&'๒'), Some(&2));
+        assert_eq!(counts.characters.get(&'2'), None);
+        let mut words: Vec<&str> = counts.words.keys().map(|word| &**word).collect();
+        words.sort_unstable();
+        assert_eq!(words, ["นี้", "▁ปี"]);
     }
 
     #[test]

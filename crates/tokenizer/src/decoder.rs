@@ -7,7 +7,7 @@
 //! is certainly broken.
 
 use crate::definition::Definition;
-use crate::normalizer::SPACE_MARK;
+use crate::normalizer::{Prefix, SPACE_MARK};
 use crate::vocabulary::{PieceKind, TokenId, byte_of_text};
 
 const BROKEN: char = char::REPLACEMENT_CHARACTER;
@@ -34,7 +34,7 @@ impl Decoder {
             _ => Part::Text(piece.text.replace(SPACE_MARK, " ").into()),
         };
         let parts = definition.vocabulary.pieces().iter().map(part).collect();
-        Decoder { parts, strip_first_blank: definition.normalizer.add_prefix }
+        Decoder { parts, strip_first_blank: definition.normalizer.prefix != Prefix::Never }
     }
 
     /// The text of a row of ids; ids outside the vocabulary add nothing.

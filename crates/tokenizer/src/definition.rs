@@ -7,7 +7,7 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use crate::merges::Merges;
-use crate::normalizer::Normalizer;
+use crate::normalizer::{Normalizer, Prefix, PrefixPlace};
 use crate::vocabulary::{PieceKind, TokenId, Vocabulary};
 
 /// A tokenizer as data.
@@ -67,12 +67,18 @@ pub struct ModelParts {
 }
 
 impl Definition {
+    /// Whether a `tokenizer.json` and a `tokenizer.model` may differ in where the prefix goes: they
+    /// do once there are pieces to cut out of a text.
+    pub fn place_matters(&self) -> bool {
+        self.vocabulary.first_of(PieceKind::UserDefined).is_some()
+    }
+
     /// SHA-256 over what decides the ids: pieces, merges, space mark. In hexadecimal.
     ///
-    /// The same for a `tokenizer.json` and a `tokenizer.model` of one tokenizer.
+    /// The same for a `tokenizer.json` and a `tokenizer.model` that give the same ids.
     pub fn fingerprint(&self) -> String {
         let mut hash = Sha256::new();
-        hash.update([u8::from(self.normalizer.add_prefix)]);
+        hash.update([self.space_mark_number()]);
         for piece in self.vocabulary.pieces() {
             hash.update([kind_number(piece.kind)]);
             hash.update((piece.text.len() as u64).to_le_bytes());
@@ -82,6 +88,21 @@ impl Definition {
             hash.update(id.to_le_bytes());
         }
         hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    fn space_mark_number(&self) -> u8 {
+        let place = match self.normalizer.place {
+            _ if !self.place_matters() => 0,
+            PrefixPlace::Text => 0,
+            PrefixPlace::FirstStretch => 1,
+            PrefixPlace::EachStretch => 2,
+        };
+        let prefix = match self.normalizer.prefix {
+            Prefix::Never => 0,
+            Prefix::Always => 1,
+            Prefix::UnlessBlank => 2,
+        };
+        place << 4 | prefix
     }
 }
 

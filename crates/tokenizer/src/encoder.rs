@@ -1,9 +1,11 @@
-//! Text to ids: exactly what SentencePiece gives, for every text.
+//! Text to ids: exactly what the tokenizer's file means, for every text.
 //!
 //! ```text
-//! text ── blank form ── user-defined pieces cut out ── stretches ── memory? ── ids
-//!                                                                └── characters ── join ── ids
+//! text ── added pieces cut out, blank form ── stretches ── memory? ── ids
+//!                                                       └── characters ── join ── ids
 //! ```
+//! SentencePiece puts the prefix before the text and then cuts out added pieces, in which a blank
+//! and a `▁` are one; Hugging Face cuts the text as it stands and puts the prefix before stretches.
 //! Literal `<s>`, `</s>` or `<unk>` in a text are text, as in SentencePiece; Hugging Face would
 //! turn them into the pieces that steer a model.
 
@@ -14,7 +16,7 @@ use rustc_hash::FxHashMap;
 use crate::definition::Definition;
 use crate::joining::join;
 use crate::merges::Merges;
-use crate::normalizer::{blank_form, marked};
+use crate::normalizer::{Normalizer, Prefix, PrefixPlace, blank_form, marked};
 use crate::stretches::{Junctions, LONGEST_KEPT, StretchMemory};
 use crate::vocabulary::{PieceKind, TokenId, Vocabulary};
 
@@ -22,7 +24,7 @@ use crate::vocabulary::{PieceKind, TokenId, Vocabulary};
 pub struct Encoder {
     symbols: Symbols,
     junctions: Junctions,
-    /// User-defined pieces in blank form, the longest first.
+    /// User-defined pieces as they are looked for, the longest first.
     user_defined: Vec<(String, TokenId)>,
     /// One memory per thread that is encoding right now; taken out and put back.
     memories: Mutex<Vec<StretchMemory>>,
@@ -79,7 +81,12 @@ impl Encoder {
         let pieces = vocabulary.pieces().iter().zip(0..);
         let mut user_defined: Vec<(String, TokenId)> = pieces
             .filter(|(piece, _)| piece.kind == PieceKind::UserDefined)
-            .map(|(piece, id)| (blank_form(&piece.text).into_owned(), id))
+            .map(|(piece, id)| match definition.normalizer.place {
+                PrefixPlace::Text => (blank_form(&piece.text).into_owned(), id),
+                PrefixPlace::FirstStretch | PrefixPlace::EachStretch => {
+                    (piece.text.to_string(), id)
+                }
+            })
             .collect();
         user_defined.sort_by_key(|(text, _)| std::cmp::Reverse(text.len()));
         Encoder {
@@ -95,13 +102,17 @@ impl Encoder {
         if text.is_empty() {
             return;
         }
-        let text = blank_form(text);
         let mut pass = Pass { encoder: self, merges: &definition.merges, memory: self.take(), ids };
-        if self.user_defined.is_empty() {
-            pass.text(&text, definition.normalizer.add_prefix);
-        } else {
-            let prefix = if definition.normalizer.add_prefix { " " } else { "" };
-            pass.text_with_user_defined(&[prefix, &text].concat());
+        let Normalizer { prefix, place } = definition.normalizer;
+        match place {
+            _ if self.user_defined.is_empty() => pass.text(text, prefix),
+            PrefixPlace::Text => {
+                let text = blank_form(text);
+                let blank = if prefix.applies(&text) { " " } else { "" };
+                pass.text_with_user_defined(&[blank, &text].concat(), [Prefix::Never; 2]);
+            }
+            PrefixPlace::FirstStretch => pass.text_with_user_defined(text, [prefix, Prefix::Never]),
+            PrefixPlace::EachStretch => pass.text_with_user_defined(text, [prefix; 2]),
         }
         let memory = pass.memory;
         self.put_back(memory);
@@ -129,13 +140,15 @@ struct Pass<'a> {
 }
 
 impl Pass<'_> {
-    /// Cuts out user-defined pieces, at each place the longest, and encodes what lies between.
-    fn text_with_user_defined(&mut self, text: &str) {
+    /// Cuts out user-defined pieces, at each place the longest, and encodes what lies between:
+    /// what begins the text with the first prefix, all later stretches with the second.
+    fn text_with_user_defined(&mut self, text: &str, [first, later]: [Prefix; 2]) {
+        let prefix = |start: usize| if start == 0 { first } else { later };
         let (mut start, mut at) = (0, 0);
         while let Some(character) = text[at..].chars().next() {
             match self.encoder.user_defined_at(&text[at..]) {
                 Some((piece, id)) => {
-                    self.text(&text[start..at], false);
+                    self.text(&text[start..at], prefix(start));
                     self.ids.push(*id);
                     at += piece.len();
                     start = at;
@@ -143,13 +156,14 @@ impl Pass<'_> {
                 None => at += character.len_utf8(),
             }
         }
-        self.text(&text[start..], false);
+        self.text(&text[start..], prefix(start));
     }
 
-    /// Encodes a text in blank form, after a blank if `add_prefix`.
-    fn text(&mut self, text: &str, add_prefix: bool) {
+    /// Encodes a text that holds nothing to cut out.
+    fn text(&mut self, text: &str, prefix: Prefix) {
+        let text = blank_form(text);
         let mut start = 0;
-        if add_prefix {
+        if prefix.applies(&text) {
             start = self.encoder.junctions.next_cut(text.as_bytes(), 0, b' ');
             self.stretch(&[" ", &text[..start]].concat());
         }

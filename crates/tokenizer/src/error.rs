@@ -136,6 +136,20 @@ pub enum TokenizerError {
         /// The piece met second.
         second: String,
     },
+    /// A file beside the tokenizer adds a piece that the tokenizer itself does not have.
+    #[error(
+        "{}: adds {piece:?} with id {id}, which the tokenizer beside it does not have: give the \
+         tokenizer.json of the same tokenizer, which holds added pieces, or take this one out if no \
+         model uses it", path.display()
+    )]
+    ForeignPiece {
+        /// The file.
+        path: PathBuf,
+        /// The piece.
+        piece: String,
+        /// The id that it claims.
+        id: u64,
+    },
     /// Ids do not run from 0 without holes.
     #[error(
         "{}: no piece has id {id}, though the vocabulary has {size} pieces: ids must run from 0 \

@@ -50,12 +50,8 @@ const MOST_CHARACTERS: f64 = 0.25;
 pub struct Learned {
     /// Single characters, then longer pieces.
     pub pieces: Vec<LearnedPiece>,
-    /// How many single characters come first.
-    pub single_characters: usize,
     /// How many characters of the script the texts hold.
     pub characters: u64,
-    /// How many different words the texts hold.
-    pub distinct_words: usize,
 }
 
 /// A tokenizer that has grown.
@@ -67,6 +63,19 @@ pub struct Extension {
     pub made_of: Vec<Vec<TokenId>>,
     /// Pieces that were learned but could not be reached, and gave way to the next.
     pub unreachable: Vec<String>,
+}
+
+/// Whether [`learn`] knows a script of that name.
+///
+/// # Errors
+/// It does not.
+pub fn check_script(name: &str) -> Result<(), TokenizerError> {
+    script_named(name).map(drop)
+}
+
+fn script_named(name: &str) -> Result<Script, TokenizerError> {
+    let unknown = || TokenizerError::UnknownScript { name: name.to_owned() };
+    Script::from_full_name(name).ok_or_else(unknown)
 }
 
 /// Learns from texts what a base lacks.
@@ -81,8 +90,7 @@ pub fn learn<E: From<TokenizerError>>(
     texts: impl Iterator<Item = Result<String, E>>,
     options: &LearnOptions,
 ) -> Result<Learned, E> {
-    let script = Script::from_full_name(&options.script)
-        .ok_or_else(|| TokenizerError::UnknownScript { name: options.script.clone() })?;
+    let script = script_named(&options.script)?;
     let mut counter = Counter::new(Some(script));
     for text in texts {
         counter.add(&text?);
@@ -92,7 +100,6 @@ pub fn learn<E: From<TokenizerError>>(
 
 fn learn_from_counts(base: &Tokenizer, counts: Counts, options: &LearnOptions) -> Learned {
     let characters = counts.total_characters();
-    let distinct_words = counts.words.len();
     let missing = missing_characters(base, &counts, options.coverage);
     let most = (options.new_pieces as f64 * MOST_CHARACTERS).ceil() as usize;
     let (frequent, rest) = missing.split_at(missing.len().min(most));
@@ -102,12 +109,7 @@ fn learn_from_counts(base: &Tokenizer, counts: Counts, options: &LearnOptions) -
     // Some fall away in `extend`; a twentieth more has always been more than enough.
     let wanted = options.new_pieces + options.new_pieces / 20 + 100;
     let pieces = frequent.iter().map(single).chain(longer).chain(rest.iter().map(single));
-    Learned {
-        pieces: pieces.take(wanted).collect(),
-        single_characters: frequent.len(),
-        characters,
-        distinct_words,
-    }
+    Learned { pieces: pieces.take(wanted).collect(), characters }
 }
 
 /// The characters of the script that the base has no piece for, the most frequent first, as many

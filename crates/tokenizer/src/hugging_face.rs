@@ -1,8 +1,9 @@
 //! `tokenizer.json` in and out: the fast form that Hugging Face writes.
 //!
-//! Understood is the Llama-2 form: BPE with byte fallback, the normalizer that prepends and
-//! replaces the space mark, no pre-tokenizer, and the decoder that undoes it. Everything else is
-//! refused by name, because it would give other ids. Fields that play no part are kept.
+//! Understood are Llama 2's forms: BPE with byte fallback, the space mark made either by a
+//! normalizer (`Prepend`, `Replace`) or by a pre-tokenizer (`Metaspace`, without cutting), and the
+//! decoder that undoes it. Everything else is refused by name, because it would give other ids.
+//! Fields that play no part are kept.
 
 use std::path::Path;
 
@@ -12,7 +13,7 @@ use crate::definition::{Carried, Definition, Specials};
 use crate::error::TokenizerError;
 use crate::llama_files;
 use crate::merges::Merges;
-use crate::normalizer::Normalizer;
+use crate::normalizer::{Normalizer, Prefix, PrefixPlace};
 use crate::vocabulary::{Piece, PieceKind, TokenId, Vocabulary, byte_of_text};
 
 /// Reads the bytes of a `tokenizer.json`; `path` is named in errors.
@@ -26,11 +27,12 @@ pub fn read(bytes: &[u8], path: &Path) -> Result<Definition, TokenizerError> {
     let normalizer = read_normalizer(&document, path)?;
     check_decoder(&document, normalizer, path)?;
     let added = read_added_tokens(&document, path)?;
-    let unknown_text = document["model"]["unk_token"].as_str().map(str::to_owned);
+    // With byte fallback nothing is unknown, so some files name no piece for it.
+    let unknown_text = document["model"]["unk_token"].as_str().unwrap_or("<unk>").to_owned();
     let model = document["model"].as_object_mut().ok_or(field(path, "model", "an object"))?;
     let listed = std::mem::take(model.entry("vocab").or_insert(Value::Null));
     let merges = std::mem::take(model.entry("merges").or_insert(Value::Null));
-    let vocabulary = read_vocabulary(&listed, &added, unknown_text.as_deref(), path)?;
+    let vocabulary = read_vocabulary(&listed, &added, &unknown_text, path)?;
     let (pairs, merges_as_pairs) = read_merges(&merges, &vocabulary, path)?;
     let merges = Merges::from_list(&vocabulary, &pairs, path)?;
     let specials = read_specials(&document, &vocabulary);
@@ -38,13 +40,18 @@ pub fn read(bytes: &[u8], path: &Path) -> Result<Definition, TokenizerError> {
     Ok(Definition { vocabulary, merges, normalizer, specials, carried })
 }
 
-/// The bytes of a `tokenizer.json`, with the fields that were read, or else those of Llama 2.
-pub fn write(definition: &Definition) -> Vec<u8> {
+/// The bytes of a `tokenizer.json`, with the fields that were read, or else those of Llama 2;
+/// `None` when none gives the same ids, because added pieces are cut out as in SentencePiece.
+pub fn write(definition: &Definition) -> Option<Vec<u8>> {
+    if definition.place_matters() && definition.normalizer.place == PrefixPlace::Text {
+        return None;
+    }
     let mut document =
         definition.carried.json.clone().unwrap_or_else(|| llama_files::document(definition));
     document["model"]["vocab"] = vocabulary_value(&definition.vocabulary);
     document["model"]["merges"] = merges_value(definition);
-    serde_json::to_vec_pretty(&document).expect("a JSON value in memory can always be written")
+    let bytes = serde_json::to_vec_pretty(&document);
+    Some(bytes.expect("a JSON value in memory can always be written"))
 }
 
 /// Parses JSON; an error says where.
@@ -90,10 +97,7 @@ fn check_form(document: &Value, path: &Path) -> Result<(), TokenizerError> {
     if model["ignore_merges"] == Value::Bool(true) {
         return Err(unsupported(path, "model.ignore_merges".into(), USE_MODEL));
     }
-    match document["pre_tokenizer"]["type"].as_str() {
-        Some(kind) => Err(unsupported(path, format!("the pre-tokenizer {kind}"), USE_MODEL)),
-        None => Ok(()),
-    }
+    Ok(())
 }
 
 /// The steps of a normalizer or decoder: a sequence's members, or the one.
@@ -107,19 +111,30 @@ fn steps<'a>(value: &'a Value, members: &str) -> Vec<&'a Value> {
     }
 }
 
+/// The forms of the space mark, with the normalizer and the pre-tokenizer that make each.
+fn space_marks() -> impl Iterator<Item = (Normalizer, [Value; 2])> {
+    use {Prefix::*, PrefixPlace::*};
+    let normalizers = [(Never, EachStretch), (Always, EachStretch), (UnlessBlank, EachStretch)];
+    let normalizers = normalizers.into_iter().chain([(UnlessBlank, FirstStretch)]);
+    let normalizers = normalizers.map(|(prefix, place)| Normalizer { prefix, place });
+    let written = normalizers.map(|normalizer| (normalizer, llama_files::space_mark(normalizer)));
+    let never = Normalizer { prefix: Never, place: EachStretch };
+    written.chain([(never, [Value::Null, llama_files::metaspace("never")])])
+}
+
 fn read_normalizer(document: &Value, path: &Path) -> Result<Normalizer, TokenizerError> {
-    let prepend = json!({"type": "Prepend", "prepend": "▁"});
-    let replace = json!({"type": "Replace", "pattern": {"String": " "}, "content": "▁"});
-    match steps(&document["normalizer"], "normalizers")[..] {
-        [first, second] if *first == prepend && *second == replace => {
-            Ok(Normalizer { add_prefix: true })
-        }
-        [only] if *only == replace => Ok(Normalizer { add_prefix: false }),
-        _ => {
-            let what = format!("the normalizer {}", document["normalizer"]);
-            Err(unsupported(path, what, "expected Prepend ▁ and Replace blank by ▁, as in Llama 2"))
-        }
-    }
+    let [normalizer, pre_tokenizer] = [&document["normalizer"], &document["pre_tokenizer"]];
+    let found = space_marks().find(|(_, [expected, expected_pre_tokenizer])| {
+        steps(normalizer, "normalizers") == steps(expected, "normalizers")
+            && pre_tokenizer == expected_pre_tokenizer
+    });
+    found.map(|(normalizer, _)| normalizer).ok_or_else(|| {
+        let what = format!("the normalizer {normalizer} with the pre-tokenizer {pre_tokenizer}");
+        let cure = "expected, as in Llama 2, either Prepend ▁ and Replace blank by ▁, or Metaspace \
+                    with replacement ▁, a prepend_scheme and split false; a tokenizer.model of the \
+                    same tokenizer, opened by its own name, is another way";
+        unsupported(path, what, cure)
+    })
 }
 
 fn check_decoder(
@@ -134,7 +149,7 @@ fn check_decoder(
         return Ok(());
     }
     let cure = "expected Replace ▁ by a blank, ByteFallback, Fuse, and Strip of one blank exactly \
-                when the normalizer prepends one: anything else loses or gains blanks";
+                when one is prepended: anything else loses or gains blanks";
     Err(unsupported(path, format!("the decoder {}", document["decoder"]), cure))
 }
 
@@ -150,12 +165,13 @@ fn read_added_tokens(document: &Value, path: &Path) -> Result<Vec<AddedToken>, T
         let name = |part: &str| format!("added_tokens[{index}].{part}");
         let id = token["id"].as_u64().and_then(|id| TokenId::try_from(id).ok());
         let id = id.ok_or_else(|| field(path, &name("id"), "a number below 2^32"))?;
-        let text =
-            token["content"].as_str().ok_or_else(|| field(path, &name("content"), "a text"))?;
+        let text = token["content"].as_str().filter(|text| !text.is_empty());
+        let text = text.ok_or_else(|| field(path, &name("content"), "a text that is not empty"))?;
         let special = token["special"] == Value::Bool(true);
-        for flag in ["lstrip", "rstrip", "single_word"] {
+        for flag in ["lstrip", "rstrip", "single_word", "normalized"] {
             if !special && token[flag] == Value::Bool(true) {
-                return Err(unsupported(path, name(flag), "set it to false"));
+                let what = format!("{} = true, for {text:?},", name(flag));
+                return Err(unsupported(path, what, "set it to false"));
             }
         }
         Ok(AddedToken { id, text: text.into(), special })
@@ -166,7 +182,7 @@ fn read_added_tokens(document: &Value, path: &Path) -> Result<Vec<AddedToken>, T
 fn read_vocabulary(
     listed: &Value,
     added: &[AddedToken],
-    unknown: Option<&str>,
+    unknown: &str,
     path: &Path,
 ) -> Result<Vocabulary, TokenizerError> {
     let listed = listed.as_object().ok_or_else(|| field(path, "model.vocab", "an object"))?;
@@ -206,8 +222,8 @@ fn check_ids(entries: &[(TokenId, &str)], path: &Path) -> Result<(), TokenizerEr
     }
 }
 
-fn kind_of(text: &str, added: &[AddedToken], unknown: Option<&str>) -> PieceKind {
-    if unknown == Some(text) {
+fn kind_of(text: &str, added: &[AddedToken], unknown: &str) -> PieceKind {
+    if unknown == text {
         return PieceKind::Unknown;
     }
     match added.iter().find(|token| token.text == text) {

@@ -32,6 +32,7 @@
 //! # Ok::<(), TokenizerError>(())
 //! ```
 
+mod added_tokens;
 mod compare;
 mod counting;
 mod decoder;
@@ -58,7 +59,7 @@ mod vocabulary;
 pub use compare::{Comparison, pieces_of};
 pub use decoder::DecodeStream;
 pub use error::TokenizerError;
-pub use extension::{Extension, LearnOptions, Learned, extend, learn};
+pub use extension::{Extension, LearnOptions, Learned, check_script, extend, learn};
 pub use heritage::made_of;
 pub use learner::LearnedPiece;
 pub use tokenizer::Tokenizer;

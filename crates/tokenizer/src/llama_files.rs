@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use crate::definition::Definition;
-use crate::normalizer::Normalizer;
+use crate::normalizer::{Normalizer, Prefix, PrefixPlace};
 use crate::vocabulary::{PieceKind, TokenId};
 
 /// The `tokenizer.json` of Llama 2, without vocabulary and merges, for a definition that came from
@@ -21,13 +21,14 @@ pub fn document(definition: &Definition) -> Value {
         })
         .collect();
     let unknown = definition.specials.unknown.and_then(|id| definition.vocabulary.text(id));
+    let [normalizer, pre_tokenizer] = space_mark(definition.normalizer);
     json!({
         "version": "1.0",
         "truncation": null,
         "padding": null,
         "added_tokens": added,
-        "normalizer": normalizer(definition.normalizer),
-        "pre_tokenizer": null,
+        "normalizer": normalizer,
+        "pre_tokenizer": pre_tokenizer,
         "post_processor": post_processor(definition),
         "decoder": decoder(definition.normalizer),
         "model": {
@@ -42,14 +43,27 @@ pub fn document(definition: &Definition) -> Value {
     })
 }
 
-fn normalizer(normalizer: Normalizer) -> Value {
+/// The normalizer and the pre-tokenizer that make the space mark: Llama 2's first form, and where
+/// that cannot say it, the later one.
+pub fn space_mark(normalizer: Normalizer) -> [Value; 2] {
     let replace = json!({"type": "Replace", "pattern": {"String": " "}, "content": "▁"});
-    if normalizer.add_prefix {
-        let prepend = json!({"type": "Prepend", "prepend": "▁"});
-        json!({"type": "Sequence", "normalizers": [prepend, replace]})
-    } else {
-        replace
+    match normalizer.prefix {
+        Prefix::Never => [replace, Value::Null],
+        Prefix::Always => {
+            let prepend = json!({"type": "Prepend", "prepend": "▁"});
+            [json!({"type": "Sequence", "normalizers": [prepend, replace]}), Value::Null]
+        }
+        Prefix::UnlessBlank => {
+            let first = normalizer.place == PrefixPlace::FirstStretch;
+            [Value::Null, metaspace(if first { "first" } else { "always" })]
+        }
     }
+}
+
+/// The pre-tokenizer that later versions of Hugging Face's libraries make the space mark with.
+pub fn metaspace(prepend_scheme: &str) -> Value {
+    json!({"type": "Metaspace", "replacement": "▁", "prepend_scheme": prepend_scheme,
+        "split": false})
 }
 
 /// The decoder that undoes the space mark.
@@ -59,7 +73,7 @@ pub fn decoder(normalizer: Normalizer) -> Value {
         json!({"type": "ByteFallback"}),
         json!({"type": "Fuse"}),
     ];
-    if normalizer.add_prefix {
+    if normalizer.prefix != Prefix::Never {
         decoders.push(json!({"type": "Strip", "content": " ", "start": 1, "stop": 0}));
     }
     json!({"type": "Sequence", "decoders": decoders})

@@ -1,7 +1,8 @@
 //! What happens to a text before anything is merged: the space mark of Llama 2.
 //!
-//! A blank is written `▁` (U+2581), and one `▁` is put before a text that is not empty. Nothing
-//! else is touched: no Unicode normalisation, no trimming. Because a literal `▁` and a blank lead
+//! A blank is written `▁` (U+2581), and one `▁` is put before a text that is not empty (files differ
+//! in when, see [`Prefix`] and [`PrefixPlace`]). Nothing else is touched: no Unicode normalisation,
+//! no trimming. Because a literal `▁` and a blank lead
 //! to the same pieces, the encoder works on the *blank form*, where both are a blank: that is one
 //! byte instead of three and needs no copy of an ordinary text.
 
@@ -13,8 +14,43 @@ pub const SPACE_MARK: char = '▁';
 /// The facts that tokenizer files may differ in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Normalizer {
-    /// Whether a `▁` is put before each text, and taken away again when decoding.
-    pub add_prefix: bool,
+    /// Whether a `▁` is put before.
+    pub prefix: Prefix,
+    /// Before what, when added pieces are cut out of a text.
+    pub place: PrefixPlace,
+}
+
+/// When a `▁` is put before a text that is not empty. Unless never, decoding takes one away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Prefix {
+    /// The text is taken as it stands.
+    Never,
+    /// Whatever the text begins with (SentencePiece, and the normalizer `Prepend`).
+    Always,
+    /// Not when the text begins with a blank or a `▁` (the pre-tokenizer `Metaspace`).
+    UnlessBlank,
+}
+
+impl Prefix {
+    /// Whether a `▁` is put before this text, given in blank form.
+    pub fn applies(self, text: &str) -> bool {
+        match self {
+            Prefix::Never => false,
+            Prefix::Always => !text.is_empty(),
+            Prefix::UnlessBlank => !text.is_empty() && !text.starts_with(' '),
+        }
+    }
+}
+
+/// What a `▁` is put before, when added pieces are cut out of a text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PrefixPlace {
+    /// The text, before anything is cut out of it (SentencePiece).
+    Text,
+    /// What begins the text, unless that is an added piece (`Metaspace` with scheme `first`).
+    FirstStretch,
+    /// Each stretch between added pieces (`Prepend`, and `Metaspace` with scheme `always`).
+    EachStretch,
 }
 
 /// A text with every `▁` turned into a blank.

@@ -9,7 +9,7 @@ use std::path::Path;
 use crate::definition::{Carried, Definition, ModelParts, Specials};
 use crate::error::TokenizerError;
 use crate::merges::Merges;
-use crate::normalizer::Normalizer;
+use crate::normalizer::{Normalizer, Prefix, PrefixPlace};
 use crate::protobuf::{Fields, Wire, put};
 use crate::vocabulary::{Piece, PieceKind, TokenId, Vocabulary};
 
@@ -72,8 +72,14 @@ pub fn read(bytes: &[u8], path: &Path) -> Result<Definition, TokenizerError> {
     Ok(Definition { vocabulary, merges, normalizer, specials, carried })
 }
 
-/// The bytes of a `tokenizer.model`, or `None` when scores cannot tell the order of the merges.
+/// The bytes of a `tokenizer.model`, or `None` when none gives the same ids: scores cannot tell the
+/// order of the merges, or the prefix goes elsewhere than SentencePiece puts it.
 pub fn write(definition: &Definition) -> Option<Vec<u8>> {
+    let Normalizer { prefix, place } = definition.normalizer;
+    let misplaced = definition.place_matters() && place != PrefixPlace::Text;
+    if misplaced || prefix == Prefix::UnlessBlank {
+        return None;
+    }
     let vocabulary = &definition.vocabulary;
     let carried = definition.carried.model.as_ref();
     let known =
@@ -202,7 +208,8 @@ fn read_normalizer(bytes: &[u8], path: &Path) -> Result<Normalizer, TokenizerErr
     if !escape {
         return Err(unsupported(path, "normalizer_spec.escape_whitespaces = false"));
     }
-    Ok(Normalizer { add_prefix })
+    let prefix = if add_prefix { Prefix::Always } else { Prefix::Never };
+    Ok(Normalizer { prefix, place: PrefixPlace::Text })
 }
 
 fn unsupported(path: &Path, what: &str) -> TokenizerError {
@@ -275,10 +282,11 @@ fn llama_trainer(definition: &Definition) -> Vec<u8> {
 }
 
 fn llama_normalizer(normalizer: Normalizer) -> Vec<u8> {
+    let add_prefix = u64::from(normalizer.prefix != Prefix::Never);
     let mut out = Vec::new();
     put(&mut out, NAME, Wire::Bytes(b"identity"));
     put(&mut out, CHARACTER_MAP, Wire::Bytes(b""));
-    put(&mut out, ADD_DUMMY_PREFIX, Wire::Integer(u64::from(normalizer.add_prefix)));
+    put(&mut out, ADD_DUMMY_PREFIX, Wire::Integer(add_prefix));
     put(&mut out, REMOVE_EXTRA_WHITESPACES, Wire::Integer(0));
     put(&mut out, ESCAPE_WHITESPACES, Wire::Integer(1));
     out

@@ -9,12 +9,14 @@ use crate::decoder::{DecodeStream, Decoder};
 use crate::definition::Definition;
 use crate::encoder::Encoder;
 use crate::error::TokenizerError;
+use crate::normalizer::{Normalizer, Prefix};
 use crate::vocabulary::TokenId;
-use crate::{files, hugging_face, llama_files, sentence_piece};
+use crate::{added_tokens, files, hugging_face, llama_files, sentence_piece};
 
 const JSON: &str = "tokenizer.json";
 const MODEL: &str = "tokenizer.model";
 const CONFIG: &str = "tokenizer_config.json";
+const ADDED_TOKENS: &str = "added_tokens.json";
 const SPECIAL_TOKENS_MAP: &str = "special_tokens_map.json";
 
 /// A byte-pair tokenizer of Llama's kind. Cheap to clone; may be used by many threads at once.
@@ -33,7 +35,8 @@ impl Tokenizer {
     /// Opens a folder, a `tokenizer.json`, or a `tokenizer.model`.
     ///
     /// In a folder `tokenizer.json` goes before `tokenizer.model`. A `tokenizer_config.json` and a
-    /// `special_tokens_map.json` in the folder (or beside the file) are read as well.
+    /// `special_tokens_map.json` in the folder (or beside the file) are read as well, and pieces
+    /// that they or an `added_tokens.json` add must be in the tokenizer.
     ///
     /// # Errors
     /// Files that are missing, cut off or malformed, and tokenizers of another kind than Llama's;
@@ -48,9 +51,15 @@ impl Tokenizer {
         definition.carried.special_tokens_map =
             files::read_text_if_there(&folder.join(SPECIAL_TOKENS_MAP))?;
         if let Some(text) = &definition.carried.config {
-            let config = hugging_face::parse(text.as_bytes(), &folder.join(CONFIG))?;
+            let path = folder.join(CONFIG);
+            let config = hugging_face::parse(text.as_bytes(), &path)?;
+            added_tokens::check_config(&config, &definition.vocabulary, &path)?;
+            if !is_json {
+                check_prefix(&config, definition.normalizer, &path)?;
+            }
             apply_config(&config, &mut definition);
         }
+        added_tokens::check_file(&folder.join(ADDED_TOKENS), &definition.vocabulary)?;
         Ok(Tokenizer::from_definition(definition))
     }
 
@@ -69,7 +78,8 @@ impl Tokenizer {
     /// As in SentencePiece, literal `<s>`, `</s>` and `<unk>` in a text are ordinary characters:
     /// no text of a user can turn into a piece that steers the model. (Hugging Face's tokenizers
     /// do turn them; ask [`id_of`](Tokenizer::id_of) for such an id where one is meant.) Pieces
-    /// that were added without being special are cut out first, the longest at each place.
+    /// that were added without being special are cut out, the longest at each place: from a
+    /// `tokenizer.json` as Hugging Face does, from a `tokenizer.model` as SentencePiece does.
     pub fn encode(&self, text: &str, ids: &mut Vec<TokenId>) {
         self.inner.encoder.encode(&self.inner.definition, text, ids);
     }
@@ -84,7 +94,9 @@ impl Tokenizer {
     /// The text of a row of ids, special pieces skipped, as Hugging Face's decoder gives it.
     ///
     /// Bytes that are not UTF-8 become `U+FFFD`; ids outside the vocabulary add nothing. Whatever
-    /// was encoded comes back unchanged (but that a `▁` comes back as a blank).
+    /// was encoded comes back unchanged, but that a `▁` comes back as a blank, and that some forms
+    /// of `tokenizer.json` cannot tell whether a blank stood at the beginning (`Metaspace`) or
+    /// after an added piece.
     pub fn decode(&self, ids: &[TokenId]) -> String {
         self.inner.decoder.decode(ids)
     }
@@ -109,11 +121,6 @@ impl Tokenizer {
         self.inner.definition.specials.end
     }
 
-    /// The id for what has no piece, `<unk>`; encoding never gives it.
-    pub fn unk_id(&self) -> Option<TokenId> {
-        self.inner.definition.specials.unknown
-    }
-
     /// Whether a model with this tokenizer expects `<s>` before a text.
     pub fn add_bos(&self) -> bool {
         self.inner.definition.specials.add_begin
@@ -136,7 +143,7 @@ impl Tokenizer {
 
     /// SHA-256, in hexadecimal, over all that decides ids: pieces, merges, space mark.
     ///
-    /// The same whether the tokenizer was opened from `tokenizer.json` or `tokenizer.model`.
+    /// The same for a `tokenizer.json` and a `tokenizer.model` that give the same ids.
     pub fn fingerprint(&self) -> String {
         self.inner.definition.fingerprint()
     }
@@ -144,20 +151,25 @@ impl Tokenizer {
     /// Writes `tokenizer.json`, `tokenizer_config.json`, `special_tokens_map.json` and
     /// `tokenizer.model` into a folder, which is made if need be.
     ///
-    /// Each file is written beside its place and renamed. When no scores can tell the order of the
-    /// merges (a `tokenizer.json` that lists only some splits of its pieces), there is no
-    /// `tokenizer.model`, and one of another tokenizer that stood there is removed.
+    /// Each file is written beside its place and renamed. A file that would give other ids is not
+    /// written, and one of another tokenizer that stood there is removed. There is no
+    /// `tokenizer.model` for a `tokenizer.json` that lists only some splits of its pieces, that puts
+    /// no `▁` before a blank (`Metaspace`), or that adds pieces which are not special; and no
+    /// `tokenizer.json` for a `tokenizer.model` with user-defined pieces.
     ///
     /// # Errors
     /// The folder or a file cannot be written.
     pub fn save(&self, folder: &Path) -> Result<(), TokenizerError> {
         let definition = &self.inner.definition;
         files::make_folder(folder)?;
-        match sentence_piece::write(definition) {
-            Some(bytes) => files::write(&folder.join(MODEL), &bytes)?,
-            None => files::remove_if_there(&folder.join(MODEL))?,
+        let tokenizers =
+            [(MODEL, sentence_piece::write(definition)), (JSON, hugging_face::write(definition))];
+        for (name, bytes) in tokenizers {
+            match bytes {
+                Some(bytes) => files::write(&folder.join(name), &bytes)?,
+                None => files::remove_if_there(&folder.join(name))?,
+            }
         }
-        files::write(&folder.join(JSON), &hugging_face::write(definition))?;
         let config = llama_files::config_text(definition);
         files::write(&folder.join(CONFIG), config.as_bytes())?;
         let map = llama_files::special_tokens_map_text(definition);
@@ -172,6 +184,19 @@ fn locate(path: &Path) -> Result<(&Path, std::path::PathBuf), TokenizerError> {
     }
     let found = [JSON, MODEL].map(|name| path.join(name)).into_iter().find(|file| file.exists());
     Ok((path, found.ok_or_else(|| TokenizerError::NoTokenizer { path: path.into() })?))
+}
+
+/// Refuses a `tokenizer_config.json` that takes away the prefix that a `tokenizer.model` puts.
+fn check_prefix(config: &Value, normalizer: Normalizer, path: &Path) -> Result<(), TokenizerError> {
+    if config["add_prefix_space"] != Value::Bool(false) || normalizer.prefix == Prefix::Never {
+        return Ok(());
+    }
+    Err(TokenizerError::Unsupported {
+        path: path.into(),
+        what: "add_prefix_space = false beside a tokenizer.model that adds a prefix".into(),
+        cure: "give the tokenizer.json of the same tokenizer, which says it itself, or remove the \
+               field",
+    })
 }
 
 /// Lets `tokenizer_config.json` say which pieces begin and end a text.

@@ -11,7 +11,7 @@ use crate::error::TokenizerError;
 use crate::growing::{Growing, all_reachable};
 use crate::learner::{BARRIER, Learner};
 use crate::merges::Merges;
-use crate::normalizer::{Normalizer, SPACE_MARK};
+use crate::normalizer::{Normalizer, Prefix, PrefixPlace, SPACE_MARK};
 use crate::tokenizer::Tokenizer;
 use crate::vocabulary::{Piece, PieceKind, TokenId, Vocabulary, byte_text};
 
@@ -109,6 +109,6 @@ fn definition(pieces: &[String], characters: &[char]) -> Result<Definition, Toke
     }
     debug_assert!(all_reachable(&vocabulary, &merges, ids));
     let specials = Specials { unknown: Some(0), begin: Some(1), end: Some(2), add_begin: true };
-    let normalizer = Normalizer { add_prefix: true };
+    let normalizer = Normalizer { prefix: Prefix::Always, place: PrefixPlace::Text };
     Ok(Definition { vocabulary, merges, normalizer, specials, carried: Carried::default() })
 }

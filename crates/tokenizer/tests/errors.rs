@@ -87,13 +87,37 @@ fn a_tokenizer_without_byte_pieces_is_refused() {
 fn other_kinds_of_tokenizers_are_refused_by_name() {
     let error = open_changed(|document| document["model"]["type"] = json!("Unigram"));
     assert!(matches!(&error, TokenizerError::NotBpe { found, .. } if found == "Unigram"));
-    let metaspace = json!({"type": "Metaspace", "replacement": "▁", "prepend_scheme": "first"});
-    let error = open_changed(|document| document["pre_tokenizer"] = metaspace);
+    let metaspace = json!({"type": "Metaspace", "replacement": "▁", "prepend_scheme": "first",
+        "split": false});
+    let error = open_changed(|document| document["pre_tokenizer"] = metaspace.clone());
+    assert!(error.to_string().contains("Metaspace"), "a second space mark: {error}");
+    let error = open_changed(|document| {
+        document["normalizer"] = Value::Null;
+        document["pre_tokenizer"] = metaspace.clone();
+        document["pre_tokenizer"]["split"] = json!(true);
+    });
     assert!(error.to_string().contains("Metaspace"), "{error}");
     let error = open_changed(|document| document["normalizer"] = json!({"type": "NFC"}));
     assert!(error.to_string().contains("NFC"), "{error}");
     let error = open_changed(|document| document["model"]["byte_fallback"] = json!(false));
     assert!(error.to_string().contains("byte_fallback"), "{error}");
+}
+
+#[test]
+fn an_added_piece_that_is_looked_for_in_normalized_text_is_refused_by_name() {
+    let error = open_changed(|document| {
+        let added = document["added_tokens"].as_array_mut().expect("a list");
+        added.push(json!({"id": 700, "content": "[tool]", "normalized": true, "special": false}));
+    });
+    let words = error.to_string();
+    assert!(words.contains("added_tokens[3].normalized") && words.contains("[tool]"), "{words}");
+    assert!(words.contains("not supported"), "{words}");
+}
+
+#[test]
+fn an_added_piece_without_text_is_refused() {
+    let error = open_changed(|document| document["added_tokens"][0]["content"] = json!(""));
+    assert!(error.to_string().contains("added_tokens[0].content"), "{error}");
 }
 
 #[test]

@@ -4,7 +4,7 @@ mod support;
 
 use std::fs;
 
-use kollama_tokenizer::{LearnOptions, TokenId, Tokenizer, extend, learn};
+use kollama_tokenizer::{LearnOptions, TokenId, Tokenizer, TokenizerError, extend, learn};
 use serde_json::{Value, json};
 use support::{LINES, hugging_face_ids, sentence_piece_ids, small_tokenizer, sound};
 
@@ -80,20 +80,93 @@ fn with_added_pieces() -> tempfile::TempDir {
 }
 
 #[test]
-fn added_pieces_are_cut_out_first_and_special_ones_are_never_made_from_text() {
+fn special_pieces_are_never_made_from_text() {
     let folder = with_added_pieces();
     let tokenizer = Tokenizer::open(folder.path()).expect("sound");
     let ids = tokenizer.encode_to_vec("a [tool]b[end] <s>");
     assert!(ids.contains(&700) && !ids.contains(&701) && !ids.contains(&1));
-    assert_eq!(tokenizer.decode(&ids), "a [tool]b[end] <s>");
+    // As Hugging Face decodes it: each stretch was given a blank, one is taken away.
+    assert_eq!(tokenizer.decode(&ids), "a [tool] b[end] <s>");
+}
+
+/// The small `tokenizer.model` with a piece added as `user_defined_symbols` adds it.
+fn with_user_defined_piece() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().expect("a folder");
+    small_tokenizer().save(folder.path()).expect("saved");
+    let path = folder.path().join("tokenizer.model");
+    let mut bytes = fs::read(&path).expect("saved");
+    // ModelProto.pieces (1): piece (1) "[tool]", score (2) 0, type (3) USER_DEFINED (4).
+    bytes.extend(b"\x0a\x0f\x0a\x06[tool]\x15\0\0\0\0\x18\x04");
+    fs::write(&path, bytes).expect("written");
+    fs::remove_file(folder.path().join("tokenizer.json")).expect("there");
+    folder
+}
+
+#[test]
+fn user_defined_pieces_of_a_model_are_cut_out_as_in_sentence_piece() {
+    let folder = with_user_defined_piece();
+    let tokenizer = Tokenizer::open(folder.path()).expect("sound");
+    let mark = tokenizer.id_of("▁").expect("a piece");
+    assert_eq!(tokenizer.encode_to_vec("[tool]"), [mark, 700]);
     let out = tempfile::tempdir().expect("a folder");
+    // Another tokenizer's file, which must not stay.
+    small_tokenizer().save(out.path()).expect("saved");
     tokenizer.save(out.path()).expect("saved");
-    let texts = ["[tool]", " [tool] [tool]", "x[tool]y", "[tool", "[end]", "안녕[tool]안녕"]
+    assert!(!out.path().join("tokenizer.json").exists(), "no tokenizer.json gives these ids");
+    let again = Tokenizer::open(out.path()).expect("sound");
+    assert_eq!(again.fingerprint(), tokenizer.fingerprint());
+    let texts = ["[tool]", " [tool] [tool]", "x[tool]y", "[tool", "▁[tool]", "안녕[tool]안녕"]
         .map(String::from);
+    for text in &texts {
+        assert_eq!(tokenizer.decode(&tokenizer.encode_to_vec(text)), text.replace('▁', " "));
+    }
     if let Some(theirs) = sentence_piece_ids(&out.path().join("tokenizer.model"), &texts) {
         for (text, theirs) in texts.iter().zip(theirs) {
             assert_eq!(tokenizer.encode_to_vec(text), theirs, "{text:?}");
         }
+    }
+}
+
+/// The error of opening the small tokenizer's model with one more file beside it.
+fn open_model_beside(name: &str, text: &str) -> Result<Tokenizer, TokenizerError> {
+    let folder = tempfile::tempdir().expect("a folder");
+    small_tokenizer().save(folder.path()).expect("saved");
+    fs::remove_file(folder.path().join("tokenizer.json")).expect("there");
+    fs::write(folder.path().join(name), text).expect("written");
+    Tokenizer::open(folder.path())
+}
+
+#[test]
+fn a_piece_that_only_a_file_beside_adds_is_refused_by_name() {
+    let decoder =
+        r#"{"added_tokens_decoder": {"0": {"content": "<unk>"}, "700": {"content": "<pad>"}}}"#;
+    let added = r#"{"<unk>": 0, "<pad>": 700}"#;
+    for (name, text) in [("tokenizer_config.json", decoder), ("added_tokens.json", added)] {
+        let error = open_model_beside(name, text).err().expect("<pad> is nowhere");
+        let TokenizerError::ForeignPiece { path, piece, id: 700, .. } = &error else {
+            panic!("{error}")
+        };
+        assert!(path.ends_with(name) && piece == "<pad>", "{error}");
+        open_model_beside(name, &text.replace("<pad>", "</s>").replace("700", "2")).expect("there");
+    }
+    for (name, text) in [
+        ("tokenizer_config.json", r#"{"added_tokens_decoder": {"x": {"content": "<pad>"}}}"#),
+        ("added_tokens.json", "[]"),
+        ("added_tokens.json", r#"{"<pad>": "x"}"#),
+    ] {
+        let error = open_model_beside(name, text).err().expect("malformed");
+        assert!(matches!(error, TokenizerError::Field { .. }), "{error}");
+    }
+}
+
+#[test]
+fn a_config_that_takes_the_prefix_from_a_model_is_refused_by_name() {
+    let name = "tokenizer_config.json";
+    let error = open_model_beside(name, r#"{"add_prefix_space": false}"#).err().expect("refused");
+    assert!(error.to_string().contains("add_prefix_space"), "{error}");
+    for value in ["true", "null"] {
+        let config = format!("{{\"add_prefix_space\": {value}}}");
+        open_model_beside(name, &config).expect("it says what the model says");
     }
 }
 
