@@ -27,6 +27,7 @@ pub fn staged<T>(out: &Path, fill: impl FnOnce(&Path) -> Result<T>) -> Result<T>
 
 /// Refuses an `out` that already holds something.
 pub fn must_be_free(out: &Path) -> Result<()> {
+    ensure!(out.file_name().is_some(), "{} is no name for a new folder", out.display());
     let taken = out.is_file() || out.read_dir().is_ok_and(|mut entries| entries.next().is_some());
     ensure!(!taken, "{} exists and is not empty; choose another --out", out.display());
     Ok(())

@@ -65,7 +65,9 @@ impl Llama {
         tape: &mut Tape,
         gradients: &mut Parameters,
     ) {
-        if tape.recompute() == Recompute::Layer {
+        // What the walk forward left of the last layer is still there.
+        let last = index + 1 == self.parameters.layers.len();
+        if tape.recompute() == Recompute::Layer && !last {
             self.read_layer(index, spans, tape);
         }
         tape.d.clear_all_but_x();

@@ -7,6 +7,9 @@ use kollama_kernels::Heads;
 use serde_json::{Map, Value, json};
 use std::path::{Path, PathBuf};
 
+/// The widest type that weights are stored in.
+const F32_BYTES: u64 = 4;
+
 /// The shape of a Llama.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LlamaConfig {
@@ -110,13 +113,25 @@ impl LlamaConfig {
 
     /// Number of trained values; a tied embedding counts once.
     pub fn parameter_count(&self) -> u64 {
-        let heads = self.heads();
-        let attention = 2 * self.hidden_size * (heads.query_columns() + heads.key_columns());
-        let feed_forward = 3 * self.hidden_size * self.intermediate_size;
-        let layer = (attention + feed_forward + 2 * self.hidden_size) as u64;
+        self.checked_parameter_count().expect("a configuration is checked when it is made")
+    }
+
+    /// The same for a configuration that is not checked yet; `None` where it does not fit.
+    fn checked_parameter_count(&self) -> Option<u64> {
+        let product = |sizes: &[usize]| {
+            sizes.iter().try_fold(1u64, |all, &size| all.checked_mul(size as u64))
+        };
+        let hidden = self.hidden_size;
+        let queries = product(&[2, hidden, self.num_attention_heads, self.head_dim])?;
+        let keys = product(&[2, hidden, self.num_key_value_heads, self.head_dim])?;
+        let feed_forward = product(&[3, hidden, self.intermediate_size])?;
+        let layer = [queries, keys, feed_forward, product(&[2, hidden])?]
+            .into_iter()
+            .try_fold(0u64, u64::checked_add)?;
         let embeddings = if self.tie_word_embeddings { 1 } else { 2 };
-        let table = (self.vocab_size * self.hidden_size) as u64;
-        embeddings * table + self.num_hidden_layers as u64 * layer + self.hidden_size as u64
+        product(&[embeddings, self.vocab_size, hidden])?
+            .checked_add(layer.checked_mul(self.num_hidden_layers as u64)?)?
+            .checked_add(hidden as u64)
     }
 
     /// Checks that the numbers can make a model.
@@ -202,6 +217,7 @@ impl LlamaConfig {
             ("num_hidden_layers", self.num_hidden_layers),
             ("num_attention_heads", queries),
             ("num_key_value_heads", keys),
+            ("head_dim", self.head_dim),
             ("vocab_size", self.vocab_size),
             ("max_position_embeddings", self.max_position_embeddings),
         ] {
@@ -211,8 +227,12 @@ impl LlamaConfig {
         ensure(queries.is_multiple_of(keys), "num_key_value_heads", || {
             format!("is {keys}, which does not divide num_attention_heads ({queries})")
         })?;
-        ensure(self.head_dim > 0 && self.head_dim.is_multiple_of(2), "head_dim", || {
+        ensure(self.head_dim.is_multiple_of(2), "head_dim", || {
             format!("is {}: expected an even number of at least 2", self.head_dim)
+        })?;
+        let bytes = self.checked_parameter_count().and_then(|count| count.checked_mul(F32_BYTES));
+        ensure(bytes.is_some(), "hidden_size", || {
+            format!("is {}: with the other sizes, the weights take 2^64 bytes", self.hidden_size)
         })?;
         ensure(self.rms_norm_eps.is_finite() && self.rms_norm_eps >= 0.0, "rms_norm_eps", || {
             format!("is {}: expected a small positive number", self.rms_norm_eps)
@@ -326,6 +346,8 @@ mod tests {
         for (text, field) in [
             (r#"{"num_key_value_heads": 3}"#, "num_key_value_heads"),
             (r#"{"head_dim": 5}"#, "head_dim"),
+            (r#"{"head_dim": 4611686018427387904}"#, "head_dim"),
+            (r#"{"head_dim": 2000000000, "hidden_size": 2000000000}"#, "hidden_size"),
             (r#"{"vocab_size": 0}"#, "vocab_size"),
             (r#"{"hidden_size": "64"}"#, "hidden_size"),
             (r#"{"num_attention_heads": 0}"#, "num_attention_heads"),

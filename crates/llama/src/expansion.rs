@@ -13,7 +13,7 @@ use kollama_kernels::{DType, Device, Matrix, ops};
 use std::path::Path;
 
 /// Field of config.json that tells how many rows a model had before it was extended.
-const BASE_VOCAB_SIZE: &str = "kollama_base_vocab_size";
+pub const BASE_VOCAB_SIZE: &str = "kollama_base_vocab_size";
 
 /// What new rows are made of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -35,7 +35,7 @@ pub struct Tape {
     rows_max: usize,
 }
 
-/// ActivationGradients of one layer's activations, used by one layer after the other.
+/// Gradients of one layer's activations, used by one layer after the other.
 pub(crate) struct ActivationGradients {
     /// `[t, hidden]`: of the row that runs through all layers.
     pub x: Matrix,
@@ -76,7 +76,7 @@ impl Tape {
             Recompute::None => config.num_hidden_layers,
             Recompute::Layer => 1,
         };
-        let chunk = (LOGITS_BYTES / 4 / config.vocab_size).clamp(64, 1024).min(rows_max.max(1));
+        let chunk = Tape::logits_rows(config, rows_max);
         let inputs = (0..=config.num_hidden_layers).map(|_| make(config.hidden_size));
         let layers = (0..kept).map(|_| LayerActivations::new(config, device, rows_max));
         Ok(Tape {
@@ -89,6 +89,11 @@ impl Tape {
             recompute,
             rows_max,
         })
+    }
+
+    /// Rows whose logits a tape for `rows_max` rows holds at once.
+    pub fn logits_rows(config: &LlamaConfig, rows_max: usize) -> usize {
+        (LOGITS_BYTES / 4 / config.vocab_size).clamp(64, 1024).min(rows_max.max(1))
     }
 
     /// Most rows a batch may have.

@@ -6,6 +6,7 @@ use crate::error::LlamaError;
 use crate::safetensors::{TensorHead, TensorWriter};
 use serde_json::{Map, Value, json};
 use std::fs::{self, File};
+use std::io::ErrorKind;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
@@ -133,17 +134,16 @@ struct TemporaryFolder {
 impl TemporaryFolder {
     /// Inside `out` if that is a folder already, else beside it, so that renaming never copies.
     fn beside(out: &Path) -> Result<TemporaryFolder, LlamaError> {
+        let unfinished = |name: &str| format!(".{name}.{}.partial", std::process::id());
         let path = if out.is_dir() {
-            out.join(".model.tmp")
+            out.join(unfinished("model"))
         } else if let (Some(name), false) = (out.file_name(), out.exists()) {
-            out.with_file_name(format!("{}.tmp", name.to_string_lossy()))
+            out.with_file_name(unfinished(&name.to_string_lossy()))
         } else {
-            return Err(LlamaError::write(out)(std::io::ErrorKind::NotADirectory.into()));
+            return Err(LlamaError::write(out)(ErrorKind::NotADirectory.into()));
         };
-        if path.exists() {
-            fs::remove_dir_all(&path).map_err(LlamaError::write(&path))?;
-        }
-        fs::create_dir_all(&path).map_err(LlamaError::write(&path))?;
+        fs::create_dir_all(path.parent().unwrap_or(&path)).map_err(LlamaError::write(&path))?;
+        create_anew(&path)?;
         Ok(TemporaryFolder { path, out: out.into() })
     }
 
@@ -151,6 +151,7 @@ impl TemporaryFolder {
     /// that a kill in between leaves a folder that nobody takes for a model.
     fn become_the_model(self, names: Vec<String>) -> Result<(), LlamaError> {
         let out = &self.out;
+        settle(Some(&self.path))?;
         if !out.is_dir() {
             fs::rename(&self.path, out).map_err(LlamaError::write(out))?;
             return settle(out.parent().filter(|parent| !parent.as_os_str().is_empty()));
@@ -171,8 +172,24 @@ impl Drop for TemporaryFolder {
     }
 }
 
-/// Removes the files of the model that a folder holds, and nothing else.
-fn remove_model(folder: &Path) -> Result<(), LlamaError> {
+/// Makes an empty folder. One of that name that a killed process left goes first, but only if it
+/// holds nothing but a model.
+fn create_anew(path: &Path) -> Result<(), LlamaError> {
+    match fs::create_dir(path) {
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+            remove_model(path)?;
+            fs::remove_dir(path).and_then(|()| fs::create_dir(path))
+        }
+        made => made,
+    }
+    .map_err(LlamaError::write(path))
+}
+
+/// Removes the files of the model that a folder holds, the configuration first, and nothing else.
+///
+/// # Errors
+/// Names the file that cannot be removed.
+pub fn remove_model(folder: &Path) -> Result<(), LlamaError> {
     let failed = LlamaError::write(folder);
     let mut old = vec![folder.join(CONFIG), folder.join(INDEX)];
     for file in fs::read_dir(folder).map_err(&failed)? {
@@ -185,7 +202,7 @@ fn remove_model(folder: &Path) -> Result<(), LlamaError> {
     for file in old.into_iter().filter(|file| file.exists()) {
         fs::remove_file(&file).map_err(LlamaError::write(&file))?;
     }
-    Ok(())
+    settle(Some(folder))
 }
 
 /// Waits until the names in a folder are on the disk.
@@ -260,6 +277,23 @@ mod tests {
         write(&out, 100).unwrap();
         fail();
         assert_eq!(names(&out), ["config.json", SINGLE]);
+    }
+
+    #[test]
+    fn what_a_killed_process_left_is_replaced_and_what_others_left_is_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let out = folder.path().join("model");
+        let beside = folder.path().join(format!(".model.{}.partial", std::process::id()));
+        fs::create_dir_all(folder.path().join("model.tmp")).unwrap();
+        fs::create_dir(&beside).unwrap();
+        fs::write(beside.join(shard_name(0, 2)), "half").unwrap();
+        write(&out, 100).unwrap();
+        assert_eq!(names(folder.path()), ["model", "model.tmp"]);
+        fs::remove_dir_all(&out).unwrap();
+        fs::create_dir(&beside).unwrap();
+        fs::write(beside.join("letter.txt"), "").unwrap();
+        assert!(write(&out, 100).unwrap_err().to_string().contains(".partial"));
+        assert_eq!(names(&beside), ["letter.txt"]);
     }
 
     #[test]

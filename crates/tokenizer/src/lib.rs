@@ -9,8 +9,9 @@
 //!                          train:  a vocabulary from nothing
 //! ```
 //!
-//! Ids are those of SentencePiece on every text, and those of Hugging Face's tokenizers but for
-//! literal `<s>`, `</s>` and `<unk>` in a text, which stay text here. The crate reads no corpora and
+//! Ids are those of SentencePiece for a `tokenizer.model`, and those of Hugging Face's tokenizers
+//! for a `tokenizer.json`, on every text but for literal `<s>`, `</s>` and other special pieces in
+//! it, which stay text here. The crate reads no corpora and
 //! knows no models: texts come in as iterators, and [`Extension::made_of`] is all that a model needs
 //! to make rows for new pieces.
 //!

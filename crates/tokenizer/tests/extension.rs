@@ -145,6 +145,19 @@ fn a_small_base_grows_and_keeps_its_english() {
 }
 
 #[test]
+fn digits_of_a_script_become_pieces() {
+    let (base, _) = small_base_and_korean();
+    let thai = || sound(std::iter::repeat_n("ปี ๒๕๖๗ ปี ๒๕๖๘ in 2024 ".to_owned(), 20));
+    // Single characters are at most a quarter of the pieces; these are seven.
+    let options = LearnOptions { new_pieces: 28, script: "Thai".into(), coverage: 1.0 };
+    let learned = learn(&base, thai(), &options).expect("learned");
+    let extension = extend(&base, &learned, base.vocab_size() + 7).expect("enough");
+    for digit in ["๒", "๕", "๖", "๗", "๘"] {
+        assert!(extension.tokenizer.id_of(digit).is_some(), "{digit}");
+    }
+}
+
+#[test]
 fn the_order_of_texts_does_not_matter() {
     let (base, mut korean) = small_base_and_korean();
     let options = LearnOptions::hangul(150);

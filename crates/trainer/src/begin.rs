@@ -12,11 +12,8 @@ use crate::settings::{TrainOnly, TrainSettings};
 use crate::state::{Pinned, State, bad};
 use crate::trained::Trained;
 use kollama_kernels::Device;
-use kollama_llama::{Llama, LlamaConfig};
+use kollama_llama::{BASE_VOCAB_SIZE, Llama, LlamaConfig};
 use std::path::{Path, PathBuf};
-
-/// Field of config.json that says how many rows a model had before it was extended.
-const BASE_VOCAB_SIZE: &str = "kollama_base_vocab_size";
 
 /// What is known before weights are loaded.
 pub struct Plan {

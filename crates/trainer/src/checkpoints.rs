@@ -3,6 +3,7 @@
 
 use crate::durable;
 use crate::error::TrainError;
+use kollama_llama::remove_model;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -71,15 +72,19 @@ impl Checkpoints {
     }
 }
 
-/// Gives the model of a checkpoint out as the model of the run. The configuration comes last, since
-/// a folder without one is no model.
+/// Gives the model of a checkpoint out as the model of the run. The configuration of an older model
+/// goes first and the new one comes last, since a folder without one is no model. Weights are second
+/// names of the checkpoint's; the rest, which people edit, is copied.
 pub fn publish(checkpoint: &Path, out: &Path) -> Result<(), TrainError> {
     let mut files = durable::entries(checkpoint)?;
     files.retain(|path| !path.is_dir());
     files.sort_by_key(|path| path.ends_with(CONFIG));
+    remove_model(out)?;
     for path in files {
-        if let Some(name) = path.file_name() {
-            durable::link(&path, &out.join(name))?;
+        let to = out.join(path.file_name().unwrap_or_default());
+        match path.extension().is_some_and(|extension| extension == "safetensors") {
+            true => durable::link(&path, &to)?,
+            false => durable::copy(&path, &to)?,
         }
     }
     Ok(())
@@ -135,5 +140,32 @@ mod tests {
         publish(&checkpoint.unwrap(), out.path()).unwrap();
         assert_eq!(fs::read(out.path().join("config.json")).unwrap(), b"{}");
         assert!(!out.path().join(TRAINER_FOLDER).exists());
+    }
+
+    #[test]
+    fn a_model_in_several_files_leaves_nothing_of_the_one_before_it() {
+        let out = tempfile::tempdir().unwrap();
+        let checkpoints = Checkpoints::of_run(out.path(), 1);
+        for old in ["model.safetensors", "model-00001-of-00003.safetensors"] {
+            fs::write(out.path().join(old), "old").unwrap();
+        }
+        let shards = ["model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"];
+        let checkpoint = checkpoints.save(1, |folder| {
+            shards.iter().try_for_each(|name| durable::write(&folder.join(name), b"new"))?;
+            filled(folder)
+        });
+        publish(&checkpoint.unwrap(), out.path()).unwrap();
+        let mut names = durable::entries(out.path()).unwrap();
+        names.retain(|path| !path.is_dir());
+        assert_eq!(names, [CONFIG, shards[0], shards[1]].map(|name| out.path().join(name)));
+    }
+
+    #[test]
+    fn a_configuration_edited_in_place_does_not_damage_the_checkpoint() {
+        let out = tempfile::tempdir().unwrap();
+        let checkpoint = Checkpoints::of_run(out.path(), 1).save(1, filled).unwrap();
+        publish(&checkpoint, out.path()).unwrap();
+        fs::write(out.path().join(CONFIG), "edited").unwrap();
+        assert_eq!(fs::read(checkpoint.join(CONFIG)).unwrap(), b"{}");
     }
 }

@@ -43,12 +43,21 @@ pub fn link(from: &Path, to: &Path) -> Result<(), TrainError> {
     let beside = unfinished(to);
     remove_file_if_there(&beside)?;
     if fs::hard_link(from, &beside).is_err() {
-        fs::copy(from, &beside).map_err(failed("write", &beside))?;
-        sync(&beside)?;
+        return copy(from, to);
     }
     rename(&beside, to)?;
     // Where both were names of one file already, the system has renamed nothing and kept both.
     remove_file_if_there(&beside)
+}
+
+/// Puts a copy of a file in its place.
+pub fn copy(from: &Path, to: &Path) -> Result<(), TrainError> {
+    let beside = unfinished(to);
+    // What a killed run left may be a second name of the very file, which a copy would empty.
+    remove_file_if_there(&beside)?;
+    fs::copy(from, &beside).map_err(failed("write", &beside))?;
+    sync(&beside)?;
+    rename(&beside, to)
 }
 
 /// Every file below a folder.

@@ -150,6 +150,14 @@ pub enum TrainError {
         /// What was found.
         found: PathBuf,
     },
+    /// What stands where the log is to go on is no log of a run.
+    #[error("{path} {problem}, and a log would replace it: choose another --log")]
+    NoLog {
+        /// The file.
+        path: PathBuf,
+        /// What it is instead, with the line where there is one.
+        problem: String,
+    },
     /// The output folder holds a model that no run in it has made.
     #[error("{out} holds a model, but no run: choose another --out")]
     ModelExists {

@@ -2,12 +2,10 @@
 
 use crate::settings::{RecomputeChoice, TrainSettings};
 use crate::trained::Trained;
-use kollama_llama::LlamaConfig;
 use kollama_llama::parameters::tensor_shapes;
+use kollama_llama::{LlamaConfig, Tape};
 
 const F32_BYTES: u64 = 4;
-/// Logits that a tape holds at once, in bytes.
-const LOGITS_BYTES: usize = 128 << 20;
 
 /// Memory and work of a run.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -76,7 +74,7 @@ fn flop_per_token(config: &LlamaConfig, sequence_length: usize) -> u64 {
     6 * (multiplied - looked_up + attention) as u64
 }
 
-/// What [`kollama_llama::Tape`] holds.
+/// What a [`Tape`] holds.
 fn activation_bytes(config: &LlamaConfig, settings: &TrainSettings) -> u64 {
     let (hidden, intermediate) = (config.hidden_size, config.intermediate_size);
     let (queries, keys) = (config.heads().query_columns(), config.heads().key_columns());
@@ -90,7 +88,7 @@ fn activation_bytes(config: &LlamaConfig, settings: &TrainSettings) -> u64 {
     let gradients = 2 * hidden + 2 * queries + 2 * keys + 3 * intermediate;
     let losses = 2;
     let rows = settings.batch_size * settings.sequence_length;
-    let logits_rows = (LOGITS_BYTES / 4 / config.vocab_size).clamp(64, 1024).min(rows);
+    let logits_rows = Tape::logits_rows(config, rows);
     let values = rows * (inputs + kept * layer + scratch + gradients + losses);
     (values + logits_rows * config.vocab_size) as u64 * F32_BYTES
 }
@@ -99,7 +97,7 @@ fn activation_bytes(config: &LlamaConfig, settings: &TrainSettings) -> u64 {
 mod tests {
     use super::*;
     use kollama_kernels::{DType, Device};
-    use kollama_llama::{Parameters, Recompute, Tape};
+    use kollama_llama::{Parameters, Recompute};
 
     fn settings(extra: &str) -> TrainSettings {
         let text = "model='m'\ndata='d'\nout='o'\nsteps=1\nbatch_size=3\nsequence_length=50\n\

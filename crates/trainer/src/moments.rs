@@ -8,7 +8,7 @@ use kollama_kernels::Matrix;
 use safetensors::tensor::{Metadata, TensorInfo, serialize_to_file};
 use safetensors::{Dtype, SafeTensorError, View};
 use std::borrow::Cow;
-use std::fs::File;
+use std::fs::{self, File, Permissions};
 use std::io::{self, Read, Seek, SeekFrom};
 use std::ops::Range;
 use std::path::Path;
@@ -24,12 +24,19 @@ pub fn write(optimizer: &Optimizer, path: &Path) -> Result<(), TrainError> {
         let both = [&moments.first, &moments.second];
         moments.names().into_iter().zip(both.map(|moment| TrainedRows::new(moment, &moments.rows)))
     });
+    let permissions = new_file_permissions(path).map_err(failed("create", path))?;
     serialize_to_file(tensors, None, path).map_err(|error| {
         failed("write", path)(match error {
             SafeTensorError::IoError(source) => source,
             other => io::Error::other(other),
         })
-    })
+    })?;
+    fs::set_permissions(path, permissions).map_err(failed("write", path))
+}
+
+/// Those of any new file here; the library's own are for the owner alone.
+fn new_file_permissions(path: &Path) -> io::Result<Permissions> {
+    Ok(File::create(path)?.metadata()?.permissions())
 }
 
 /// Reads them back into an optimiser of the same tensors. The error is a reason, without the path.

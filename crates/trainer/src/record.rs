@@ -28,6 +28,9 @@ pub struct StepRecord {
     pub eval_loss: Option<f64>,
 }
 
+/// How every line begins.
+const BEGINNING: &[u8] = br#"{"step":"#;
+
 /// The log file of a run.
 pub struct Log {
     path: PathBuf,
@@ -37,12 +40,11 @@ pub struct Log {
 impl Log {
     /// The log of a run that goes on after `step`, or begins after step 0: lines of later steps, and
     /// a last line that was cut off, are gone.
+    ///
+    /// # Errors
+    /// As [`read`], and if it cannot be written.
     pub fn open(path: &Path, step: u64) -> Result<Log, TrainError> {
-        let text = match fs::read(path) {
-            Ok(text) => text,
-            Err(error) if error.kind() == ErrorKind::NotFound => Vec::new(),
-            Err(error) => return Err(failed("read", path)(error)),
-        };
+        let text = read(path)?;
         let kept: Vec<u8> = text
             .split_inclusive(|&byte| byte == b'\n')
             .filter(|line| step_of(line).is_some_and(|found| found <= step))
@@ -65,6 +67,31 @@ impl Log {
     pub fn sync(&self) -> Result<(), TrainError> {
         self.file.sync_all().map_err(failed("write", &self.path))
     }
+}
+
+/// The text of a log; empty where there is no file.
+///
+/// # Errors
+/// If it cannot be read, or if it is anything else than a log, which must not be cut.
+pub fn read(path: &Path) -> Result<Vec<u8>, TrainError> {
+    let foreign = |problem: String| Err(TrainError::NoLog { path: path.into(), problem });
+    match fs::metadata(path) {
+        Ok(found) if !found.is_file() => return foreign("is not a regular file".into()),
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+        _ => {}
+    }
+    let text = fs::read(path).map_err(failed("read", path))?;
+    let mut lines = text.split_inclusive(|&byte| byte == b'\n');
+    match lines.position(|line| step_of(line).is_none() && !is_cut_off(line)) {
+        Some(place) => foreign(format!("is no log of a run (see line {})", place + 1)),
+        None => Ok(text),
+    }
+}
+
+/// Whether this is the beginning of a line of a log, without its end.
+fn is_cut_off(line: &[u8]) -> bool {
+    let known = line.len().min(BEGINNING.len());
+    line[..known] == BEGINNING[..known] && !line.ends_with(b"\n")
 }
 
 /// The step of a whole line; none for a line that was cut off.
@@ -111,5 +138,24 @@ mod tests {
         let steps: Vec<Option<u64>> =
             fs::read(&path).unwrap().split_inclusive(|&byte| byte == b'\n').map(step_of).collect();
         assert_eq!(steps, [Some(1), Some(2), Some(3), Some(4)]);
+    }
+
+    #[test]
+    fn what_is_no_log_is_refused_by_line_and_left_as_it_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("notes");
+        let line = serde_json::to_string(&record(1)).unwrap();
+        for (text, place) in [
+            (format!("{line}\ndear diary\n{line}\n"), "line 2"),
+            (format!("{line}\n{{\"step\":2\n"), "line 2"),
+            ("a line without an end".into(), "line 1"),
+        ] {
+            fs::write(&path, &text).unwrap();
+            let message = Log::open(&path, 9).err().unwrap().to_string();
+            assert!(message.contains("notes") && message.contains(place), "{message}");
+            assert_eq!(fs::read_to_string(&path).unwrap(), text);
+        }
+        let message = Log::open(folder.path(), 9).err().unwrap().to_string();
+        assert!(message.contains("not a regular file"), "{message}");
     }
 }

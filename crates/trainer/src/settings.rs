@@ -179,13 +179,18 @@ impl TrainSettings {
         expect("accumulate", tokens.is_some(), found, "at most 2^32 tokens in a step")?;
         let positive = |x: f64| x > 0.0 && x.is_finite();
         let share = |x: f64| (0.0..1.0).contains(&x);
-        let rate = self.learning_rate;
-        expect("learning_rate", positive(rate), rate, "a number above 0")?;
-        expect("epsilon", positive(self.epsilon), self.epsilon, "a number above 0")?;
-        expect("beta1", share(self.beta1), self.beta1, "at least 0 and below 1")?;
-        expect("beta2", share(self.beta2), self.beta2, "at least 0 and below 1")?;
+        // AdamW computes in 32 bits, where a number above 0 may be 0 and one below 1 may be 1.
+        let used = |x: f64| f64::from(x as f32);
+        let above_0 = "a number above 0, from 1e-45 to 3.4e38";
+        let (rate, epsilon) = (self.learning_rate, self.epsilon);
+        expect("learning_rate", positive(used(rate)), rate, above_0)?;
+        expect("epsilon", positive(used(epsilon)), epsilon, above_0)?;
+        for (field, beta) in [("beta1", self.beta1), ("beta2", self.beta2)] {
+            expect(field, share(used(beta)), beta, "at least 0 and below 1, at most 0.9999999")?;
+        }
         let decay = self.weight_decay;
-        expect("weight_decay", decay >= 0.0 && decay.is_finite(), decay, "0 or more")?;
+        let decays = decay >= 0.0 && used(decay).is_finite();
+        expect("weight_decay", decays, decay, "0 or more, at most 3.4e38")?;
         let clip = self.clip.unwrap_or(1.0);
         expect("clip", positive(clip), clip, "a number above 0; leave it out to never clip")?;
         let warmup = self.warmup_steps;
@@ -292,6 +297,10 @@ mod tests {
             ("accumulate = 0", "accumulate"),
             ("accumulate = 1000000000000000", "accumulate"),
             ("beta2 = 1.0", "beta2"),
+            ("beta2 = 0.99999999", "beta2 = 0.99999999: expected"),
+            ("beta1 = 0.99999999", "beta1"),
+            ("epsilon = 1e-50", "epsilon"),
+            ("weight_decay = 1e39", "weight_decay"),
             ("clip = 0.0", "clip"),
             ("clip = nan", "clip"),
             ("weight_decay = -0.1", "weight_decay"),
@@ -301,6 +310,15 @@ mod tests {
             ("keep = 0", "keep"),
         ] {
             assert!(message(text).contains(field), "{text}: {}", message(text));
+        }
+    }
+
+    #[test]
+    fn a_learning_rate_that_is_nothing_or_infinite_in_32_bits_is_refused() {
+        for rate in [1e-50, 1e39] {
+            let settings = TrainSettings::from_toml(SMALLEST).unwrap();
+            let error = TrainSettings { learning_rate: rate, ..settings }.check().unwrap_err();
+            assert!(error.to_string().starts_with("learning_rate = "), "{error}");
         }
     }
 

@@ -9,7 +9,7 @@ use crate::durable::failed;
 use crate::error::{LastGood, TrainError};
 use crate::guard::first_not_finite;
 use crate::moments;
-use crate::record::{Log, StepRecord};
+use crate::record::{self, Log, StepRecord};
 use crate::schedule::learning_rate;
 use crate::settings::{RecomputeChoice, TrainSettings};
 use crate::state::State;
@@ -75,6 +75,9 @@ impl Trainer {
     }
 
     /// Mean of −log p over all counted labels of the evaluation data; none without such data.
+    ///
+    /// # Errors
+    /// If the data cannot be read, if none of its labels counts, or if the mean is NaN or infinite.
     pub fn evaluate(&mut self) -> Result<Option<f64>, TrainError> {
         let Some(evaluation) = &self.plan.evaluation else { return Ok(None) };
         let (mut loss, mut labels) = (0.0, 0);
@@ -85,6 +88,7 @@ impl Trainer {
         }
         match labels {
             0 => Err(TrainError::NothingToEvaluate { data: evaluation.folder().into() }),
+            _ if !loss.is_finite() => Err(self.diverged(self.step, "the evaluation loss".into())?),
             _ => Ok(Some(loss / labels as f64)),
         }
     }
@@ -217,13 +221,14 @@ impl Trainer {
     ///
     /// # Errors
     /// As [`Trainer::start`]; if the checkpoint is damaged, or began with other settings, other data
-    /// or another model.
+    /// or another model; if the log file is no log.
     pub fn resume(
         settings: TrainSettings,
         device: &Device,
         tokenizer: Option<&str>,
     ) -> Result<Trainer, TrainError> {
         settings.check()?;
+        record::read(&settings.log_file())?;
         let checkpoints = Checkpoints::of_run(&settings.out, settings.keep);
         checkpoints.clean()?;
         let checkpoint = checkpoints.newest()?;

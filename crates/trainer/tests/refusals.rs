@@ -6,9 +6,10 @@ mod workshop;
 
 use kollama_kernels::Device;
 use kollama_llama::{Llama, LlamaConfig, StoredType};
-use kollama_trainer::{LastGood, Order, TrainError, TrainSettings, Trainer};
+use kollama_trainer::{LastGood, Order, TrainError, TrainSettings, Trainer, run};
 use std::fs;
 use std::path::Path;
+use std::sync::atomic::AtomicBool;
 use workshop::{Workshop, goldens};
 
 const FIELDS: &str = "steps = 9\nbatch_size = 2\nsequence_length = 32\nlearning_rate = 1e-3\n";
@@ -107,6 +108,34 @@ fn weights_that_an_update_made_infinite_never_become_a_checkpoint() {
 }
 
 #[test]
+fn an_evaluation_loss_that_is_no_number_stops_the_run_and_is_not_logged() {
+    let workshop = workshop();
+    let settings = workshop.settings("out", FIELDS);
+    let eval_data = Some(workshop.path("data"));
+    let settings =
+        TrainSettings { learning_rate: 3e38, eval_data, eval_every: Some(1), ..settings };
+    let log = settings.log_file();
+    let mut trainer = Trainer::start(settings, &device(), None).unwrap();
+    match run(&mut trainer, &mut |_| {}, &AtomicBool::new(false)) {
+        Err(TrainError::Diverged { step: 1, what, .. }) => assert_eq!(what, "the evaluation loss"),
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(fs::read_to_string(log).unwrap(), "");
+}
+
+#[test]
+fn a_file_that_is_no_log_survives_a_resumed_run() {
+    let workshop = workshop();
+    let log = workshop.path("diary.txt");
+    fs::write(&log, "dear diary\n").unwrap();
+    let settings = workshop.settings("out", FIELDS);
+    let message = resume_message(TrainSettings { log: Some(log.clone()), ..settings.clone() });
+    assert!(message.contains("diary.txt") && message.contains("line 1"), "{message}");
+    assert_eq!(fs::read(&log).unwrap(), b"dear diary\n");
+    assert!(!settings.out.exists());
+}
+
+#[test]
 fn a_step_without_a_counted_label_is_named() {
     let folder = tempfile::tempdir().unwrap();
     let rows = folder.path().join("rows.jsonl");
@@ -199,6 +228,18 @@ fn a_damaged_checkpoint_is_refused_by_file() {
     fs::write(&moments, bytes).unwrap();
     let message = resume_message(settings);
     assert!(message.contains("moments.safetensors: the file is damaged"), "{message}");
+}
+
+#[cfg(unix)]
+#[test]
+fn the_moments_may_be_read_by_those_who_may_read_the_weights() {
+    use std::os::unix::fs::PermissionsExt;
+    let workshop = workshop();
+    let settings = workshop.settings("out", FIELDS);
+    one_step(&settings);
+    let checkpoint = settings.out.join("checkpoints/step-000001");
+    let mode = |name| fs::metadata(checkpoint.join(name)).unwrap().permissions().mode();
+    assert_eq!(mode("trainer/moments.safetensors"), mode("model.safetensors"));
 }
 
 #[test]

@@ -73,6 +73,10 @@ impl Kernel for SquareSum<'_> {
 }
 
 /// What is the same for every parameter, calculated once in double precision.
+///
+/// With the shares `s₁ = 1 − β₁ᵗ` and `s₂ = 1 − β₂ᵗ`, the direction `(m / s₁) / (√(v / s₂) + ε)` is
+/// taken as `m / (√v · s₁/√s₂ + ε·s₁)`, and the rate multiplies it afterwards: only numbers that
+/// overflow by themselves do.
 #[derive(Clone, Copy)]
 struct Factors {
     keep: f32,
@@ -82,7 +86,7 @@ struct Factors {
     one_minus_beta1: f32,
     one_minus_beta2: f32,
     rate: f32,
-    second_correction: f32,
+    root_factor: f32,
     epsilon: f32,
 }
 
@@ -90,6 +94,7 @@ impl Factors {
     fn of(update: &AdamW) -> Factors {
         let (beta1, beta2) = (f64::from(update.beta1), f64::from(update.beta2));
         let (rate, step) = (f64::from(update.learning_rate), update.step as f64);
+        let (share1, share2) = (1.0 - beta1.powf(step), 1.0 - beta2.powf(step));
         Factors {
             keep: (1.0 - rate * f64::from(update.weight_decay)) as f32,
             scale: update.gradient_scale,
@@ -97,9 +102,9 @@ impl Factors {
             beta2: update.beta2,
             one_minus_beta1: (1.0 - beta1) as f32,
             one_minus_beta2: (1.0 - beta2) as f32,
-            rate: (rate / (1.0 - beta1.powf(step))) as f32,
-            second_correction: (1.0 / (1.0 - beta2.powf(step))) as f32,
-            epsilon: update.epsilon,
+            rate: update.learning_rate,
+            root_factor: (share1 / share2.sqrt()) as f32,
+            epsilon: (share1 * f64::from(update.epsilon)) as f32,
         }
     }
 }
@@ -121,14 +126,14 @@ impl Kernel for Update<'_> {
         let (beta1, beta2) = (s.splat(f.beta1), s.splat(f.beta2));
         let (rest1, rest2) = (s.splat(f.one_minus_beta1), s.splat(f.one_minus_beta2));
         let (keep, scale, rate) = (s.splat(f.keep), s.splat(f.scale), s.splat(f.rate));
-        let (correction, epsilon) = (s.splat(f.second_correction), s.splat(f.epsilon));
+        let (root_factor, epsilon) = (s.splat(f.root_factor), s.splat(f.epsilon));
         for i in (0..self.gradients.len()).step_by(S::LANES) {
             let g = s.mul(s.load(&self.gradients[i..]), scale);
             let m = s.mul_add(rest1, g, s.mul(beta1, s.load(&self.first[i..])));
-            let v = s.mul_add(rest2, s.mul(g, g), s.mul(beta2, s.load(&self.second[i..])));
-            let root = s.add(s.sqrt(s.mul(v, correction)), epsilon);
+            let v = s.mul_add(s.mul(rest2, g), g, s.mul(beta2, s.load(&self.second[i..])));
+            let root = s.mul_add(s.sqrt(v), root_factor, epsilon);
             let p = s.mul(s.load(&self.parameters[i..]), keep);
-            s.store(s.sub(p, s.div(s.mul(rate, m), root)), &mut self.parameters[i..]);
+            s.store(s.sub(p, s.mul(rate, s.div(m, root))), &mut self.parameters[i..]);
             s.store(m, &mut self.first[i..]);
             s.store(v, &mut self.second[i..]);
         }

@@ -11,8 +11,9 @@
 //!     O /= sum                                   (S is scaled by 1/√size, and so is d_S)
 //! ```
 //!
-//! Blocks of keys start at the first key of a span, and a masked key adds an exact zero, so what a
-//! query gets does not depend on the queries that stand in its block.
+//! Blocks of keys start at the first key of a span, and a masked key has the weight zero, so what a
+//! query gets does not depend on the queries that stand in its block. That holds for finite values:
+//! zero times an infinite value is not a number, and so a query may get that from a masked key.
 
 use crate::backend::QkvViews;
 use crate::cpu::attention_blocks::{

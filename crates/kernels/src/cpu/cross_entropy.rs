@@ -8,6 +8,10 @@ use crate::cpu::matmul;
 use crate::cpu::simd::{Simd, exp};
 use crate::view::View;
 
+/// Exponentials that are added in single precision, a multiple of any vector; the sums of the blocks
+/// are added in double precision.
+const BLOCK: usize = 2048;
+
 /// See [`crate::ops::cross_entropy`].
 pub fn forward_and_backward(
     machine: &Machine,
@@ -67,15 +71,18 @@ impl Kernel for SoftmaxRow<'_> {
         let largest = largest_of(s, z);
         let of_label = z[self.label];
         let right = of_label == largest && z[..self.label].iter().all(|&z| z < largest);
-        let sum = exponentials(s, z, largest);
+        let mut sum = 0.0;
+        for block in z.chunks_mut(BLOCK) {
+            sum += f64::from(exponentials(s, block, largest));
+        }
         if let Some(scale) = self.scale {
-            let factor = s.splat(scale / sum);
+            let factor = s.splat((f64::from(scale) / sum) as f32);
             for i in (0..z.len()).step_by(S::LANES) {
                 s.store(s.mul(s.load(&z[i..]), factor), &mut z[i..]);
             }
             z[self.label] -= scale;
         }
-        (sum.ln() + (largest - of_label), right)
+        ((sum.ln() + f64::from(largest - of_label)) as f32, right)
     }
 }
 

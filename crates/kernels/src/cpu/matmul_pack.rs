@@ -124,7 +124,7 @@ impl Kernel for Pack<'_> {
 impl Pack<'_> {
     /// Squares of a vector's worth of lanes and depths, turned in registers. Where a panel is
     /// narrower than a vector, a store runs into the place of the next depth, which is written
-    /// after it.
+    /// after it; a second strip must not, since the first has written there already.
     #[inline(always)]
     fn along_depth<S: Simd, E: Element>(self, s: S, x: &[E]) {
         let (depth, stride) = (self.depths.len(), self.side.stride);
@@ -142,11 +142,13 @@ impl Pack<'_> {
                     // Lanes of the next panel may come along where they are overwritten.
                     let spacious =
                         |length: usize, step: usize| length >= (S::LANES - 1) * step + S::LANES;
-                    let whole = (lanes == S::LANES || self.narrow) && depth == S::LANES;
+                    let spills = lanes < S::LANES && strip > 0;
+                    let whole = (lanes == S::LANES || self.narrow) && depth == S::LANES && !spills;
                     if whole && spacious(rows.len(), stride) && spacious(out.len(), width) {
                         turn_square(s, out, width, rows, stride);
                     } else {
-                        turn_edge(s, out, width, rows, stride, (lanes, depth));
+                        let own = width - strip;
+                        turn_edge(s, out, (width, own), rows, stride, (lanes, depth));
                     }
                 }
             }
@@ -195,12 +197,13 @@ fn turn_square<S: Simd, E: Element>(s: S, out: &mut [f32], width: usize, x: &[E]
     }
 }
 
-/// The same at an edge: of only some lanes and depths, with zeros beyond the lanes.
+/// The same at an edge: of only some lanes and depths, with zeros beyond the lanes. Writes no more
+/// than `own` values of each depth.
 #[inline(always)]
 fn turn_edge<S: Simd, E: Element>(
     s: S,
     out: &mut [f32],
-    width: usize,
+    (width, own): (usize, usize),
     x: &[E],
     stride: usize,
     (lanes, depth): (usize, usize),
@@ -211,7 +214,9 @@ fn turn_edge<S: Simd, E: Element>(
     }
     s.transpose(&mut square);
     for k in 0..depth {
-        s.store(square.as_mut()[k], &mut out[k * width..]);
+        let row = &mut out[k * width..];
+        let own = own.min(row.len());
+        s.store(square.as_mut()[k], &mut row[..own]);
     }
 }
 
@@ -231,10 +236,10 @@ mod tests {
 
     #[test]
     fn both_layouts_and_dtypes_pack_to_the_same_panels_with_zeros_beyond_the_last_lane() {
-        for (path, lanes, depth) in CpuPath::available()
-            .into_iter()
-            .flat_map(|path| [(path, 1, 1), (path, 37, 19), (path, 64, 32), (path, 5, 50)])
-        {
+        let sizes = [(1, 1), (37, 19), (64, 32), (5, 50), (29, 35)];
+        let cases =
+            CpuPath::available().into_iter().flat_map(|path| sizes.map(|size| (path, size)));
+        for (path, (lanes, depth)) in cases {
             let at = |lane: usize, k: usize| (lane * depth + k) as f32 % 251.0;
             let rows: Vec<f32> = (0..lanes * depth).map(|i| at(i / depth, i % depth)).collect();
             let columns: Vec<f32> = (0..lanes * depth).map(|i| at(i % lanes, i / lanes)).collect();
@@ -243,7 +248,10 @@ mod tests {
             let by_columns = Side::of(&columns, Along::Lanes, lanes, lanes, depth);
             let halved = Side { elements: Elements::Bf16(&short), ..by_rows };
             let tile = Instructions::checked(path).unwrap();
-            for (width, narrow) in [(tile.tile_rows(), true), (tile.tile_columns(), false)] {
+            // Narrow and two vectors wide is what the left side is where a tile has more rows than
+            // a vector has lanes.
+            let two = tile.tile_columns();
+            for (width, narrow) in [(tile.tile_rows(), true), (two, false), (two, true)] {
                 for side in [by_rows, by_columns, halved] {
                     let out = packed(path, side, width, narrow);
                     for lane in 0..lanes.next_multiple_of(width) {

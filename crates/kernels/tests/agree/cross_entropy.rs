@@ -112,6 +112,22 @@ fn cross_entropy_survives_logits_of_thousands() {
 }
 
 #[test]
+fn cross_entropy_adds_up_a_large_vocabulary_of_nearly_equal_logits() {
+    let mut agreement = Agreement::within(1e-6, "cross_entropy, 128,256 entries");
+    let mut head = Head::new(1, 2, 128_256, 1);
+    head.hidden = head.hidden.map(|x| x / 1024.0);
+    head.d_weight = head.d_weight.map(|_| 0.0);
+    // One row adds one term to a gradient of the weight, so nothing cancels but in `d_hidden`.
+    let run = |device: &Device| {
+        let [losses, _, d_weight, of_bf16] = head.run(device).try_into().expect("four outputs");
+        vec![losses, d_weight, of_bf16]
+    };
+    let mut scales = run(agreement.reference());
+    scales.iter_mut().flatten().for_each(|x| *x = x.abs());
+    agreement.check("[1, 2]", &scales, run);
+}
+
+#[test]
 fn cross_entropy_counts_the_first_of_equal_maxima_and_nothing_where_no_label_counts() {
     let mut agreement = Agreement::within(TOLERANCE, "cross_entropy, equal maxima");
     let mut head = Head::new(40, 16, 40, 7);
