@@ -99,7 +99,8 @@ fn a_step_that_diverges_stops_the_run_with_weights_and_checkpoints_as_they_were(
 #[test]
 fn weights_that_an_update_made_infinite_never_become_a_checkpoint() {
     let workshop = workshop();
-    let settings = TrainSettings { learning_rate: 3e38, ..workshop.settings("out", FIELDS) };
+    let fields = workshop.settings("out", FIELDS);
+    let settings = TrainSettings { learning_rate: 3e38, weight_decay: 10.0, ..fields };
     let mut trainer = Trainer::start(settings.clone(), &device(), None).unwrap();
     trainer.step().unwrap();
     let error = trainer.save().expect_err("the learning rate is absurd");
