@@ -87,8 +87,8 @@ const PRODUCTS: [(usize, usize, usize); 4] =
     [(2048, 512, 512), (2048, 512, 1376), (2048, 1376, 512), (512, 512, 46_336)];
 
 fn matmul(device: &Device, threads: usize, output: &BenchOutput) -> Result<Facts> {
-    let roof = limits::gflops(threads)?;
-    let mut facts = vec![fact("device", device.name()), fact("fma_gflops", roof)];
+    let before = limits::gflops(threads)?;
+    let mut rates = Vec::new();
     for (rows, inner, outer) in PRODUCTS {
         let x = filled(device, rows, inner)?;
         let w = filled(device, outer, inner)?;
@@ -98,14 +98,20 @@ fn matmul(device: &Device, threads: usize, output: &BenchOutput) -> Result<Facts
         let work = 2e-9 * (rows * inner * outer) as f64;
         let shape = format!("{rows}x{inner}x{outer}");
         let mut add = |name: &str, seconds: f64| {
-            facts.push(fact(&format!("{name}_{shape}_gflops"), work / seconds));
-            facts.push(fact(&format!("{name}_{shape}_share_of_roof"), work / seconds / roof));
+            rates.push((format!("{name}_{shape}"), work / seconds));
         };
         add("forward", median_seconds(output, || ops::matmul(&mut y, &x, &w)));
         let input = || ops::matmul_backward_input(&mut d_x, &y, &w);
         add("backward_input", median_seconds(output, input));
         let weight = || ops::matmul_backward_weight(&mut d_w, &y, &x);
         add("backward_weight", median_seconds(output, weight));
+    }
+    // A neighbour may disturb one reading of the roof; the higher one is nearer to it.
+    let roof = before.max(limits::gflops(threads)?);
+    let mut facts = vec![fact("device", device.name()), fact("fma_gflops", roof)];
+    for (name, rate) in rates {
+        facts.push(fact(&format!("{name}_gflops"), rate));
+        facts.push(fact(&format!("{name}_share_of_roof"), rate / roof));
     }
     Ok(facts)
 }
