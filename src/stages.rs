@@ -149,7 +149,7 @@ fn add(path: &Path, hash: &mut Sha256) -> std::io::Result<()> {
 fn is_read(entry: &fs::DirEntry) -> bool {
     let is_link = entry.file_type().is_ok_and(|kind| kind.is_symlink());
     let hidden = entry.file_name().as_encoded_bytes().starts_with(b".");
-    !hidden && !(is_link && entry.path().is_dir())
+    !(hidden || is_link && entry.path().is_dir())
 }
 
 fn hex(bytes: &[u8]) -> String {

@@ -1,7 +1,7 @@
 """Goldens of the model: logits, loss and gradients of tiny Llamas, computed by transformers in f64.
 
-    cargo run --release -p kollama-llama --example init_folder -- grouped /tmp/grouped
-    python tools/llama_goldens.py /tmp/grouped crates/llama/tests/goldens/grouped.json
+    cargo run --release -p kollama-llama --example init_folder -- grouped grouped
+    python tools/llama_goldens.py grouped crates/llama/tests/goldens/grouped.json
 
 Packed rows are computed document by document, which is what "attention stays inside a document and
 positions restart" means. With one argument, prints a digest of the f32 logits of any model folder.
