@@ -44,6 +44,7 @@ pub fn validate(recipe: &Recipe) -> Result<LlamaConfig> {
     let config = base_config(recipe)?;
     let (old, new) = (config.vocab_size, recipe.tokenizer.vocab_size);
     ensure!(new > old, "[tokenizer] vocab_size {new} must be more than the base's {old}");
+    LlamaConfig { vocab_size: new, ..config.clone() }.validate()?;
     kollama_tokenizer::check_script(&recipe.tokenizer.script).context("in [tokenizer]")?;
     let positions = config.max_position_embeddings;
     for length in recipe.base.data.iter().chain([&recipe.data]).map(|data| data.sequence_length) {

@@ -731,6 +731,7 @@ fn a_recipe_is_refused_by_file_and_field() {
         ("name = \"quickstart\"", "name = ", "line"),
         ("script = \"Hangul\"", "script = \"Hangul", "line"),
         ("script = \"Hangul\"", "script = \"Klingon\"", "Klingon"),
+        ("vocab_size = 3072", "vocab_size = 9000000000000000000", "vocab_size"),
         ("sequence_length = 256", "sequence_length = 100000", "256 positions"),
         ("max_new_tokens = 40", "max_new_tokens = 600", "max_new_tokens"),
         ("max_new_tokens = 40", "max_new_tokens = 40\ntasks = [\"nope\"]", "nope"),
