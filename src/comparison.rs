@@ -7,7 +7,7 @@ use crate::stages::write_beside;
 use crate::staging::staged;
 use anyhow::{Context, Result, ensure};
 use kollama_corpus::documents;
-use kollama_engine::{Engine, Request, Sampling, Scorer};
+use kollama_engine::{Engine, Request, Sampling, Scorer, prompt_ids};
 use kollama_harness::{Perplexity, evaluate, perplexity, tasks};
 use kollama_kernels::Device;
 use kollama_llama::Llama;
@@ -105,7 +105,7 @@ fn answers_of(
     let pieces = pieces_of(&words, &plan.example);
     let shown = format!("{} tokens: {}", pieces.len(), pieces.join(" "));
     answers.push((plan.example.clone(), shown));
-    let prompts = plan.prompts.iter().map(|prompt| ids_of(&words, prompt));
+    let prompts = plan.prompts.iter().map(|prompt| prompt_ids(&words, prompt));
     let prompts: Vec<Vec<u32>> = prompts.collect();
     let longest = prompts.iter().map(Vec::len).max().unwrap_or(0);
     let mut engine = Engine::new(scorer.into_llama(), &words, longest + plan.max_new_tokens)?;
@@ -135,12 +135,6 @@ fn task_answers(plan: &Comparison, words: &Tokenizer, scorer: &mut Scorer) -> Re
         }
     }
     Ok(answers)
-}
-
-fn ids_of(words: &Tokenizer, prompt: &str) -> Vec<u32> {
-    let mut ids: Vec<u32> = words.bos_id().filter(|_| words.add_bos()).into_iter().collect();
-    words.encode(prompt, &mut ids);
-    ids
 }
 
 fn continuation(

@@ -46,7 +46,7 @@ pub fn eval(flags: &Flags, device: &Device) -> Result<()> {
 }
 
 /// One task at each number of shots.
-pub fn run_task(
+fn run_task(
     name: &str,
     data: &Path,
     flags: &Flags,

@@ -4,7 +4,7 @@ use super::weights_in_memory;
 use crate::cli::Generate as Flags;
 use crate::usage::usage;
 use anyhow::{Context, Result, bail};
-use kollama_engine::{Engine, Finish, Request, Sampling};
+use kollama_engine::{Engine, Finish, Request, Sampling, prompt_ids};
 use kollama_kernels::Device;
 use kollama_llama::Llama;
 use kollama_tokenizer::Tokenizer;
@@ -59,9 +59,7 @@ fn request(flags: &Flags, tokenizer: &Tokenizer) -> Result<Request> {
             text
         }
     };
-    let mut prompt: Vec<u32> =
-        tokenizer.bos_id().filter(|_| tokenizer.add_bos()).into_iter().collect();
-    tokenizer.encode(&text, &mut prompt);
+    let prompt = prompt_ids(tokenizer, &text);
     let sampling = Sampling {
         repetition_penalty: flags.repetition_penalty,
         temperature: flags.temperature,

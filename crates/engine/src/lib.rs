@@ -25,5 +25,5 @@ pub mod stops;
 pub use engine::Engine;
 pub use error::EngineError;
 pub use kollama_tokenizer::Tokenizer;
-pub use request::{Emission, Finish, Request, RequestId, Sampling};
+pub use request::{Emission, Finish, Request, RequestId, Sampling, prompt_ids};
 pub use scoring::{Score, ScoreRequest, Scorer};

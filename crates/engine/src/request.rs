@@ -1,10 +1,19 @@
 //! What a caller asks for, and what he gets back.
 
 use crate::error::EngineError;
+use kollama_tokenizer::Tokenizer;
 
 /// Names a request from [`crate::Engine::submit`] to its last [`Emission`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RequestId(pub u64);
+
+/// A text as a prompt: its ids, after `<s>` where the tokenizer begins texts with it.
+pub fn prompt_ids(tokenizer: &Tokenizer, text: &str) -> Vec<u32> {
+    let mut ids: Vec<u32> =
+        tokenizer.bos_id().filter(|_| tokenizer.add_bos()).into_iter().collect();
+    tokenizer.encode(text, &mut ids);
+    ids
+}
 
 /// A text to continue.
 #[derive(Clone, Debug)]
