@@ -11,68 +11,39 @@
 
 use std::sync::{Mutex, PoisonError};
 
-use rustc_hash::FxHashMap;
-
+use crate::chain::{ChainSpace, Chains};
 use crate::definition::Definition;
 use crate::joining::join;
+use crate::junctions::{BLOCK, Junctions};
+use crate::memory::{Key, LONGEST_KEPT, Memory};
 use crate::merges::Merges;
 use crate::normalizer::{Normalizer, Prefix, PrefixPlace, blank_form, marked};
-use crate::stretches::{Junctions, LONGEST_KEPT, StretchMemory};
-use crate::vocabulary::{PieceKind, TokenId, Vocabulary};
+pub use crate::symbols::{Symbols, encode_piece};
+use crate::vocabulary::{PieceKind, TokenId};
 
 /// What is derived from a definition once, so that encoding is fast.
 pub struct Encoder {
     symbols: Symbols,
     junctions: Junctions,
+    chains: Option<Chains>,
     /// User-defined pieces as they are looked for, the longest first.
     user_defined: Vec<(String, TokenId)>,
-    /// One memory per thread that is encoding right now; taken out and put back.
-    memories: Mutex<Vec<StretchMemory>>,
+    /// One space per thread that is encoding right now; taken out and put back.
+    spaces: Mutex<Vec<Box<Space>>>,
 }
 
-/// The pieces that single characters start from.
-pub struct Symbols {
-    of_character: FxHashMap<char, TokenId>,
-    of_byte: [TokenId; 256],
+/// What one thread needs while it encodes.
+struct Space {
+    /// The text in blank form between [`BEFORE`] and [`AFTER`] zeros.
+    text: Vec<u8>,
+    memory: Memory,
+    chain: ChainSpace,
 }
 
-impl Symbols {
-    /// Reads them from a vocabulary.
-    pub fn new(vocabulary: &Vocabulary) -> Symbols {
-        let pieces = vocabulary.pieces().iter().zip(0..);
-        let single = pieces.filter_map(|(piece, id)| {
-            let mut characters = piece.text.chars();
-            let first = characters.next()?;
-            (piece.kind == PieceKind::Normal && characters.next().is_none()).then_some((first, id))
-        });
-        Symbols { of_character: single.collect(), of_byte: *vocabulary.byte_ids() }
-    }
-
-    /// The piece of a character, if it has one of its own.
-    pub fn of(&self, character: char) -> Option<TokenId> {
-        self.of_character.get(&character).copied()
-    }
-
-    /// Appends the character's piece, or the pieces of its bytes.
-    pub fn push(&self, character: char, symbols: &mut Vec<TokenId>) {
-        match self.of(character) {
-            Some(id) => symbols.push(id),
-            None => {
-                let mut buffer = [0; 4];
-                let bytes = character.encode_utf8(&mut buffer).bytes();
-                symbols.extend(bytes.map(|byte| self.of_byte[usize::from(byte)]));
-            }
-        }
-    }
-}
-
-/// The ids of a text as pieces hold it, with `▁` for blanks and nothing put before it.
-pub fn encode_piece(text: &str, symbols: &Symbols, merges: &Merges) -> Vec<TokenId> {
-    let mut ids = Vec::new();
-    text.chars().for_each(|character| symbols.push(character, &mut ids));
-    join(&mut ids, merges);
-    ids
-}
+/// Zeros before a text, so that there is a byte before each.
+const BEFORE: usize = 1;
+/// Zeros after a text, so that a whole block may be read from any place of it.
+const AFTER: usize = BLOCK;
 
 impl Encoder {
     /// Derives what encoding needs.
@@ -92,8 +63,9 @@ impl Encoder {
         Encoder {
             symbols: Symbols::new(vocabulary),
             junctions: Junctions::new(vocabulary, &definition.merges),
+            chains: Chains::new(vocabulary, &definition.merges),
             user_defined,
-            memories: Mutex::default(),
+            spaces: Mutex::default(),
         }
     }
 
@@ -102,7 +74,8 @@ impl Encoder {
         if text.is_empty() {
             return;
         }
-        let mut pass = Pass { encoder: self, merges: &definition.merges, memory: self.take(), ids };
+        let mut space = self.take();
+        let mut pass = Pass { encoder: self, merges: &definition.merges, space: &mut space, ids };
         let Normalizer { prefix, place } = definition.normalizer;
         match place {
             _ if self.user_defined.is_empty() => pass.text(text, prefix),
@@ -114,16 +87,22 @@ impl Encoder {
             PrefixPlace::FirstStretch => pass.text_with_user_defined(text, [prefix, Prefix::Never]),
             PrefixPlace::EachStretch => pass.text_with_user_defined(text, [prefix; 2]),
         }
-        let memory = pass.memory;
-        self.put_back(memory);
+        self.put_back(space);
     }
 
-    fn take(&self) -> StretchMemory {
-        self.memories.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default()
+    fn take(&self) -> Box<Space> {
+        let known = self.spaces.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        known.unwrap_or_else(|| {
+            Box::new(Space {
+                text: Vec::new(),
+                memory: Memory::new(),
+                chain: ChainSpace::default(),
+            })
+        })
     }
 
-    fn put_back(&self, memory: StretchMemory) {
-        self.memories.lock().unwrap_or_else(PoisonError::into_inner).push(memory);
+    fn put_back(&self, space: Box<Space>) {
+        self.spaces.lock().unwrap_or_else(PoisonError::into_inner).push(space);
     }
 
     fn user_defined_at(&self, text: &str) -> Option<&(String, TokenId)> {
@@ -135,7 +114,7 @@ impl Encoder {
 struct Pass<'a> {
     encoder: &'a Encoder,
     merges: &'a Merges,
-    memory: StretchMemory,
+    space: &'a mut Space,
     ids: &'a mut Vec<TokenId>,
 }
 
@@ -161,48 +140,74 @@ impl Pass<'_> {
 
     /// Encodes a text that holds nothing to cut out.
     fn text(&mut self, text: &str, prefix: Prefix) {
-        let text = blank_form(text);
+        self.space.lay_out(text, prefix);
+        let len = self.space.text.len() - BEFORE - AFTER;
         let mut start = 0;
-        if prefix.applies(&text) {
-            start = self.encoder.junctions.next_cut(text.as_bytes(), 0, b' ');
-            self.stretch(&[" ", &text[..start]].concat());
+        for block in (0..len).step_by(BLOCK) {
+            let bytes = self.space.text[block..].first_chunk().expect("zeros follow");
+            let mut cuts = self.encoder.junctions.cuts(bytes);
+            if block == 0 {
+                cuts &= !1;
+            }
+            if len - block < BLOCK {
+                cuts &= (1 << (len - block)) - 1;
+            }
+            while cuts != 0 {
+                let end = block + cuts.trailing_zeros() as usize;
+                self.stretch(start, end);
+                start = end;
+                cuts &= cuts - 1;
+            }
         }
-        let bytes = text.as_bytes();
-        while start < bytes.len() {
-            let end = self.encoder.junctions.next_cut(bytes, start + 1, bytes[start]);
-            self.stretch(&text[start..end]);
-            start = end;
+        if start < len {
+            self.stretch(start, len);
         }
     }
 
-    fn stretch(&mut self, stretch: &str) {
-        if stretch.len() > LONGEST_KEPT {
-            return self.join_apart(stretch);
+    #[inline]
+    fn stretch(&mut self, start: usize, end: usize) {
+        let len = end - start;
+        if len > LONGEST_KEPT {
+            return self.join(start, end);
         }
-        if let Some(known) = self.memory.get(stretch.as_bytes()) {
-            return self.ids.extend_from_slice(known);
+        let bytes = self.space.text[start + BEFORE..].first_chunk().expect("zeros follow");
+        let key = Key::new(bytes, len);
+        if self.space.memory.recall(&key, self.ids) {
+            return;
         }
         let before = self.ids.len();
-        self.join_apart(stretch);
-        self.memory.keep(stretch.as_bytes(), &self.ids[before..]);
+        self.join(start, end);
+        self.space.memory.keep(&key, &self.ids[before..]);
     }
 
-    /// Cuts once more, between characters that no merge joins, and joins each part.
-    fn join_apart(&mut self, stretch: &str) {
-        let mut symbols = Vec::new();
-        let mut before = None;
-        for character in stretch.chars() {
-            if before.is_some_and(|before| !self.encoder.junctions.joins(before, character)) {
-                self.join(&mut symbols);
+    fn join(&mut self, start: usize, end: usize) {
+        let Space { text, chain, .. } = &mut *self.space;
+        match &self.encoder.chains {
+            Some(chains) => {
+                chains.encode(text, [start + BEFORE, end + BEFORE], self.merges, chain, self.ids)
             }
-            self.encoder.symbols.push(marked(character), &mut symbols);
-            before = Some(character);
+            None => {
+                let text = std::str::from_utf8(&text[start + BEFORE..end + BEFORE])
+                    .expect("cut between characters");
+                let mut symbols = Vec::new();
+                text.chars().for_each(|c| self.encoder.symbols.push(marked(c), &mut symbols));
+                join(&mut symbols, self.merges);
+                self.ids.append(&mut symbols);
+            }
         }
-        self.join(&mut symbols);
     }
+}
 
-    fn join(&mut self, symbols: &mut Vec<TokenId>) {
-        join(symbols, self.merges);
-        self.ids.append(symbols);
+impl Space {
+    /// Writes down a text in blank form, with its prefix.
+    fn lay_out(&mut self, text: &str, prefix: Prefix) {
+        let text = blank_form(text);
+        self.text.clear();
+        self.text.resize(BEFORE, 0);
+        if prefix.applies(&text) {
+            self.text.push(b' ');
+        }
+        self.text.extend_from_slice(text.as_bytes());
+        self.text.resize(self.text.len() + AFTER, 0);
     }
 }

@@ -16,14 +16,27 @@ const NO_PAIR: Joined = Joined { rank: u32::MAX, result: 0 };
 
 /// Joins symbols in place.
 pub fn join(symbols: &mut Vec<TokenId>, merges: &Merges) {
+    join_telling(symbols, merges, |_, _, _| ());
+}
+
+/// Joins symbols in place and tells of each join: left, right, what they became.
+pub fn join_telling(
+    symbols: &mut Vec<TokenId>,
+    merges: &Merges,
+    tell: impl FnMut(TokenId, TokenId, Joined),
+) {
     if symbols.len() <= SCAN_LIMIT {
-        join_by_scanning(symbols, merges);
+        join_by_scanning(symbols, merges, tell);
     } else {
-        join_with_heap(symbols, merges);
+        join_with_heap(symbols, merges, tell);
     }
 }
 
-fn join_by_scanning(symbols: &mut Vec<TokenId>, merges: &Merges) {
+fn join_by_scanning(
+    symbols: &mut Vec<TokenId>,
+    merges: &Merges,
+    mut tell: impl FnMut(TokenId, TokenId, Joined),
+) {
     if symbols.len() < 2 {
         return;
     }
@@ -34,6 +47,7 @@ fn join_by_scanning(symbols: &mut Vec<TokenId>, merges: &Merges) {
         pairs[at] = pair(symbols[at], symbols[at + 1]);
     }
     while let Some(at) = leftmost_lowest(&pairs[..len - 1]) {
+        tell(symbols[at], symbols[at + 1], pairs[at]);
         symbols[at] = pairs[at].result;
         symbols.copy_within(at + 2..len, at + 1);
         pairs.copy_within(at + 1..len - 1, at);
@@ -102,7 +116,11 @@ impl Chain<'_> {
     }
 }
 
-fn join_with_heap(symbols: &mut Vec<TokenId>, merges: &Merges) {
+fn join_with_heap(
+    symbols: &mut Vec<TokenId>,
+    merges: &Merges,
+    mut tell: impl FnMut(TokenId, TokenId, Joined),
+) {
     let len = symbols.len() as u32;
     let before = (0..len).map(|at| at.wrapping_sub(1)).collect();
     let after = (1..=len).map(|at| if at == len { END } else { at }).collect();
@@ -113,6 +131,7 @@ fn join_with_heap(symbols: &mut Vec<TokenId>, merges: &Merges) {
             continue;
         }
         let joined = merges.get(a, b).expect("only pairs that join are put into the heap");
+        tell(a, b, joined);
         chain.join(left, joined.result);
         chain.offer(left, merges);
         let before = chain.before[left as usize];

@@ -34,10 +34,13 @@
 //! ```
 
 mod added_tokens;
+mod alphabet;
+mod chain;
 mod compare;
 mod counting;
 mod decoder;
 mod definition;
+mod derivations;
 mod encoder;
 mod error;
 mod extension;
@@ -46,15 +49,19 @@ mod growing;
 mod heritage;
 mod hugging_face;
 mod joining;
+mod junctions;
 mod learner;
 mod llama_files;
+mod memory;
 mod merges;
+mod neighbours;
 mod normalizer;
 mod protobuf;
 mod sentence_piece;
-mod stretches;
+mod symbols;
 mod tokenizer;
 mod trainer;
+mod trie;
 mod vocabulary;
 
 pub use compare::{Comparison, pieces_of};

@@ -1,0 +1,200 @@
+//! A run of characters to ids in time linear in its length, however long it is.
+//!
+//! From the left the longest piece that fits its left neighbour (`neighbours.rs`) is taken. Where no
+//! piece fits, the last one is taken back and its next shorter beginning is tried. A place that was
+//! given up once is never tried again: the pieces before a place are what encoding makes of the text
+//! up to it, and that is one row of pieces, however the place was reached. So each place is gone on
+//! from at most once.
+
+use crate::alphabet::Alphabet;
+use crate::derivations::{Derivation, derivations};
+use crate::merges::Merges;
+use crate::neighbours::Neighbours;
+use crate::normalizer::blank_form;
+use crate::symbols::Symbols;
+use crate::trie::{NO_PIECE, ROOT, Trie};
+use crate::vocabulary::{PieceKind, TokenId, Vocabulary};
+
+/// What is derived from a vocabulary and its merges.
+pub struct Chains {
+    alphabet: Alphabet,
+    trie: Trie,
+    neighbours: Neighbours,
+    beginnings: Vec<Beginning>,
+    of_byte: [TokenId; 256],
+}
+
+/// The size of a piece and the longest piece that it begins with.
+#[derive(Clone, Copy)]
+struct Beginning {
+    shorter: TokenId,
+    len: u32,
+}
+
+/// Memory that runs use one after the other.
+#[derive(Default)]
+pub struct ChainSpace {
+    given_up: Vec<u64>,
+}
+
+impl Chains {
+    /// Derives it; `None` where merges are not of ordinary pieces alone, or there are more
+    /// characters than numbers.
+    pub fn new(vocabulary: &Vocabulary, merges: &Merges) -> Option<Chains> {
+        let is_normal = |id: TokenId| vocabulary.pieces()[id as usize].kind == PieceKind::Normal;
+        let mut parts = merges.list().iter().flat_map(|m| [m.left, m.right, m.result]);
+        if !parts.all(is_normal) {
+            return None;
+        }
+        let symbols = Symbols::new(vocabulary);
+        let alphabet = Alphabet::new(&symbols)?;
+        let derivations = derivations(vocabulary, merges, &symbols);
+        let trie = plant(vocabulary, &derivations, &alphabet);
+        let beginnings = beginnings(vocabulary, &derivations, &alphabet, &trie);
+        let neighbours = Neighbours::new(&derivations, merges);
+        let of_byte = *vocabulary.byte_ids();
+        Some(Chains { alphabet, trie, neighbours, beginnings, of_byte })
+    }
+
+    /// Appends the ids of `text[start..end]`. The text is in blank form; four bytes must follow.
+    pub fn encode(
+        &self,
+        text: &[u8],
+        [start, end]: [usize; 2],
+        merges: &Merges,
+        space: &mut ChainSpace,
+        ids: &mut Vec<TokenId>,
+    ) {
+        let mut at = start;
+        while at < end {
+            let first = self.longest(text, at, end);
+            if first == NO_PIECE {
+                // The character has no piece; nothing joins its bytes.
+                let len = self.alphabet.letter(text, at).len;
+                ids.extend(text[at..at + len].iter().map(|&byte| self.of_byte[usize::from(byte)]));
+                at += len;
+            } else {
+                let run = Run { chains: self, text, merges, start: at, end, bottom: ids.len() };
+                at = run.encode(first, space, ids);
+            }
+        }
+    }
+
+    /// The longest piece that begins at a place.
+    #[inline]
+    fn longest(&self, text: &[u8], mut at: usize, end: usize) -> TokenId {
+        let (mut node, mut longest) = (ROOT, NO_PIECE);
+        while at < end {
+            let letter = self.alphabet.letter(text, at);
+            let Some(child) = self.trie.step(node, letter.code) else {
+                break;
+            };
+            node = child;
+            at += letter.len;
+            let piece = self.trie.piece(node);
+            if piece != NO_PIECE {
+                longest = piece;
+            }
+        }
+        longest
+    }
+}
+
+fn plant(vocabulary: &Vocabulary, derivations: &[Option<Derivation>], alphabet: &Alphabet) -> Trie {
+    let reached = derivations.iter().zip(vocabulary.pieces()).zip(0..);
+    let reached = reached.filter(|((made, _), _)| made.is_some());
+    let pieces = reached.map(|((_, piece), id)| (alphabet.codes(&piece.text), id));
+    Trie::new(pieces.collect())
+}
+
+fn beginnings(
+    vocabulary: &Vocabulary,
+    derivations: &[Option<Derivation>],
+    alphabet: &Alphabet,
+    trie: &Trie,
+) -> Vec<Beginning> {
+    let pieces = vocabulary.pieces().iter().zip(derivations);
+    let beginnings = pieces.map(|(piece, made)| {
+        let nothing = Beginning { shorter: NO_PIECE, len: 0 };
+        let Some(_) = made else {
+            return nothing;
+        };
+        let codes = alphabet.codes(&piece.text);
+        let (mut node, mut shorter) = (ROOT, NO_PIECE);
+        for &code in &codes[..codes.len() - 1] {
+            node = trie.step(node, code).expect("the piece was planted");
+            let piece = trie.piece(node);
+            shorter = if piece == NO_PIECE { shorter } else { piece };
+        }
+        let len = blank_form(&piece.text).len() as u32;
+        Beginning { shorter, len }
+    });
+    beginnings.collect()
+}
+
+/// A run of characters on its way to ids.
+struct Run<'a> {
+    chains: &'a Chains,
+    text: &'a [u8],
+    merges: &'a Merges,
+    start: usize,
+    end: usize,
+    /// The ids before this one are not of this run.
+    bottom: usize,
+}
+
+impl Run<'_> {
+    /// Encodes from `first`, the longest piece at the start, up to the end or to a character that
+    /// has no piece; returns that place.
+    fn encode(&self, first: TokenId, space: &mut ChainSpace, ids: &mut Vec<TokenId>) -> usize {
+        let (mut at, mut piece) = (self.start, first);
+        let mut has_given_up = false;
+        loop {
+            let next = at + self.len(piece);
+            let fits = ids.len() == self.bottom || self.fits(ids[ids.len() - 1], piece);
+            if fits && !(has_given_up && space.is_given_up(next - self.start)) {
+                ids.push(piece);
+                at = next;
+                piece = self.chains.longest(self.text, at, self.end);
+                if piece == NO_PIECE {
+                    return at;
+                }
+                continue;
+            }
+            piece = self.chains.beginnings[piece as usize].shorter;
+            while piece == NO_PIECE {
+                if !has_given_up {
+                    has_given_up = true;
+                    space.begin(self.end - self.start);
+                }
+                space.give_up(at - self.start);
+                let last = ids.pop().expect("the text has ids");
+                at -= self.len(last);
+                piece = self.chains.beginnings[last as usize].shorter;
+            }
+        }
+    }
+
+    fn len(&self, piece: TokenId) -> usize {
+        self.chains.beginnings[piece as usize].len as usize
+    }
+
+    fn fits(&self, left: TokenId, right: TokenId) -> bool {
+        self.chains.neighbours.fit(left, right, self.merges)
+    }
+}
+
+impl ChainSpace {
+    fn begin(&mut self, len: usize) {
+        self.given_up.clear();
+        self.given_up.resize(len / 64 + 1, 0);
+    }
+
+    fn give_up(&mut self, place: usize) {
+        self.given_up[place / 64] |= 1 << (place % 64);
+    }
+
+    fn is_given_up(&self, place: usize) -> bool {
+        self.given_up[place / 64] >> (place % 64) & 1 == 1
+    }
+}

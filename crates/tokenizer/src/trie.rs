@@ -1,0 +1,100 @@
+//! A tree of pieces by their characters: which pieces begin at a place of a text.
+//!
+//! A double array (Aoe 1989, "An efficient digital search algorithm by using a double-array
+//! structure"): the children of a node lie at `base + code` in one array, and each place names the
+//! node it belongs to. Taking a step is one addition and one look.
+
+use crate::alphabet::Code;
+use crate::vocabulary::TokenId;
+
+/// A node of the tree, or a free place of the array.
+#[derive(Clone, Copy)]
+pub struct Node {
+    parent: u32,
+    base: u32,
+    /// The piece that ends here, or [`NO_PIECE`].
+    pub piece: TokenId,
+}
+
+/// Ends no piece.
+pub const NO_PIECE: TokenId = TokenId::MAX;
+/// Where every walk begins.
+pub const ROOT: u32 = 0;
+const FREE: Node = Node { parent: u32::MAX, base: 0, piece: NO_PIECE };
+
+/// The tree.
+pub struct Trie {
+    nodes: Vec<Node>,
+}
+
+impl Trie {
+    /// Plants all pieces, given as the numbers of their characters.
+    pub fn new(mut pieces: Vec<(Vec<Code>, TokenId)>) -> Trie {
+        pieces.sort_unstable();
+        let mut planting = Planting { nodes: vec![FREE; 1], first_free: 1 };
+        planting.nodes[ROOT as usize].parent = ROOT;
+        let mut open = vec![(ROOT, 0, &pieces[..])];
+        while let Some((node, depth, below)) = open.pop() {
+            // Sorted, a piece that ends here comes before those that go on.
+            let ends_here = below.first().filter(|(codes, _)| codes.len() == depth);
+            planting.nodes[node as usize].piece = ends_here.map_or(NO_PIECE, |&(_, piece)| piece);
+            let longer = &below[usize::from(ends_here.is_some())..];
+            let children = longer.chunk_by(|a, b| a.0[depth] == b.0[depth]);
+            let codes: Vec<Code> = children.clone().map(|child| child[0].0[depth]).collect();
+            let base = planting.make_room(node, &codes);
+            let children = children.zip(&codes);
+            open.extend(children.map(|(child, &code)| (base + u32::from(code), depth + 1, child)));
+        }
+        Trie { nodes: planting.nodes }
+    }
+
+    /// The child of a node by a character, if it has one.
+    #[inline]
+    pub fn step(&self, node: u32, code: Code) -> Option<u32> {
+        let child = self.nodes[node as usize].base + u32::from(code);
+        let found = self.nodes.get(child as usize)?;
+        (found.parent == node).then_some(child)
+    }
+
+    /// The piece that ends at a node, or [`NO_PIECE`].
+    #[inline]
+    pub fn piece(&self, node: u32) -> TokenId {
+        self.nodes[node as usize].piece
+    }
+}
+
+struct Planting {
+    nodes: Vec<Node>,
+    /// No place before this one is free.
+    first_free: usize,
+}
+
+impl Planting {
+    /// Gives the children of a node their places; returns the base.
+    fn make_room(&mut self, node: u32, codes: &[Code]) -> u32 {
+        let Some(&first) = codes.first() else {
+            return 0;
+        };
+        while self.is_taken(self.first_free) {
+            self.first_free += 1;
+        }
+        let mut place = self.first_free.max(usize::from(first) + 1);
+        while codes.iter().any(|&code| self.is_taken(place + usize::from(code - first))) {
+            place += 1;
+        }
+        let base = place - usize::from(first);
+        for &code in codes {
+            let child = base + usize::from(code);
+            if child >= self.nodes.len() {
+                self.nodes.resize(child + 1, FREE);
+            }
+            self.nodes[child].parent = node;
+        }
+        self.nodes[node as usize].base = base as u32;
+        base as u32
+    }
+
+    fn is_taken(&self, place: usize) -> bool {
+        self.nodes.get(place).is_some_and(|node| node.parent != FREE.parent)
+    }
+}
