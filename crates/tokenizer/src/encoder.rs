@@ -29,7 +29,7 @@ pub struct Encoder {
     /// User-defined pieces as they are looked for, the longest first.
     user_defined: Vec<(String, TokenId)>,
     /// One space per thread that is encoding right now; taken out and put back.
-    spaces: Mutex<Vec<Box<Space>>>,
+    spaces: Mutex<Vec<Space>>,
 }
 
 /// What one thread needs while it encodes.
@@ -90,24 +90,28 @@ impl Encoder {
         self.put_back(space);
     }
 
-    fn take(&self) -> Box<Space> {
+    fn take(&self) -> Space {
         let known = self.spaces.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        known.unwrap_or_else(|| {
-            Box::new(Space {
-                text: Vec::new(),
-                memory: Memory::new(),
-                chain: ChainSpace::default(),
-            })
-        })
+        known.unwrap_or_else(Space::new)
     }
 
-    fn put_back(&self, space: Box<Space>) {
+    fn put_back(&self, space: Space) {
         self.spaces.lock().unwrap_or_else(PoisonError::into_inner).push(space);
     }
 
     fn user_defined_at(&self, text: &str) -> Option<&(String, TokenId)> {
         self.user_defined.iter().find(|(piece, _)| text.starts_with(piece.as_str()))
     }
+}
+
+/// Stretches that wait for their place of the memory to come near.
+const AHEAD: usize = 8;
+
+#[derive(Clone, Copy, Default)]
+struct Waiting {
+    start: usize,
+    end: usize,
+    key: Key,
 }
 
 /// One text on its way through the encoder.
@@ -142,7 +146,8 @@ impl Pass<'_> {
     fn text(&mut self, text: &str, prefix: Prefix) {
         self.space.lay_out(text, prefix);
         let len = self.space.text.len() - BEFORE - AFTER;
-        let mut start = 0;
+        let mut queue = [Waiting::default(); AHEAD];
+        let (mut start, mut waiting) = (0, 0);
         for block in (0..len).step_by(BLOCK) {
             let bytes = self.space.text[block..].first_chunk().expect("zeros follow");
             let mut cuts = self.encoder.junctions.cuts(bytes);
@@ -154,30 +159,44 @@ impl Pass<'_> {
             }
             while cuts != 0 {
                 let end = block + cuts.trailing_zeros() as usize;
-                self.stretch(start, end);
+                let place = waiting % AHEAD;
+                if waiting >= AHEAD {
+                    self.stretch(&queue[place]);
+                }
+                queue[place] = self.wait(start, end);
+                waiting += 1;
                 start = end;
                 cuts &= cuts - 1;
             }
         }
-        if start < len {
-            self.stretch(start, len);
+        for turn in waiting.saturating_sub(AHEAD)..waiting {
+            self.stretch(&queue[turn % AHEAD]);
         }
+        let last = self.wait(start, len);
+        self.stretch(&last);
     }
 
     #[inline]
-    fn stretch(&mut self, start: usize, end: usize) {
+    fn wait(&self, start: usize, end: usize) -> Waiting {
         let len = end - start;
-        if len > LONGEST_KEPT {
-            return self.join(start, end);
-        }
         let bytes = self.space.text[start + BEFORE..].first_chunk().expect("zeros follow");
         let key = Key::new(bytes, len);
-        if self.space.memory.recall(&key, self.ids) {
+        self.space.memory.approach(&key);
+        Waiting { start, end, key }
+    }
+
+    #[inline]
+    fn stretch(&mut self, waiting: &Waiting) {
+        let &Waiting { start, end, ref key } = waiting;
+        if end - start > LONGEST_KEPT {
+            return self.join(start, end);
+        }
+        if self.space.memory.recall(key, self.ids) {
             return;
         }
         let before = self.ids.len();
         self.join(start, end);
-        self.space.memory.keep(&key, &self.ids[before..]);
+        self.space.memory.keep(key, &self.ids[before..]);
     }
 
     fn join(&mut self, start: usize, end: usize) {
@@ -199,6 +218,10 @@ impl Pass<'_> {
 }
 
 impl Space {
+    fn new() -> Space {
+        Space { text: Vec::new(), memory: Memory::new(), chain: ChainSpace::default() }
+    }
+
     /// Writes down a text in blank form, with its prefix.
     fn lay_out(&mut self, text: &str, prefix: Prefix) {
         let text = blank_form(text);

@@ -1,21 +1,29 @@
-//! A memory for stretches of text that were encoded before: a table of fixed size, an entry a line
-//! of the processor's cache.
+//! A memory for stretches of text that were encoded before: two tables of fixed size.
 //!
-//! Each stretch has two places. A new one takes the place of what has not been asked for since it
-//! came, so words that come back stay and words that came once make room.
+//! Most stretches are short and become few ids; a table for those has two entries in one line of
+//! the processor's cache. Longer ones, and those of more ids, have a table of their own. A stretch
+//! has two places in its table: what comes takes the first, what stood there moves to the second,
+//! and what is asked for moves up. So words that come back stay, and words that came once go.
+
+use std::hint::black_box;
 
 use crate::vocabulary::TokenId;
 
 /// Longer stretches are rare, and are not kept.
-pub const LONGEST_KEPT: usize = 31;
-/// Nor are stretches of more ids.
-const MOST_IDS: usize = 7;
-/// Entries of a memory: 4 MiB.
-const ENTRIES: usize = 1 << 16;
+pub const LONGEST_KEPT: usize = LONG_WORDS * 8 - 1;
+const SHORT_WORDS: usize = 2;
+const LONG_WORDS: usize = 4;
+/// Sets of two entries: 4 MiB and 512 KiB.
+const SHORT_SETS: usize = 1 << 16;
+const LONG_SETS: usize = 1 << 12;
 
-/// A stretch as four words: its bytes, zeros, and its length in the last byte.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub struct Key([u64; 4]);
+/// A stretch of text as words: its bytes, then zeros; in the last byte its length, times eight.
+#[derive(Clone, Copy, Default)]
+pub struct Key {
+    words: [u64; LONG_WORDS],
+    hash: u64,
+    len: usize,
+}
 
 impl Key {
     /// The first `len` of these bytes, at most [`LONGEST_KEPT`].
@@ -27,24 +35,37 @@ impl Key {
                 bytes[at * 8..at * 8 + 8].first_chunk().map_or(0, |b| u64::from_le_bytes(*b));
             word & mask[at]
         };
-        Key([word(0), word(1), word(2), word(3) | (len as u64) << 56])
-    }
-
-    #[inline]
-    fn place(&self) -> usize {
-        let [a, b, c, d] = self.0;
+        let words = [word(0), word(1), word(2), word(3)];
+        let [a, b, c, d] = words;
         let fold = |x: u64, y: u64| {
-            let wide =
-                u128::from(x ^ 0x9e37_79b9_7f4a_7c15) * u128::from(y ^ 0xe703_7ed1_a0b4_28db);
+            let wide = u128::from(x) * u128::from(y);
             wide as u64 ^ (wide >> 64) as u64
         };
-        (fold(a ^ c.rotate_left(32), b ^ d) >> (64 - ENTRIES.ilog2())) as usize
+        let first = fold(a ^ 0x9e37_79b9_7f4a_7c15, b ^ 0xe703_7ed1_a0b4_28db);
+        let hash = match len {
+            0..16 => first,
+            _ => fold(first ^ c, d ^ 0x8ebc_6af0_9c88_c6e3),
+        };
+        Key { words, hash, len }
+    }
+
+    /// The words as an entry of a table holds them.
+    #[inline]
+    fn tagged<const WORDS: usize>(&self) -> [u64; WORDS] {
+        let mut words = [0; WORDS];
+        words.copy_from_slice(&self.words[..WORDS]);
+        words[WORDS - 1] |= (self.len as u64) << LEN_SHIFT;
+        words
+    }
+
+    fn is_short(&self) -> bool {
+        self.len < SHORT_WORDS * 8
     }
 }
 
 /// The bits of the first so many bytes.
-const MASKS: [[u64; 4]; 32] = {
-    let mut masks = [[0; 4]; 32];
+const MASKS: [[u64; LONG_WORDS]; 32] = {
+    let mut masks = [[0; LONG_WORDS]; 32];
     let mut len = 0;
     while len < 32 {
         let mut byte = 0;
@@ -57,61 +78,117 @@ const MASKS: [[u64; 4]; 32] = {
     masks
 };
 
-/// A stretch and its ids.
+/// Where the length stands in the last word of a key; below it, in an entry, the number of ids
+/// less one.
+const LEN_SHIFT: u32 = 59;
+const COUNT_SHIFT: u32 = 56;
+const COUNT: u64 = 7 << COUNT_SHIFT;
+
 #[derive(Clone, Copy)]
-#[repr(align(64))]
-struct Entry {
-    key: Key,
-    /// At most [`MOST_IDS`] ids, and in the last place how many.
-    ids: [TokenId; MOST_IDS + 1],
+struct Entry<const WORDS: usize, const IDS: usize> {
+    key: [u64; WORDS],
+    ids: [TokenId; IDS],
 }
 
-const EMPTY: Entry = Entry { key: Key([0; 4]), ids: [0; MOST_IDS + 1] };
-/// Beside the number of ids: the entry was asked for since it came.
-const ASKED_FOR: u32 = 1 << 8;
+/// Two entries, the one asked for last first.
+#[derive(Clone, Copy)]
+#[repr(align(64))]
+struct Set<const WORDS: usize, const IDS: usize>([Entry<WORDS, IDS>; 2]);
+
+struct Table<const WORDS: usize, const IDS: usize> {
+    sets: Vec<Set<WORDS, IDS>>,
+    shift: u32,
+}
+
+impl<const WORDS: usize, const IDS: usize> Table<WORDS, IDS> {
+    fn new(sets: usize) -> Self {
+        let empty = Entry { key: [0; WORDS], ids: [0; IDS] };
+        Table { sets: vec![Set([empty; 2]); sets], shift: 64 - sets.ilog2() }
+    }
+
+    #[inline]
+    fn place(&self, key: &Key) -> usize {
+        (key.hash >> self.shift) as usize
+    }
+
+    #[inline]
+    fn approach(&self, key: &Key) {
+        black_box(self.sets[self.place(key)].0[0].key[0]);
+    }
+
+    #[inline]
+    fn recall(&mut self, key: &Key, ids: &mut Vec<TokenId>) -> bool {
+        let wanted = key.tagged::<WORDS>();
+        let place = self.place(key);
+        let Set(ways) = &mut self.sets[place];
+        if !ways[0].is_for(&wanted) {
+            if !ways[1].is_for(&wanted) {
+                return false;
+            }
+            ways.swap(0, 1);
+        }
+        ways[0].append(ids);
+        true
+    }
+
+    fn keep(&mut self, key: &Key, ids: &[TokenId]) {
+        let place = self.place(key);
+        let Set(ways) = &mut self.sets[place];
+        ways[1] = ways[0];
+        let mut words = key.tagged::<WORDS>();
+        words[WORDS - 1] |= (ids.len() as u64 - 1) << COUNT_SHIFT;
+        ways[0].key = words;
+        ways[0].ids[..ids.len()].copy_from_slice(ids);
+    }
+}
+
+impl<const WORDS: usize, const IDS: usize> Entry<WORDS, IDS> {
+    #[inline]
+    fn is_for(&self, key: &[u64; WORDS]) -> bool {
+        let differs = |at: usize| self.key[at] ^ key[at];
+        let last = differs(WORDS - 1) & !COUNT;
+        (0..WORDS - 1).map(differs).fold(last, |all, word| all | word) == 0
+    }
+
+    /// Appends the ids; always copies all places, because a copy of fixed size needs no loop.
+    #[inline]
+    fn append(&self, ids: &mut Vec<TokenId>) {
+        let count = 1 + (self.key[WORDS - 1] >> COUNT_SHIFT & 7) as usize;
+        ids.extend_from_slice(&self.ids);
+        ids.truncate(ids.len() - IDS + count);
+    }
+}
 
 /// The memory.
 pub struct Memory {
-    entries: Vec<Entry>,
+    short: Table<SHORT_WORDS, 4>,
+    long: Table<LONG_WORDS, 8>,
 }
 
 impl Memory {
     /// A memory that knows nothing.
     pub fn new() -> Memory {
-        Memory { entries: vec![EMPTY; ENTRIES] }
+        Memory { short: Table::new(SHORT_SETS), long: Table::new(LONG_SETS) }
+    }
+
+    /// Brings the place of a stretch near, so that a later [`recall`](Memory::recall) need not wait.
+    #[inline]
+    pub fn approach(&self, key: &Key) {
+        self.short.approach(key);
     }
 
     /// Appends the ids of a stretch, if it is known.
     #[inline]
     pub fn recall(&mut self, key: &Key, ids: &mut Vec<TokenId>) -> bool {
-        let place = key.place();
-        for place in [place, place ^ 1] {
-            let entry = &mut self.entries[place];
-            if entry.key == *key {
-                // Always all of them: a copy of fixed size needs no loop.
-                ids.extend_from_slice(&entry.ids);
-                ids.truncate(ids.len() - (MOST_IDS + 1) + (entry.ids[MOST_IDS] as usize & 0xff));
-                entry.ids[MOST_IDS] |= ASKED_FOR;
-                return true;
-            }
-        }
-        false
+        key.is_short() && self.short.recall(key, ids) || self.long.recall(key, ids)
     }
 
     /// Keeps the ids of a stretch that was not known.
     pub fn keep(&mut self, key: &Key, ids: &[TokenId]) {
-        if ids.len() > MOST_IDS {
-            return;
+        match ids.len() {
+            1..=4 if key.is_short() => self.short.keep(key, ids),
+            1..=8 => self.long.keep(key, ids),
+            _ => {}
         }
-        let place = key.place();
-        let is_asked_for = |place: usize| self.entries[place].ids[MOST_IDS] & ASKED_FOR != 0;
-        let place = if is_asked_for(place) && !is_asked_for(place ^ 1) { place ^ 1 } else { place };
-        for place in [place, place ^ 1] {
-            self.entries[place].ids[MOST_IDS] &= !ASKED_FOR;
-        }
-        let entry = &mut self.entries[place];
-        entry.key = *key;
-        entry.ids[..ids.len()].copy_from_slice(ids);
-        entry.ids[MOST_IDS] = ids.len() as u32;
     }
 }

@@ -21,6 +21,8 @@ pub const NO_PIECE: TokenId = TokenId::MAX;
 /// Where every walk begins.
 pub const ROOT: u32 = 0;
 const FREE: Node = Node { parent: u32::MAX, base: 0, piece: NO_PIECE };
+/// The parent of the root; no node has this number.
+const NOBODY: u32 = u32::MAX - 1;
 
 /// The tree.
 pub struct Trie {
@@ -31,8 +33,8 @@ impl Trie {
     /// Plants all pieces, given as the numbers of their characters.
     pub fn new(mut pieces: Vec<(Vec<Code>, TokenId)>) -> Trie {
         pieces.sort_unstable();
-        let mut planting = Planting { nodes: vec![FREE; 1], first_free: 1 };
-        planting.nodes[ROOT as usize].parent = ROOT;
+        let mut planting = Planting { nodes: vec![FREE; 1], first_free: 1, search_from: 1 };
+        planting.nodes[ROOT as usize].parent = NOBODY;
         let mut open = vec![(ROOT, 0, &pieces[..])];
         while let Some((node, depth, below)) = open.pop() {
             // Sorted, a piece that ends here comes before those that go on.
@@ -43,7 +45,10 @@ impl Trie {
             let codes: Vec<Code> = children.clone().map(|child| child[0].0[depth]).collect();
             let base = planting.make_room(node, &codes);
             let children = children.zip(&codes);
-            open.extend(children.map(|(child, &code)| (base + u32::from(code), depth + 1, child)));
+            open.extend(
+                children
+                    .map(|(child, &code)| (base.wrapping_add(u32::from(code)), depth + 1, child)),
+            );
         }
         Trie { nodes: planting.nodes }
     }
@@ -51,7 +56,7 @@ impl Trie {
     /// The child of a node by a character, if it has one.
     #[inline]
     pub fn step(&self, node: u32, code: Code) -> Option<u32> {
-        let child = self.nodes[node as usize].base + u32::from(code);
+        let child = self.nodes[node as usize].base.wrapping_add(u32::from(code));
         let found = self.nodes.get(child as usize)?;
         (found.parent == node).then_some(child)
     }
@@ -67,7 +72,12 @@ struct Planting {
     nodes: Vec<Node>,
     /// No place before this one is free.
     first_free: usize,
+    /// Where room for several children is looked for: what is before it is nearly full.
+    search_from: usize,
 }
+
+/// After so many places without room the search begins later for good.
+const PATIENCE: usize = 32;
 
 impl Planting {
     /// Gives the children of a node their places; returns the base.
@@ -78,20 +88,28 @@ impl Planting {
         while self.is_taken(self.first_free) {
             self.first_free += 1;
         }
-        let mut place = self.first_free.max(usize::from(first) + 1);
-        while codes.iter().any(|&code| self.is_taken(place + usize::from(code - first))) {
-            place += 1;
+        let from = if codes.len() == 1 { self.first_free } else { self.search_from };
+        let has_room = |place: &usize| {
+            codes.iter().all(|&code| !self.is_taken(place + usize::from(code - first)))
+        };
+        let place = (from..).find(has_room).expect("there is room at the end");
+        if place - from > PATIENCE {
+            self.search_from = place;
         }
-        let base = place - usize::from(first);
         for &code in codes {
-            let child = base + usize::from(code);
-            if child >= self.nodes.len() {
-                self.nodes.resize(child + 1, FREE);
-            }
-            self.nodes[child].parent = node;
+            self.take(place + usize::from(code - first), node);
         }
-        self.nodes[node as usize].base = base as u32;
-        base as u32
+        // May fall below zero; adding a code comes back above it.
+        let base = (place as u32).wrapping_sub(u32::from(first));
+        self.nodes[node as usize].base = base;
+        base
+    }
+
+    fn take(&mut self, place: usize, parent: u32) {
+        if place >= self.nodes.len() {
+            self.nodes.resize(place + 1, FREE);
+        }
+        self.nodes[place].parent = parent;
     }
 
     fn is_taken(&self, place: usize) -> bool {
