@@ -12,6 +12,7 @@
 use std::sync::{Mutex, PoisonError};
 
 use crate::chain::{ChainSpace, Chains};
+use crate::cutting::{Cutter, Part};
 use crate::definition::Definition;
 use crate::joining::join;
 use crate::junctions::{BLOCK, Junctions};
@@ -23,17 +24,22 @@ use crate::vocabulary::{PieceKind, TokenId};
 
 /// What is derived from a definition once, so that encoding is fast.
 pub struct Encoder {
-    symbols: Symbols,
     junctions: Junctions,
-    chains: Option<Chains>,
-    /// User-defined pieces as they are looked for, the longest first.
-    user_defined: Vec<(String, TokenId)>,
+    joining: Joining,
+    cutter: Option<Cutter>,
     /// One space per thread that is encoding right now; taken out and put back.
     spaces: Mutex<Vec<Space>>,
 }
 
+/// How a stretch that is not remembered becomes ids.
+enum Joining {
+    Chains(Chains),
+    /// By definition, for merges that [`Chains`] does not cover.
+    Loop(Symbols),
+}
+
 /// What one thread needs while it encodes.
-struct Space {
+pub struct Space {
     /// The text in blank form between [`BEFORE`] and [`AFTER`] zeros.
     text: Vec<u8>,
     memory: Memory,
@@ -48,60 +54,87 @@ const AFTER: usize = BLOCK;
 impl Encoder {
     /// Derives what encoding needs.
     pub fn new(definition: &Definition) -> Encoder {
-        let vocabulary = &definition.vocabulary;
-        let pieces = vocabulary.pieces().iter().zip(0..);
-        let mut user_defined: Vec<(String, TokenId)> = pieces
-            .filter(|(piece, _)| piece.kind == PieceKind::UserDefined)
-            .map(|(piece, id)| match definition.normalizer.place {
-                PrefixPlace::Text => (blank_form(&piece.text).into_owned(), id),
-                PrefixPlace::FirstStretch | PrefixPlace::EachStretch => {
-                    (piece.text.to_string(), id)
-                }
-            })
-            .collect();
-        user_defined.sort_by_key(|(text, _)| std::cmp::Reverse(text.len()));
+        let Definition { vocabulary, merges, .. } = definition;
+        let joining = match Chains::new(vocabulary, merges) {
+            Some(chains) => Joining::Chains(chains),
+            None => Joining::Loop(Symbols::new(vocabulary)),
+        };
         Encoder {
-            symbols: Symbols::new(vocabulary),
-            junctions: Junctions::new(vocabulary, &definition.merges),
-            chains: Chains::new(vocabulary, &definition.merges),
-            user_defined,
+            junctions: Junctions::new(vocabulary, merges),
+            joining,
+            cutter: Cutter::new(&user_defined(definition)),
             spaces: Mutex::default(),
         }
     }
 
     /// Appends the ids of a text.
     pub fn encode(&self, definition: &Definition, text: &str, ids: &mut Vec<TokenId>) {
-        if text.is_empty() {
-            return;
-        }
-        let mut space = self.take();
-        let mut pass = Pass { encoder: self, merges: &definition.merges, space: &mut space, ids };
+        self.with_space(|space| self.encode_in(space, definition, text, ids));
+    }
+
+    /// Does some work with a space that remembers what was encoded before.
+    pub fn with_space<T>(&self, work: impl FnOnce(&mut Space) -> T) -> T {
+        let known = self.spaces.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let mut space = known.unwrap_or_else(Space::new);
+        let done = work(&mut space);
+        self.spaces.lock().unwrap_or_else(PoisonError::into_inner).push(space);
+        done
+    }
+
+    /// Appends the ids of a text, with the given space.
+    pub fn encode_in(
+        &self,
+        space: &mut Space,
+        definition: &Definition,
+        text: &str,
+        ids: &mut Vec<TokenId>,
+    ) {
+        let mut pass = Pass { encoder: self, merges: &definition.merges, space, ids };
         let Normalizer { prefix, place } = definition.normalizer;
+        let Some(cutter) = &self.cutter else {
+            return pass.text(text, prefix);
+        };
         match place {
-            _ if self.user_defined.is_empty() => pass.text(text, prefix),
             PrefixPlace::Text => {
                 let text = blank_form(text);
                 let blank = if prefix.applies(&text) { " " } else { "" };
-                pass.text_with_user_defined(&[blank, &text].concat(), [Prefix::Never; 2]);
+                pass.cut_text(cutter, &[blank, &text].concat(), [Prefix::Never; 2]);
             }
-            PrefixPlace::FirstStretch => pass.text_with_user_defined(text, [prefix, Prefix::Never]),
-            PrefixPlace::EachStretch => pass.text_with_user_defined(text, [prefix; 2]),
+            PrefixPlace::FirstStretch => pass.cut_text(cutter, text, [prefix, Prefix::Never]),
+            PrefixPlace::EachStretch => pass.cut_text(cutter, text, [prefix; 2]),
         }
-        self.put_back(space);
     }
 
-    fn take(&self) -> Space {
-        let known = self.spaces.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        known.unwrap_or_else(Space::new)
+    /// Appends the ids of a part of a text, begun with the prefix. Pieces are not cut out of it.
+    pub fn encode_part(
+        &self,
+        space: &mut Space,
+        definition: &Definition,
+        (text, prefix): (&str, Prefix),
+        ids: &mut Vec<TokenId>,
+    ) {
+        Pass { encoder: self, merges: &definition.merges, space, ids }.text(text, prefix);
     }
 
-    fn put_back(&self, space: Space) {
-        self.spaces.lock().unwrap_or_else(PoisonError::into_inner).push(space);
+    /// The first place after `from` where a text may be divided, each half to be encoded by itself
+    /// with the same ids; `None` if there is none, or if there are pieces to cut out.
+    pub fn next_division(&self, text: &str, from: usize) -> Option<usize> {
+        if self.cutter.is_some() {
+            return None;
+        }
+        self.junctions.next_cut(text.as_bytes(), from)
     }
+}
 
-    fn user_defined_at(&self, text: &str) -> Option<&(String, TokenId)> {
-        self.user_defined.iter().find(|(piece, _)| text.starts_with(piece.as_str()))
-    }
+/// User-defined pieces in the form in which they are looked for.
+fn user_defined(definition: &Definition) -> Vec<(String, TokenId)> {
+    let pieces = definition.vocabulary.pieces().iter().zip(0..);
+    let pieces = pieces.filter(|(piece, _)| piece.kind == PieceKind::UserDefined);
+    let pieces = pieces.map(|(piece, id)| match definition.normalizer.place {
+        PrefixPlace::Text => (blank_form(&piece.text).into_owned(), id),
+        PrefixPlace::FirstStretch | PrefixPlace::EachStretch => (piece.text.to_string(), id),
+    });
+    pieces.collect()
 }
 
 /// Stretches that wait for their place of the memory to come near.
@@ -123,23 +156,14 @@ struct Pass<'a> {
 }
 
 impl Pass<'_> {
-    /// Cuts out user-defined pieces, at each place the longest, and encodes what lies between:
-    /// what begins the text with the first prefix, all later stretches with the second.
-    fn text_with_user_defined(&mut self, text: &str, [first, later]: [Prefix; 2]) {
-        let prefix = |start: usize| if start == 0 { first } else { later };
-        let (mut start, mut at) = (0, 0);
-        while let Some(character) = text[at..].chars().next() {
-            match self.encoder.user_defined_at(&text[at..]) {
-                Some((piece, id)) => {
-                    self.text(&text[start..at], prefix(start));
-                    self.ids.push(*id);
-                    at += piece.len();
-                    start = at;
-                }
-                None => at += character.len_utf8(),
-            }
-        }
-        self.text(&text[start..], prefix(start));
+    /// Cuts out user-defined pieces and encodes what lies between: what begins the text with the
+    /// first prefix, all later stretches with the second.
+    fn cut_text(&mut self, cutter: &Cutter, text: &str, [first, later]: [Prefix; 2]) {
+        cutter.cut(text, |part| match part {
+            Part::Text(text, 0) => self.text(text, first),
+            Part::Text(text, _) => self.text(text, later),
+            Part::Piece(id) => self.ids.push(id),
+        });
     }
 
     /// Encodes a text that holds nothing to cut out.
@@ -147,71 +171,68 @@ impl Pass<'_> {
         self.space.lay_out(text, prefix);
         let len = self.space.text.len() - BEFORE - AFTER;
         let mut queue = [Waiting::default(); AHEAD];
-        let (mut start, mut waiting) = (0, 0);
+        let (mut start, mut turn) = (0, 0);
         for block in (0..len).step_by(BLOCK) {
-            let bytes = self.space.text[block..].first_chunk().expect("zeros follow");
-            let mut cuts = self.encoder.junctions.cuts(bytes);
-            if block == 0 {
-                cuts &= !1;
-            }
-            if len - block < BLOCK {
-                cuts &= (1 << (len - block)) - 1;
-            }
+            let mut cuts = self.cuts(block, len);
             while cuts != 0 {
                 let end = block + cuts.trailing_zeros() as usize;
-                let place = waiting % AHEAD;
-                if waiting >= AHEAD {
-                    self.stretch(&queue[place]);
+                if turn >= AHEAD {
+                    self.stretch(&queue[turn % AHEAD]);
                 }
-                queue[place] = self.wait(start, end);
-                waiting += 1;
-                start = end;
+                queue[turn % AHEAD] = self.wait(start, end);
+                (start, turn) = (end, turn + 1);
                 cuts &= cuts - 1;
             }
         }
-        for turn in waiting.saturating_sub(AHEAD)..waiting {
+        for turn in turn.saturating_sub(AHEAD)..turn {
             self.stretch(&queue[turn % AHEAD]);
         }
-        let last = self.wait(start, len);
-        self.stretch(&last);
+        if start < len {
+            let last = self.wait(start, len);
+            self.stretch(&last);
+        }
+    }
+
+    /// Where the text may be cut in a block, but for its very beginning and end.
+    #[inline]
+    fn cuts(&self, block: usize, len: usize) -> u64 {
+        let bytes = self.space.text[block..].first_chunk().expect("zeros follow the text");
+        let cuts = self.encoder.junctions.cuts(bytes);
+        let cuts = if block == 0 { cuts & !1 } else { cuts };
+        if len - block < BLOCK { cuts & ((1 << (len - block)) - 1) } else { cuts }
     }
 
     #[inline]
     fn wait(&self, start: usize, end: usize) -> Waiting {
-        let len = end - start;
-        let bytes = self.space.text[start + BEFORE..].first_chunk().expect("zeros follow");
-        let key = Key::new(bytes, len);
+        let bytes = self.space.text[start + BEFORE..].first_chunk().expect("zeros follow the text");
+        let key = Key::new(bytes, end - start);
         self.space.memory.approach(&key);
         Waiting { start, end, key }
     }
 
     #[inline]
-    fn stretch(&mut self, waiting: &Waiting) {
-        let &Waiting { start, end, ref key } = waiting;
+    fn stretch(&mut self, &Waiting { start, end, ref key }: &Waiting) {
         if end - start > LONGEST_KEPT {
-            return self.join(start, end);
+            return self.join([start, end]);
         }
-        if self.space.memory.recall(key, self.ids) {
-            return;
+        if !self.space.memory.recall(key, self.ids) {
+            let before = self.ids.len();
+            self.join([start, end]);
+            self.space.memory.keep(key, &self.ids[before..]);
         }
-        let before = self.ids.len();
-        self.join(start, end);
-        self.space.memory.keep(key, &self.ids[before..]);
     }
 
-    fn join(&mut self, start: usize, end: usize) {
+    fn join(&mut self, range: [usize; 2]) {
         let Space { text, chain, .. } = &mut *self.space;
-        match &self.encoder.chains {
-            Some(chains) => {
-                chains.encode(text, [start + BEFORE, end + BEFORE], self.merges, chain, self.ids)
-            }
-            None => {
-                let text = std::str::from_utf8(&text[start + BEFORE..end + BEFORE])
-                    .expect("cut between characters");
-                let mut symbols = Vec::new();
-                text.chars().for_each(|c| self.encoder.symbols.push(marked(c), &mut symbols));
-                join(&mut symbols, self.merges);
-                self.ids.append(&mut symbols);
+        let range = range.map(|place| place + BEFORE);
+        match &self.encoder.joining {
+            Joining::Chains(chains) => chains.encode(text, range, self.merges, chain, self.ids),
+            Joining::Loop(symbols) => {
+                let text = String::from_utf8_lossy(&text[range[0]..range[1]]);
+                let mut joined = Vec::new();
+                text.chars().for_each(|c| symbols.push(marked(c), &mut joined));
+                join(&mut joined, self.merges);
+                self.ids.append(&mut joined);
             }
         }
     }

@@ -13,6 +13,9 @@ use crate::vocabulary::Vocabulary;
 /// Places that are looked at together: the bits of a word.
 pub const BLOCK: usize = 64;
 
+/// The bytes of `▁`.
+const MARK: [u8; 3] = [0xe2, 0x96, 0x81];
+
 /// The pairs of neighbouring bytes that some merge may join, in the blank form of texts.
 pub struct Junctions {
     /// 256 bits for each left byte.
@@ -43,6 +46,17 @@ impl Junctions {
             cuts |= u64::from(self.may_cut(bytes[at], bytes[at + 1])) << at;
         }
         cuts
+    }
+
+    /// The first place after `from` where a text that is not in blank form may be cut.
+    pub fn next_cut(&self, text: &[u8], from: usize) -> Option<usize> {
+        let [.., mark_end] = MARK;
+        let mut places = from + 1..text.len();
+        // Beside a mark, which stands for a blank, the bytes mean something else.
+        places.find(|&at| {
+            let (a, b) = (text[at - 1], text[at]);
+            self.may_cut(a, b) && a != mark_end && b != MARK[0]
+        })
     }
 
     /// Whether no merge joins a character that ends in byte `a` to one that begins with byte `b`.

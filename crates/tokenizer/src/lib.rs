@@ -35,9 +35,11 @@
 
 mod added_tokens;
 mod alphabet;
+mod batch;
 mod chain;
 mod compare;
 mod counting;
+mod cutting;
 mod decoder;
 mod definition;
 mod derivations;
@@ -56,6 +58,7 @@ mod memory;
 mod merges;
 mod neighbours;
 mod normalizer;
+mod offsets;
 mod protobuf;
 mod sentence_piece;
 mod symbols;

@@ -1,15 +1,18 @@
 //! The tokenizer that callers hold: opens files, encodes, decodes, saves.
 
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
 use serde_json::Value;
 
+use crate::batch::encode_batch;
 use crate::decoder::{DecodeStream, Decoder};
 use crate::definition::Definition;
 use crate::encoder::Encoder;
 use crate::error::TokenizerError;
 use crate::normalizer::{Normalizer, Prefix};
+use crate::offsets::offsets;
 use crate::vocabulary::TokenId;
 use crate::{added_tokens, files, hugging_face, llama_files, sentence_piece};
 
@@ -89,6 +92,23 @@ impl Tokenizer {
         let mut ids = Vec::new();
         self.encode(text, &mut ids);
         ids
+    }
+
+    /// The ids of a text with the range of its bytes that each stands for.
+    ///
+    /// A mark that was put before the text takes no bytes; a byte piece takes one.
+    pub fn encode_with_offsets(&self, text: &str) -> Vec<(TokenId, Range<usize>)> {
+        let ids = self.encode_to_vec(text);
+        let offsets = offsets(&self.inner.definition, text, &ids);
+        ids.into_iter().zip(offsets).collect()
+    }
+
+    /// The ids of each text, by up to `threads` threads; long texts are divided among them.
+    ///
+    /// The same ids as [`encode`](Tokenizer::encode) gives, for any number of threads. Each thread
+    /// keeps a memory of about 5 MB for stretches that come again, which later calls find.
+    pub fn encode_batch(&self, texts: &[impl AsRef<str>], threads: usize) -> Vec<Vec<TokenId>> {
+        encode_batch(&self.inner.encoder, &self.inner.definition, texts, threads)
     }
 
     /// The text of a row of ids, special pieces skipped, as Hugging Face's decoder gives it.
