@@ -11,7 +11,7 @@ use std::io::{Write, stdout};
 use std::path::{Path, PathBuf};
 
 /// Does one of the verbs.
-pub fn corpus(verb: Verb) -> Result<()> {
+pub fn corpus(verb: Verb, threads: usize) -> Result<()> {
     match verb {
         Verb::Stats { sources, tokenizer, json } => stats(&sources, tokenizer.as_deref(), json),
         Verb::Pack { ids: Some(file), vocab_size, out, .. } => {
@@ -22,7 +22,7 @@ pub fn corpus(verb: Verb) -> Result<()> {
         Verb::Pack { sources, tokenizer, sequence_length, documents, out, .. } => {
             let tokenizer = Tokenizer::open(&tokenizer.context("--tokenizer is needed")?)?;
             let length = sequence_length.context("--sequence-length is needed")?;
-            pack(&sources, &tokenizer, length, documents.unwrap_or_default(), &out)
+            pack(&sources, &tokenizer, length, documents.unwrap_or_default(), &out, threads)
         }
         Verb::Clean { .. } => not_supported("corpus clean"),
         Verb::Dedup { .. } => not_supported("corpus dedup"),
@@ -36,6 +36,7 @@ pub fn pack(
     sequence_length: usize,
     mode: Documents,
     out: &Path,
+    threads: usize,
 ) -> Result<()> {
     let mode = match mode {
         Documents::Join => DocumentMode::Join,
@@ -43,7 +44,7 @@ pub fn pack(
     };
     let mut progress = Progress::new("packing", documents(sources)?.bytes_total(), Unit::Bytes);
     let mut tell = |done| progress.at(done, "");
-    let report = pack_texts(sources, tokenizer, sequence_length, mode, out, &mut tell)?;
+    let report = pack_texts(sources, tokenizer, sequence_length, mode, out, threads, &mut tell)?;
     progress.finish("");
     say(&report, out);
     Ok(())

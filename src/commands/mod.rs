@@ -27,11 +27,11 @@ pub fn dispatch(cli: Cli) -> Result<()> {
     let threads = threads(cli.threads);
     let device = || Device::cpu(threads);
     match cli.command {
-        Command::Quickstart(flags) => quickstart::quickstart(&flags, &device()?),
+        Command::Quickstart(flags) => quickstart::quickstart(&flags, threads),
         Command::Run(flags) => run::run(&flags, threads),
         Command::Tokenizer(verb) => tokenizer::tokenizer(verb),
         Command::Model(verb) => model::model(verb),
-        Command::Corpus(verb) => corpus::corpus(verb),
+        Command::Corpus(verb) => corpus::corpus(verb, threads),
         Command::Train(flags) => train::train(flags, &device()?),
         Command::Eval(flags) => eval::eval(&flags, &device()?),
         Command::Generate(flags) => generate::generate(&flags, &device()?),

@@ -12,7 +12,7 @@ use std::fs;
 const MINUTES_OF_THE_RECIPE: f64 = 1.0;
 
 /// Runs `recipes/quickstart.toml` on the embedded sample and says what to try next.
-pub fn quickstart(flags: &Flags, device: &Device) -> Result<()> {
+pub fn quickstart(flags: &Flags, threads: usize) -> Result<()> {
     let minutes = flags.minutes;
     ensure!(minutes > 0.0 && minutes.is_finite(), "--minutes {minutes} must be more than 0");
     let folder = flags.out.join("sample");
@@ -23,7 +23,7 @@ pub fn quickstart(flags: &Flags, device: &Device) -> Result<()> {
     scale_steps(&mut recipe.train, scale);
     recipe.base.train.iter_mut().for_each(|train| scale_steps(train, scale));
     let scope = Scope { replaces_training: true, ..Scope::default() };
-    run::perform(&recipe, &flags.out, device, &scope)?;
+    run::perform(&recipe, &flags.out, (&Device::cpu(threads)?, threads), &scope)?;
     let out = flags.out.display();
     eprintln!(
         "\nEverything is in {out}. Try next:\n  \

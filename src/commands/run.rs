@@ -59,12 +59,17 @@ pub fn run(flags: &Flags, threads: usize) -> Result<()> {
     let folder = flags.out.clone().unwrap_or_else(|| Path::new("runs").join(&recipe.name));
     let scope =
         Scope { from: flags.from.as_deref(), to: flags.to.as_deref(), replaces_training: false };
-    perform(&recipe, &folder, &Device::cpu(threads)?, &scope)
+    perform(&recipe, &folder, (&Device::cpu(threads)?, threads), &scope)
 }
 
-/// Runs the stages of a recipe in `folder`.
-pub fn perform(recipe: &Recipe, folder: &Path, device: &Device, scope: &Scope<'_>) -> Result<()> {
-    let list = stages_of(recipe, folder, device)?;
+/// Runs the stages of a recipe in `folder`, with a device and as many threads for texts.
+pub fn perform(
+    recipe: &Recipe,
+    folder: &Path,
+    machine: (&Device, usize),
+    scope: &Scope<'_>,
+) -> Result<()> {
+    let list = stages_of(recipe, folder, machine)?;
     let names: Vec<&str> = list.iter().map(|stage| stage.name).collect();
     let last = scope.to.map_or(Ok(list.len() - 1), |name| position(&names, name))?;
     let first = scope.from.map(|name| position(&names, name)).transpose()?;
@@ -165,16 +170,20 @@ fn remove(path: &Path) -> Result<()> {
     }
 }
 
-fn stages_of<'a>(recipe: &'a Recipe, folder: &Path, device: &'a Device) -> Result<Vec<Stage<'a>>> {
+fn stages_of<'a>(
+    recipe: &'a Recipe,
+    folder: &Path,
+    (device, threads): (&'a Device, usize),
+) -> Result<Vec<Stage<'a>>> {
     let mut stages = Vec::new();
     let base = match &recipe.base.model {
         Some(model) => model.clone(),
-        None => base_stages(recipe, folder, device, &mut stages)?,
+        None => base_stages(recipe, folder, (device, threads), &mut stages)?,
     };
     let at = |name: &str| folder.join(name);
     stages.push(extend_tokenizer(recipe, base.clone(), at("tokenizer")));
     stages.push(extend_model(recipe, base.clone(), at("tokenizer"), at("model")));
-    stages.push(pack("data", &recipe.data, at("model"), at("data")));
+    stages.push(pack("data", &recipe.data, at("model"), at("data"), threads));
     let places = [at("model"), at("data"), at("train")];
     let settings = recipe.settings(&recipe.train, &recipe.data, places.each_ref().map(|p| &**p))?;
     stages.push(learn("train", settings, device));
@@ -186,7 +195,7 @@ fn stages_of<'a>(recipe: &'a Recipe, folder: &Path, device: &'a Device) -> Resul
 fn base_stages<'a>(
     recipe: &'a Recipe,
     folder: &Path,
-    device: &'a Device,
+    (device, threads): (&'a Device, usize),
     stages: &mut Vec<Stage<'a>>,
 ) -> Result<PathBuf> {
     let base = &recipe.base;
@@ -203,7 +212,7 @@ fn base_stages<'a>(
         (None, None) => bail!("[base] needs `tokenizer` or `vocab_size`"),
     };
     stages.push(init_model(base, words, at("base-init")));
-    stages.push(pack("base-data", data, at("base-init"), at("base-data")));
+    stages.push(pack("base-data", data, at("base-init"), at("base-data"), threads));
     let places = [at("base-init"), at("base-data"), at("base")];
     let settings = recipe.settings(table, data, places.each_ref().map(|path| &**path))?;
     stages.push(learn("base", settings, device));
@@ -261,7 +270,13 @@ fn extend_model(recipe: &Recipe, base: PathBuf, words: PathBuf, out: PathBuf) ->
     }
 }
 
-fn pack<'a>(name: &'static str, data: &'a Data, model: PathBuf, out: PathBuf) -> Stage<'a> {
+fn pack<'a>(
+    name: &'static str,
+    data: &'a Data,
+    model: PathBuf,
+    out: PathBuf,
+    threads: usize,
+) -> Stage<'a> {
     Stage {
         name,
         settings: format!("{} {:?}", data.sequence_length, data.documents),
@@ -270,7 +285,7 @@ fn pack<'a>(name: &'static str, data: &'a Data, model: PathBuf, out: PathBuf) ->
         resumes: false,
         work: Box::new(move |out| {
             let words = Tokenizer::open(&model)?;
-            corpus::pack(&data.sources, &words, data.sequence_length, data.documents, out)
+            corpus::pack(&data.sources, &words, data.sequence_length, data.documents, out, threads)
         }),
     }
 }

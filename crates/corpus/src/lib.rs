@@ -23,7 +23,7 @@
 //! let tokenizer = Tokenizer::open(Path::new("tokenizer.json"))?;
 //! let sources = ["texts".into()];
 //! let out = Path::new("packed");
-//! pack_texts(&sources, &tokenizer, 4096, DocumentMode::Join, out, &mut |_bytes_done| {})?;
+//! pack_texts(&sources, &tokenizer, 4096, DocumentMode::Join, out, 2, &mut |_bytes_done| {})?;
 //! let data = PackedData::open(out)?;
 //! println!("{} rows of {} ids", data.rows(), data.sequence_length());
 //! # Ok(())
@@ -35,6 +35,7 @@ compile_error!("packed shards hold little-endian words and are read in place");
 
 mod checksum;
 mod document;
+mod encoding;
 mod error;
 mod json_line;
 mod lines;

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use kollama_tokenizer::Tokenizer;
 use serde::Serialize;
 
+use crate::encoding::{Encoded, encode_documents};
 use crate::error::CorpusError;
 use crate::meta::{Meta, Origin};
 use crate::packing::Packer;
@@ -42,7 +43,8 @@ pub struct PackReport {
 /// Packs the texts of `sources` into rows of `sequence_length` ids in the new folder `out`.
 ///
 /// Documents are joined by the tokenizer's `</s>`, without `<s>`; rows are cut as described
-/// at [`DocumentMode`]. `progress` hears after each document how many source bytes are done.
+/// at [`DocumentMode`]. Up to `threads` threads encode; the rows do not depend on how many.
+/// `progress` hears after each document how many source bytes are done.
 /// The folder appears whole at the end.
 ///
 /// # Errors
@@ -54,6 +56,7 @@ pub fn pack_texts(
     sequence_length: usize,
     mode: DocumentMode,
     out: &Path,
+    threads: usize,
     progress: &mut dyn FnMut(u64),
 ) -> Result<PackReport, CorpusError> {
     check_size("sequence length", sequence_length)?;
@@ -61,11 +64,9 @@ pub fn pack_texts(
     let mut stream = documents(sources)?;
     let mut packer = Packer::new(sequence_length, mode);
     let mut writer = PackedWriter::create(out, packer.layout(), tokenizer.vocab_size())?;
-    let (mut tally, mut empty_documents, mut ids) = (Tally::default(), 0, Vec::new());
-    while let Some(document) = stream.next() {
-        let document = document?;
-        ids.clear();
-        tokenizer.encode(&document.text, &mut ids);
+    let (mut tally, mut empty_documents) = (Tally::default(), 0);
+    encode_documents(&mut stream, tokenizer, threads, |encoded| {
+        let Encoded { document, mut ids, bytes_read } = encoded;
         tally.add(&document, Some(ids.len()));
         if ids.is_empty() {
             empty_documents += 1;
@@ -73,8 +74,9 @@ pub fn pack_texts(
             ids.push(end_of_text);
             packer.push(&ids, &mut |row| writer.push(row))?;
         }
-        progress(stream.bytes_read());
-    }
+        progress(bytes_read);
+        Ok(())
+    })?;
     let (tokens, dropped_tokens) = (packer.tokens(), packer.dropped_tokens());
     if dropped_tokens == tokens {
         return Err(CorpusError::TooFewTokens { tokens, sequence_length });

@@ -52,7 +52,7 @@ impl Bench {
         out: &Path,
     ) -> Result<PackReport, CorpusError> {
         let sources = [source.to_owned()];
-        pack_texts(&sources, &self.tokenizer(), length, mode, out, &mut |_| {})
+        pack_texts(&sources, &self.tokenizer(), length, mode, out, 2, &mut |_| {})
     }
 
     fn names(&self) -> Vec<String> {
@@ -215,6 +215,7 @@ fn progress_ends_at_the_length_of_the_sources_and_other_files_are_told() {
         4,
         DocumentMode::Join,
         &bench.path("out"),
+        1,
         &mut |bytes| heard.push(bytes),
     )
     .unwrap();
@@ -402,7 +403,7 @@ fn a_published_korean_corpus_packs_to_the_bytes_that_numpy_makes() {
     let out = bench.path("out");
     let tokenizer = Tokenizer::open(&tokenizer).unwrap();
     let mode = DocumentMode::Confine;
-    let report = pack_texts(&[file], &tokenizer, 512, mode, &out, &mut |_| {}).unwrap();
+    let report = pack_texts(&[file], &tokenizer, 512, mode, &out, 3, &mut |_| {}).unwrap();
     assert_eq!((report.tokens, report.rows), (83_103, 162));
     PackedData::open(&out).unwrap().verify().unwrap();
     let meta: serde_json::Value =
