@@ -31,6 +31,13 @@ struct Beginning {
     len: u32,
 }
 
+/// A piece in a text, and where it ends.
+#[derive(Clone, Copy)]
+struct Placed {
+    piece: TokenId,
+    end: usize,
+}
+
 /// Memory that runs use one after the other.
 #[derive(Default)]
 pub struct ChainSpace {
@@ -68,7 +75,7 @@ impl Chains {
         let mut at = start;
         while at < end {
             let first = self.longest(text, at, end);
-            if first == NO_PIECE {
+            if first.piece == NO_PIECE {
                 // The character has no piece, and nothing joins its bytes.
                 let len = self.alphabet.letter(text, at).len;
                 let bytes = if text[at] == b' ' { "▁".as_bytes() } else { &text[at..at + len] };
@@ -83,8 +90,8 @@ impl Chains {
 
     /// The longest piece that begins at a place.
     #[inline]
-    fn longest(&self, text: &[u8], mut at: usize, end: usize) -> TokenId {
-        let (mut node, mut longest) = (ROOT, NO_PIECE);
+    fn longest(&self, text: &[u8], mut at: usize, end: usize) -> Placed {
+        let (mut node, mut longest) = (ROOT, Placed { piece: NO_PIECE, end: at });
         while at < end {
             let letter = self.alphabet.letter(text, at);
             let Some(child) = self.trie.step(node, letter.code) else {
@@ -94,7 +101,7 @@ impl Chains {
             at += letter.len;
             let piece = self.trie.piece(node);
             if piece != NO_PIECE {
-                longest = piece;
+                longest = Placed { piece, end: at };
             }
         }
         longest
@@ -147,37 +154,39 @@ struct Run<'a> {
 impl Run<'_> {
     /// Encodes from `first`, the longest piece at the start, up to the end or to a character that
     /// has no piece; returns that place.
-    fn encode(&self, first: TokenId, space: &mut ChainSpace, ids: &mut Vec<TokenId>) -> usize {
-        let (mut at, mut piece) = (self.start, first);
+    fn encode(&self, first: Placed, space: &mut ChainSpace, ids: &mut Vec<TokenId>) -> usize {
+        let (mut at, mut next) = (self.start, first);
         let mut has_given_up = false;
         loop {
-            let next = at + self.len(piece);
-            let fits = ids.len() == self.bottom || self.fits(ids[ids.len() - 1], piece);
-            if fits && !(has_given_up && space.is_given_up(next - self.start)) {
-                ids.push(piece);
-                at = next;
-                piece = self.chains.longest(self.text, at, self.end);
-                if piece == NO_PIECE {
+            let fits = ids.len() == self.bottom || self.fits(ids[ids.len() - 1], next.piece);
+            if fits && !(has_given_up && space.is_given_up(next.end - self.start)) {
+                ids.push(next.piece);
+                at = next.end;
+                next = self.chains.longest(self.text, at, self.end);
+                if next.piece == NO_PIECE {
                     return at;
                 }
                 continue;
             }
-            piece = self.chains.beginnings[piece as usize].shorter;
-            while piece == NO_PIECE {
+            next = self.shorter(at, next.piece);
+            while next.piece == NO_PIECE {
                 if !has_given_up {
                     has_given_up = true;
                     space.begin(self.end - self.start);
                 }
                 space.give_up(at - self.start);
                 let last = ids.pop().expect("the text has ids");
-                at -= self.len(last);
-                piece = self.chains.beginnings[last as usize].shorter;
+                at -= self.chains.beginnings[last as usize].len as usize;
+                next = self.shorter(at, last);
             }
         }
     }
 
-    fn len(&self, piece: TokenId) -> usize {
-        self.chains.beginnings[piece as usize].len as usize
+    /// The longest piece that begins at `at` and is shorter than one that does.
+    fn shorter(&self, at: usize, piece: TokenId) -> Placed {
+        let piece = self.chains.beginnings[piece as usize].shorter;
+        let len = self.chains.beginnings.get(piece as usize).map_or(0, |beginning| beginning.len);
+        Placed { piece, end: at + len as usize }
     }
 
     fn fits(&self, left: TokenId, right: TokenId) -> bool {
