@@ -46,6 +46,8 @@ pub struct Space {
     chain: ChainSpace,
 }
 
+/// The room for a longer text is given back after it.
+const LARGEST_KEPT_TEXT: usize = 1 << 20;
 /// Zeros before a text, so that there is a byte before each.
 const BEFORE: usize = 1;
 /// Zeros after a text, so that a whole block may be read from any place of it.
@@ -77,6 +79,7 @@ impl Encoder {
         let known = self.spaces.lock().unwrap_or_else(PoisonError::into_inner).pop();
         let mut space = known.unwrap_or_else(Space::new);
         let done = work(&mut space);
+        space.text.shrink_to(LARGEST_KEPT_TEXT);
         self.spaces.lock().unwrap_or_else(PoisonError::into_inner).push(space);
         done
     }
