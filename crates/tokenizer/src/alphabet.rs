@@ -7,6 +7,7 @@ use rustc_hash::FxHashMap;
 
 use crate::normalizer::{SPACE_MARK, blank_form};
 use crate::symbols::Symbols;
+use crate::vocabulary::TokenId;
 
 /// The number of a character; 0 for a character without a piece.
 pub type Code = u16;
@@ -31,13 +32,14 @@ impl Alphabet {
     /// Numbers the characters that have a piece; `None` if there are too many.
     pub fn new(symbols: &Symbols) -> Option<Alphabet> {
         // A blank is never looked up among the pieces: it stands for the mark.
-        let characters = symbols.characters().map(|(character, _)| character);
-        let mut characters: Vec<char> =
-            characters.filter(|&character| character != ' ').map(blank_for_mark).collect();
+        let characters = symbols.characters().filter(|&(character, _)| character != ' ');
+        let mut characters: Vec<(TokenId, char)> =
+            characters.map(|(character, id)| (id, blank_for_mark(character))).collect();
+        // Vocabularies list frequent characters first; near numbers lie near in memory.
         characters.sort_unstable();
         let last = Code::try_from(characters.len()).ok()?;
         let mut alphabet = Alphabet { low: vec![0; 0x10000], high: FxHashMap::default() };
-        for (character, code) in characters.into_iter().zip(1..=last) {
+        for ((_, character), code) in characters.into_iter().zip(1..=last) {
             match alphabet.low.get_mut(character as usize) {
                 Some(place) => *place = code,
                 None => {

@@ -140,8 +140,8 @@ fn user_defined(definition: &Definition) -> Vec<(String, TokenId)> {
     pieces.collect()
 }
 
-/// Stretches that wait for their place of the memory to come near.
-const AHEAD: usize = 8;
+/// Stretches that are looked up together.
+const TOGETHER: usize = 32;
 
 #[derive(Clone, Copy, Default)]
 struct Waiting {
@@ -173,26 +173,24 @@ impl Pass<'_> {
     fn text(&mut self, text: &str, prefix: Prefix) {
         self.space.lay_out(text, prefix);
         let len = self.space.text.len() - BEFORE - AFTER;
-        let mut queue = [Waiting::default(); AHEAD];
-        let (mut start, mut turn) = (0, 0);
+        let mut queue = [Waiting::default(); TOGETHER];
+        let (mut start, mut waiting) = (0, 0);
         for block in (0..len).step_by(BLOCK) {
             let mut cuts = self.cuts(block, len);
             while cuts != 0 {
                 let end = block + cuts.trailing_zeros() as usize;
-                if turn >= AHEAD {
-                    self.stretch(&queue[turn % AHEAD]);
-                }
-                queue[turn % AHEAD] = self.wait(start, end);
-                (start, turn) = (end, turn + 1);
+                queue[waiting] = self.wait(start, end);
+                (start, waiting) = (end, waiting + 1);
                 cuts &= cuts - 1;
+                if waiting == TOGETHER {
+                    self.stretches(&queue);
+                    waiting = 0;
+                }
             }
         }
-        for turn in turn.saturating_sub(AHEAD)..turn {
-            self.stretch(&queue[turn % AHEAD]);
-        }
+        self.stretches(&queue[..waiting]);
         if start < len {
-            let last = self.wait(start, len);
-            self.stretch(&last);
+            self.stretches(&[self.wait(start, len)]);
         }
     }
 
@@ -208,9 +206,12 @@ impl Pass<'_> {
     #[inline]
     fn wait(&self, start: usize, end: usize) -> Waiting {
         let bytes = self.space.text[start + BEFORE..].first_chunk().expect("zeros follow the text");
-        let key = Key::new(bytes, end - start);
-        self.space.memory.approach(&key);
-        Waiting { start, end, key }
+        Waiting { start, end, key: Key::new(bytes, end - start) }
+    }
+
+    fn stretches(&mut self, waiting: &[Waiting]) {
+        self.space.memory.approach(waiting.iter().map(|waiting| &waiting.key));
+        waiting.iter().for_each(|waiting| self.stretch(waiting));
     }
 
     #[inline]

@@ -112,8 +112,8 @@ impl<const WORDS: usize, const IDS: usize> Table<WORDS, IDS> {
     }
 
     #[inline]
-    fn approach(&self, key: &Key) {
-        black_box(self.sets[self.place(key)].0[0].key[0]);
+    fn first_word(&self, key: &Key) -> u64 {
+        self.sets[self.place(key)].0[0].key[0]
     }
 
     #[inline]
@@ -171,10 +171,11 @@ impl Memory {
         Memory { short: Table::new(SHORT_SETS), long: Table::new(LONG_SETS) }
     }
 
-    /// Brings the place of a stretch near, so that a later [`recall`](Memory::recall) need not wait.
+    /// Brings the places of these stretches near, all at once, so that each [`recall`](Memory::recall)
+    /// need not wait for its own.
     #[inline]
-    pub fn approach(&self, key: &Key) {
-        self.short.approach(key);
+    pub fn approach<'a>(&self, keys: impl Iterator<Item = &'a Key>) {
+        black_box(keys.fold(0, |all, key| all ^ self.short.first_word(key)));
     }
 
     /// Appends the ids of a stretch, if it is known.

@@ -10,7 +10,7 @@
 
 use crate::derivations::Derivation;
 use crate::joining::join;
-use crate::merges::Merges;
+use crate::merges::{Merge, Merges};
 use crate::vocabulary::TokenId;
 
 /// What is needed to ask.
@@ -84,65 +84,66 @@ impl Neighbours {
 struct PairTimes {
     sieve: Vec<u64>,
     sieve_shift: u32,
-    keys: Vec<u64>,
-    times: Vec<u32>,
+    slots: Vec<Slot>,
     shift: u32,
 }
 
-const NO_PAIR: u64 = u64::MAX;
+/// A pair and when it is joined; 0 marks an open place.
+#[derive(Clone, Copy)]
+struct Slot {
+    left: TokenId,
+    right: TokenId,
+    time: u32,
+}
+
+const OPEN: Slot = Slot { left: 0, right: 0, time: 0 };
 
 impl PairTimes {
     fn new(merges: &Merges) -> PairTimes {
-        let size = (merges.list().len() * 2).next_power_of_two().max(64);
+        let size = (merges.list().len() * 3 / 2).next_power_of_two().max(64);
         let shift = 64 - size.ilog2();
-        let sieve_shift = shift - 3;
-        let mut pairs = PairTimes {
-            sieve: vec![0; size / 8],
-            sieve_shift,
-            keys: vec![NO_PAIR; size],
-            times: vec![0; size],
-            shift,
-        };
-        merges
-            .list()
-            .iter()
-            .for_each(|merge| pairs.insert(merge.left, merge.right, merge.rank + 1));
+        let (sieve, slots) = (vec![0; size / 8], vec![OPEN; size]);
+        let mut pairs = PairTimes { sieve, sieve_shift: shift - 3, slots, shift };
+        merges.list().iter().for_each(|merge| pairs.insert(merge));
         pairs
     }
 
-    fn insert(&mut self, left: TokenId, right: TokenId, time: u32) {
-        let (key, hash) = key_and_hash(left, right);
+    fn insert(&mut self, &Merge { left, right, rank, .. }: &Merge) {
+        let hash = hash(left, right);
         let bit = (hash >> self.sieve_shift) as usize;
         self.sieve[bit / 64] |= 1 << (bit % 64);
-        let mut place = (hash >> self.shift) as usize;
-        while self.keys[place] != NO_PAIR && self.keys[place] != key {
-            place = (place + 1) % self.keys.len();
-        }
-        self.keys[place] = key;
-        self.times[place] = time;
+        let place = self.place(left, right, hash);
+        self.slots[place] = Slot { left, right, time: rank + 1 };
     }
 
     #[inline]
     fn time(&self, left: TokenId, right: TokenId) -> Option<u32> {
-        let (key, hash) = key_and_hash(left, right);
+        let hash = hash(left, right);
         let bit = (hash >> self.sieve_shift) as usize;
         if self.sieve[bit / 64] >> (bit % 64) & 1 == 0 {
             return None;
         }
+        let time = self.slots[self.place(left, right, hash)].time;
+        (time > 0).then_some(time)
+    }
+
+    /// Where a pair stands, or the open place where it would.
+    #[inline]
+    fn place(&self, left: TokenId, right: TokenId, hash: u64) -> usize {
         let mut place = (hash >> self.shift) as usize;
         loop {
-            match self.keys[place] {
-                NO_PAIR => return None,
-                found if found == key => return Some(self.times[place]),
-                _ => place = (place + 1) & (self.keys.len() - 1),
+            let slot = &self.slots[place];
+            if slot.time == 0 || (slot.left, slot.right) == (left, right) {
+                return place;
             }
+            place = (place + 1) & (self.slots.len() - 1);
         }
     }
 }
 
+/// Fibonacci hashing, with the halves mixed first.
 #[inline]
-fn key_and_hash(left: TokenId, right: TokenId) -> (u64, u64) {
+fn hash(left: TokenId, right: TokenId) -> u64 {
     let key = u64::from(left) << 32 | u64::from(right);
-    // Fibonacci hashing, with the halves mixed first.
-    (key, (key ^ key >> 29).wrapping_mul(0x9e37_79b9_7f4a_7c15))
+    (key ^ key >> 29).wrapping_mul(0x9e37_79b9_7f4a_7c15)
 }
