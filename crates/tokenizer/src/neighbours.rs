@@ -15,24 +15,40 @@ use crate::vocabulary::TokenId;
 
 /// What is needed to ask.
 pub struct Neighbours {
-    derivations: Vec<Derivation>,
+    made: Vec<Made>,
     pairs: PairTimes,
 }
+
+/// A derivation, without what is not asked for in the loop.
+#[derive(Clone, Copy)]
+struct Made {
+    left: TokenId,
+    right: TokenId,
+    time: u32,
+}
+
+/// The time of a piece whose joins are not made in the order of their ranks.
+const OUT_OF_ORDER: u32 = u32::MAX;
 
 impl Neighbours {
     /// Derives it; pieces without a derivation must not be asked about.
     pub fn new(derivations: &[Option<Derivation>], merges: &Merges) -> Neighbours {
-        let never = |id| Derivation { left: id, right: id, time: 0, in_order: true };
-        let all = derivations.iter().zip(0..).map(|(made, id)| made.unwrap_or(never(id)));
-        Neighbours { derivations: all.collect(), pairs: PairTimes::new(merges) }
+        let made = |derivation: &Option<Derivation>| match *derivation {
+            None => Made { left: 0, right: 0, time: 0 },
+            Some(Derivation { left, right, time, in_order }) => {
+                Made { left, right, time: if in_order { time } else { OUT_OF_ORDER } }
+            }
+        };
+        let made = derivations.iter().map(made).collect();
+        Neighbours { made, pairs: PairTimes::new(merges) }
     }
 
     /// Whether nothing is joined across the border of these two.
     #[inline]
     pub fn fit(&self, left: TokenId, right: TokenId, merges: &Merges) -> bool {
         let (mut a, mut b) = (left, right);
-        let [mut a_made, mut b_made] = [a, b].map(|id| self.derivations[id as usize]);
-        if !(a_made.in_order && b_made.in_order) {
+        let [mut a_made, mut b_made] = [a, b].map(|id| self.made[id as usize]);
+        if a_made.time == OUT_OF_ORDER || b_made.time == OUT_OF_ORDER {
             return self.fit_by_joining(left, right, merges);
         }
         // When `a` and `b` go on to be part of something larger, away from the border.
@@ -47,10 +63,10 @@ impl Neighbours {
             }
             if a_made.time > b_made.time {
                 (a, a_goes) = (a_made.right, a_made.time);
-                a_made = self.derivations[a as usize];
+                a_made = self.made[a as usize];
             } else if b_made.time > 0 {
                 (b, b_goes) = (b_made.left, b_made.time);
-                b_made = self.derivations[b as usize];
+                b_made = self.made[b as usize];
             } else {
                 return true;
             }
@@ -70,7 +86,7 @@ impl Neighbours {
     fn spell(&self, piece: TokenId, symbols: &mut Vec<TokenId>) {
         let mut open = vec![piece];
         while let Some(piece) = open.pop() {
-            let made = self.derivations[piece as usize];
+            let made = self.made[piece as usize];
             match made.time {
                 0 => symbols.push(piece),
                 _ => open.extend([made.right, made.left]),
