@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
 use crate::definition::Definition;
-use crate::encoder::Encoder;
+use crate::encoder::{Encoder, Space};
 use crate::normalizer::Prefix;
 use crate::vocabulary::TokenId;
 
@@ -21,8 +21,8 @@ const LONG: usize = 1 << 18;
 /// A text or a part of it.
 struct Part<'a> {
     text: &'a str,
-    /// `None`: a whole text; otherwise what is put before this part.
-    prefix: Option<Prefix>,
+    /// Put before this part, unless pieces are cut out first.
+    prefix: Prefix,
     begins_text: bool,
 }
 
@@ -57,16 +57,14 @@ fn divide<'a>(
     mut text: &'a str,
     parts: &mut Vec<Part<'a>>,
 ) {
-    let mut begins_text = true;
+    let (mut prefix, mut begins_text) = (definition.normalizer.prefix, true);
     while text.len() > LONG
         && let Some(place) = encoder.next_division(text, LONG / 2)
     {
-        let prefix = if begins_text { definition.normalizer.prefix } else { Prefix::Never };
-        parts.push(Part { text: &text[..place], prefix: Some(prefix), begins_text });
+        parts.push(Part { text: &text[..place], prefix, begins_text });
         text = &text[place..];
-        begins_text = false;
+        (prefix, begins_text) = (Prefix::Never, false);
     }
-    let prefix = (!begins_text).then_some(Prefix::Never);
     parts.push(Part { text, prefix, begins_text });
 }
 
@@ -94,22 +92,21 @@ fn work(
     loads: &[&[Part<'_>]],
     next: &AtomicUsize,
 ) -> Vec<(usize, Vec<Vec<TokenId>>)> {
+    let encode = |space: &mut Space, load: &[Part<'_>]| {
+        if encoder.cuts_out() {
+            return load
+                .iter()
+                .map(|part| encoder.encode_to_vec(space, definition, part.text))
+                .collect();
+        }
+        encoder.encode_parts(space, definition, load.iter().map(|part| (part.text, part.prefix)))
+    };
     encoder.with_space(|space| {
-        let mut encode = |part: &Part<'_>| {
-            let mut ids = Vec::with_capacity(part.text.len() / 4 + 8);
-            match part.prefix {
-                None => encoder.encode_in(space, definition, part.text, &mut ids),
-                Some(prefix) => {
-                    encoder.encode_part(space, definition, (part.text, prefix), &mut ids);
-                }
-            }
-            ids
-        };
         let mut done = Vec::new();
         while let number = next.fetch_add(1, Ordering::Relaxed)
             && let Some(load) = loads.get(number)
         {
-            done.push((number, load.iter().map(&mut encode).collect()));
+            done.push((number, encode(space, load)));
         }
         done
     })

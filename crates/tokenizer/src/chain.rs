@@ -63,16 +63,16 @@ impl Chains {
         Some(Chains { alphabet, trie, neighbours, beginnings, of_byte })
     }
 
-    /// Appends the ids of `text[start..end]`. The text is in blank form; four bytes must follow.
+    /// Appends the ids of the first `end` bytes of a text in blank form; three more must follow.
     pub fn encode(
         &self,
         text: &[u8],
-        [start, end]: [usize; 2],
+        end: usize,
         merges: &Merges,
         space: &mut ChainSpace,
         ids: &mut Vec<TokenId>,
     ) {
-        let mut at = start;
+        let mut at = 0;
         while at < end {
             let first = self.longest(text, at, end);
             if first.piece == NO_PIECE {
@@ -278,7 +278,7 @@ mod tests {
                 let text = random.text(letters, len);
                 let padded = [text.as_bytes(), &[0; 4]].concat();
                 let mut ids = Vec::new();
-                chains.encode(&padded, [0, text.len()], &merges, &mut space, &mut ids);
+                chains.encode(&padded, text.len(), &merges, &mut space, &mut ids);
                 assert_eq!(ids, encode_piece(&text, &symbols, &merges), "{text}");
             }
         }

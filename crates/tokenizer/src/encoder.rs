@@ -15,10 +15,11 @@ use crate::chain::{ChainSpace, Chains};
 use crate::cutting::{Cutter, Part};
 use crate::definition::Definition;
 use crate::joining::join;
-use crate::junctions::{BLOCK, Junctions};
+use crate::junctions::Junctions;
 use crate::memory::{Key, LONGEST_KEPT, Memory};
 use crate::merges::Merges;
 use crate::normalizer::{Normalizer, Prefix, PrefixPlace, blank_form, marked};
+use crate::page::Page;
 pub use crate::symbols::{Symbols, encode_piece};
 use crate::vocabulary::{PieceKind, TokenId};
 
@@ -40,18 +41,12 @@ enum Joining {
 
 /// What one thread needs while it encodes.
 pub struct Space {
-    /// The text in blank form between [`BEFORE`] and [`AFTER`] zeros.
-    text: Vec<u8>,
+    page: Page,
     memory: Memory,
     chain: ChainSpace,
+    /// How many ids there were when each text of the page began.
+    begins: Vec<usize>,
 }
-
-/// The room for a longer text is given back after it.
-const LARGEST_KEPT_TEXT: usize = 1 << 20;
-/// Zeros before a text, so that there is a byte before each.
-const BEFORE: usize = 1;
-/// Zeros after a text, so that a whole block may be read from any place of it.
-const AFTER: usize = BLOCK;
 
 impl Encoder {
     /// Derives what encoding needs.
@@ -79,13 +74,13 @@ impl Encoder {
         let known = self.spaces.lock().unwrap_or_else(PoisonError::into_inner).pop();
         let mut space = known.unwrap_or_else(Space::new);
         let done = work(&mut space);
-        space.text.shrink_to(LARGEST_KEPT_TEXT);
+        space.page.shrink();
         self.spaces.lock().unwrap_or_else(PoisonError::into_inner).push(space);
         done
     }
 
     /// Appends the ids of a text, with the given space.
-    pub fn encode_in(
+    fn encode_in(
         &self,
         space: &mut Space,
         definition: &Definition,
@@ -108,21 +103,41 @@ impl Encoder {
         }
     }
 
-    /// Appends the ids of a part of a text, begun with the prefix. Pieces are not cut out of it.
-    pub fn encode_part(
+    /// The ids of a text, with the given space.
+    pub fn encode_to_vec(
         &self,
         space: &mut Space,
         definition: &Definition,
-        (text, prefix): (&str, Prefix),
-        ids: &mut Vec<TokenId>,
-    ) {
-        Pass { encoder: self, merges: &definition.merges, space, ids }.text(text, prefix);
+        text: &str,
+    ) -> Vec<TokenId> {
+        let mut ids = Vec::new();
+        self.encode_in(space, definition, text, &mut ids);
+        ids
+    }
+
+    /// The ids of texts or of parts of texts, each begun with its prefix. Nothing is cut out.
+    pub fn encode_parts<'a>(
+        &self,
+        space: &mut Space,
+        definition: &Definition,
+        parts: impl Iterator<Item = (&'a str, Prefix)>,
+    ) -> Vec<Vec<TokenId>> {
+        let mut ids = Vec::new();
+        let mut pass = Pass { encoder: self, merges: &definition.merges, space, ids: &mut ids };
+        pass.texts(parts);
+        let ends = space.begins[1..].iter().copied().chain([ids.len()]);
+        space.begins.iter().zip(ends).map(|(&begin, end)| ids[begin..end].to_vec()).collect()
+    }
+
+    /// Whether pieces are cut out of texts before they are encoded.
+    pub fn cuts_out(&self) -> bool {
+        self.cutter.is_some()
     }
 
     /// The first place after `from` where a text may be divided, each half to be encoded by itself
     /// with the same ids; `None` if there is none, or if there are pieces to cut out.
     pub fn next_division(&self, text: &str, from: usize) -> Option<usize> {
-        if self.cutter.is_some() {
+        if self.cuts_out() {
             return None;
         }
         self.junctions.next_cut(text.as_bytes(), from)
@@ -171,68 +186,62 @@ impl Pass<'_> {
 
     /// Encodes a text that holds nothing to cut out.
     fn text(&mut self, text: &str, prefix: Prefix) {
-        self.space.lay_out(text, prefix);
-        let len = self.space.text.len() - BEFORE - AFTER;
+        self.texts(std::iter::once((text, prefix)));
+    }
+
+    /// Encodes texts one after the other.
+    fn texts<'a>(&mut self, texts: impl Iterator<Item = (&'a str, Prefix)>) {
+        let mut page = std::mem::take(&mut self.space.page);
+        page.lay_out(texts);
+        self.space.begins.clear();
         let mut queue = [Waiting::default(); TOGETHER];
         let (mut start, mut waiting) = (0, 0);
-        for block in (0..len).step_by(BLOCK) {
-            let mut cuts = self.cuts(block, len);
-            while cuts != 0 {
-                let end = block + cuts.trailing_zeros() as usize;
-                queue[waiting] = self.wait(start, end);
-                (start, waiting) = (end, waiting + 1);
-                cuts &= cuts - 1;
-                if waiting == TOGETHER {
-                    self.stretches(&queue);
-                    waiting = 0;
-                }
+        page.for_each_cut(&self.encoder.junctions, |end| {
+            queue[waiting] = Waiting::new(&page, start, end);
+            (start, waiting) = (end, waiting + 1);
+            if waiting == TOGETHER {
+                self.stretches(&page, &queue);
+                waiting = 0;
             }
+        });
+        self.stretches(&page, &queue[..waiting]);
+        if start < page.len() {
+            self.stretches(&page, &[Waiting::new(&page, start, page.len())]);
         }
-        self.stretches(&queue[..waiting]);
-        if start < len {
-            self.stretches(&[self.wait(start, len)]);
-        }
+        self.space.begins.resize(page.starts().len(), self.ids.len());
+        self.space.page = page;
     }
 
-    /// Where the text may be cut in a block, but for its very beginning and end.
-    #[inline]
-    fn cuts(&self, block: usize, len: usize) -> u64 {
-        let bytes = self.space.text[block..].first_chunk().expect("zeros follow the text");
-        let cuts = self.encoder.junctions.cuts(bytes);
-        let cuts = if block == 0 { cuts & !1 } else { cuts };
-        if len - block < BLOCK { cuts & ((1 << (len - block)) - 1) } else { cuts }
-    }
-
-    #[inline]
-    fn wait(&self, start: usize, end: usize) -> Waiting {
-        let bytes = self.space.text[start + BEFORE..].first_chunk().expect("zeros follow the text");
-        Waiting { start, end, key: Key::new(bytes, end - start) }
-    }
-
-    fn stretches(&mut self, waiting: &[Waiting]) {
+    fn stretches(&mut self, page: &Page, waiting: &[Waiting]) {
         self.space.memory.approach(waiting.iter().map(|waiting| &waiting.key));
-        waiting.iter().for_each(|waiting| self.stretch(waiting));
+        for stretch in waiting {
+            while page.starts().get(self.space.begins.len()) == Some(&stretch.start) {
+                self.space.begins.push(self.ids.len());
+            }
+            self.stretch(page, stretch);
+        }
     }
 
     #[inline]
-    fn stretch(&mut self, &Waiting { start, end, ref key }: &Waiting) {
+    fn stretch(&mut self, page: &Page, &Waiting { start, end, ref key }: &Waiting) {
         if end - start > LONGEST_KEPT {
-            return self.join([start, end]);
+            return self.join(page, start, end);
         }
         if !self.space.memory.recall(key, self.ids) {
             let before = self.ids.len();
-            self.join([start, end]);
+            self.join(page, start, end);
             self.space.memory.keep(key, &self.ids[before..]);
         }
     }
 
-    fn join(&mut self, range: [usize; 2]) {
-        let Space { text, chain, .. } = &mut *self.space;
-        let range = range.map(|place| place + BEFORE);
+    fn join(&mut self, page: &Page, start: usize, end: usize) {
+        let (text, len) = (page.from(start), end - start);
         match &self.encoder.joining {
-            Joining::Chains(chains) => chains.encode(text, range, self.merges, chain, self.ids),
+            Joining::Chains(chains) => {
+                chains.encode(text, len, self.merges, &mut self.space.chain, self.ids);
+            }
             Joining::Loop(symbols) => {
-                let text = String::from_utf8_lossy(&text[range[0]..range[1]]);
+                let text = String::from_utf8_lossy(&text[..len]);
                 let mut joined = Vec::new();
                 text.chars().for_each(|c| symbols.push(marked(c), &mut joined));
                 join(&mut joined, self.merges);
@@ -242,20 +251,21 @@ impl Pass<'_> {
     }
 }
 
+impl Waiting {
+    #[inline]
+    fn new(page: &Page, start: usize, end: usize) -> Waiting {
+        let bytes = page.from(start).first_chunk().expect("zeros follow the texts");
+        Waiting { start, end, key: Key::new(bytes, end - start) }
+    }
+}
+
 impl Space {
     fn new() -> Space {
-        Space { text: Vec::new(), memory: Memory::new(), chain: ChainSpace::default() }
-    }
-
-    /// Writes down a text in blank form, with its prefix.
-    fn lay_out(&mut self, text: &str, prefix: Prefix) {
-        let text = blank_form(text);
-        self.text.clear();
-        self.text.resize(BEFORE, 0);
-        if prefix.applies(&text) {
-            self.text.push(b' ');
+        Space {
+            page: Page::default(),
+            memory: Memory::new(),
+            chain: ChainSpace::default(),
+            begins: Vec::new(),
         }
-        self.text.extend_from_slice(text.as_bytes());
-        self.text.resize(self.text.len() + AFTER, 0);
     }
 }

@@ -59,6 +59,7 @@ mod merges;
 mod neighbours;
 mod normalizer;
 mod offsets;
+mod page;
 mod protobuf;
 mod sentence_piece;
 mod symbols;
