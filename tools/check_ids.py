@@ -1,0 +1,211 @@
+"""Checks kollama's ids against HF tokenizers and sentencepiece over whole corpora, every document.
+
+    cargo build --release -p kollama-tokenizer --example ids
+    python tools/check_ids.py --data ../shared/data --tokenizer base=DIR --tokenizer extension=DIR ... \
+        [--fuzzed 1000000] [--processes 2]
+
+The texts: every document of ko-corpus, en-corpus and NSMC, every field of KoBEST, and fuzzed strings
+(see fuzzed_texts.py). A tokenizer's folder holds tokenizer.json (compared with tokenizers),
+tokenizer.model (compared with sentencepiece) or both, each read by kollama by itself.
+Prints a line a source, then each way in which the two references differ, with an example and the side
+that kollama takes. Exits with 1 if kollama differs from sentencepiece, or from tokenizers on a text
+without a literal special piece; tokenizers turns such a piece into its id, so there it is asked again
+with no special pieces declared. Needs tokenizers, sentencepiece, zstandard, numpy.
+"""
+
+import argparse
+import collections
+import csv
+import io
+import json
+import multiprocessing
+import os
+import pathlib
+import subprocess
+import sys
+
+import numpy
+import sentencepiece
+import tokenizers
+import zstandard
+
+from fuzzed_texts import fuzzed
+
+BATCH_BYTES = 1 << 20
+BATCH_FUZZED = 5000
+
+
+def lines(path):
+    with open(path, "rb") as file:
+        reader = zstandard.ZstdDecompressor().stream_reader(file)
+        yield from io.TextIOWrapper(reader, encoding="utf-8", newline="\n")
+
+
+def sources(data):
+    """Name and texts of every source."""
+    for corpus in ("ko-corpus", "en-corpus"):
+        for path in sorted(pathlib.Path(data, corpus).glob("*.jsonl.zst")):
+            yield f"{corpus}/{path.name.split('.')[0]}", (json.loads(line)["text"] for line in lines(path))
+    rows = csv.reader(lines(f"{data}/nsmc/ratings.txt.zst"), delimiter="\t")
+    yield "nsmc/ratings", (document for _, document, _ in rows)
+    for path in sorted(pathlib.Path(data, "kobest").glob("*/*.tsv.zst")):
+        fields = (field for line in lines(path) for field in line.rstrip("\r\n").split("\t"))
+        yield f"kobest/{path.parent.name}/{path.name.split('.')[0]}", fields
+
+
+def batches(data, count):
+    """(source, texts) of about a megabyte; in place of fuzzed texts, their seed and number."""
+    for name, texts in sources(data):
+        batch, size = [], 0
+        for text in texts:
+            batch.append(text)
+            size += len(text.encode())
+            if size > BATCH_BYTES:
+                yield name, batch
+                batch, size = [], 0
+        yield name, batch
+    for seed, first in enumerate(range(0, count, BATCH_FUZZED)):
+        yield "fuzzed", (seed, min(BATCH_FUZZED, count - first))
+
+
+class Kollama:
+    """The example program `ids` with one tokenizer."""
+
+    def __init__(self, program, tokenizer):
+        self.child = subprocess.Popen([program, tokenizer], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+
+    def encode(self, texts):
+        coded = [text.encode() for text in texts]
+        head = numpy.array([len(coded), *map(len, coded)], "<u4").tobytes()
+        self.child.stdin.write(head + b"".join(coded))
+        self.child.stdin.flush()
+        counts = self.numbers(len(coded))
+        return numpy.split(self.numbers(counts.sum()), counts.cumsum()[:-1])
+
+    def numbers(self, count):
+        return numpy.frombuffer(self.child.stdout.read(4 * int(count)), "<u4")
+
+
+class Implementations:
+    """What one process compares for one tokenizer."""
+
+    def __init__(self, program, folder, sample):
+        self.sample = sample
+        json_file, model_file = f"{folder}/tokenizer.json", f"{folder}/tokenizer.model"
+        self.specials, self.pieces = ["<s>", "</s>", "<unk>"], []
+        self.hugging_face = self.sentence_piece = None
+        if os.path.exists(json_file):
+            with open(json_file, encoding="utf-8") as file:
+                document = json.load(file)
+            self.specials += [token["content"] for token in document["added_tokens"] if token["special"]]
+            self.pieces = list(document["model"]["vocab"])
+            self.hugging_face = tokenizers.Tokenizer.from_file(json_file)
+            kept = [token for token in document["added_tokens"] if not token["special"]]
+            self.without_specials = tokenizers.Tokenizer.from_str(json.dumps(document | {"added_tokens": kept}))
+            self.from_json = Kollama(program, json_file)
+        if os.path.exists(model_file):
+            self.sentence_piece = sentencepiece.SentencePieceProcessor(model_file=model_file)
+            self.pieces = [self.sentence_piece.id_to_piece(id) for id in range(self.sentence_piece.vocab_size())]
+            self.from_model = Kollama(program, model_file)
+
+    def compare(self, texts):
+        found = collections.Counter(texts=len(texts), bytes=sum(len(text.encode()) for text in texts))
+        examples = []
+        ours = theirs = None
+        special = [any(piece in text for piece in self.specials) for text in texts]
+        if self.sentence_piece:
+            ours = self.from_model.encode(texts)
+            theirs = self.sentence_piece.encode(texts, num_threads=1)
+            found["ids"] = sum(map(len, theirs))
+            for text, a, b in zip(texts, ours, theirs):
+                if not same(a, b):
+                    found["differ from sentencepiece"] += 1
+                    examples.append(("kollama / sentencepiece", text, a.tolist(), b))
+        if self.hugging_face:
+            from_json = self.from_json.encode(texts)
+            batch = self.hugging_face.encode_batch_fast(texts, add_special_tokens=False)
+            found["ids"] = sum(map(len, from_json))
+            for index, (text, a, encoding) in enumerate(zip(texts, from_json, batch)):
+                b = encoding.ids
+                if special[index]:
+                    found["hold a special piece"] += 1
+                    plain = self.without_specials.encode_batch_fast([text], add_special_tokens=False)[0].ids
+                    if theirs and b != theirs[index]:
+                        kind = "references differ: literal special piece"
+                        side = "sentencepiece" if same(a, theirs[index]) else "tokenizers" if same(a, b) else "neither"
+                        found[f"{kind}; kollama as {side}"] += 1
+                        examples.append((kind, text, b, theirs[index]))
+                    b = plain
+                elif theirs and b != theirs[index]:
+                    found["references differ: other"] += 1
+                    examples.append(("references differ: other", text, b, theirs[index]))
+                if not same(a, b):
+                    found["differ from tokenizers"] += 1
+                    examples.append(("kollama / tokenizers", text, a.tolist(), b))
+        shortest = {}
+        for example in sorted(examples, key=lambda example: -len(example[1])):
+            shortest[example[0]] = example
+        return found, shortest
+
+
+def same(ours, theirs):
+    return len(ours) == len(theirs) and bool((ours == numpy.array(theirs, "<u4")).all())
+
+
+def start(*arguments):
+    global implementations
+    os.environ["TOKENIZERS_PARALLELISM"] = "false"
+    implementations = Implementations(*arguments)
+
+
+def work(batch):
+    name, texts = batch
+    if name == "fuzzed":
+        texts = fuzzed(*texts, implementations.pieces, implementations.sample)
+    return name, *implementations.compare(texts)
+
+
+def check(name, folder, flags, sample):
+    """Compares everything with one tokenizer; how many texts differ."""
+    totals, shortest = collections.defaultdict(collections.Counter), {}
+    with multiprocessing.Pool(flags.processes, start, (flags.ids, folder, sample)) as pool:
+        for source, found, examples in pool.imap(work, batches(flags.data, flags.fuzzed)):
+            totals[source].update(found)
+            for kind, example in examples.items():
+                if kind not in shortest or len(example[1]) < len(shortest[kind][1]):
+                    shortest[kind] = example
+    differing, kinds = 0, collections.Counter()
+    for source, found in totals.items():
+        different = found["differ from tokenizers"] + found["differ from sentencepiece"]
+        differing += different
+        print(f"{'NOT' if different else 'ok '} {name}  {source}: {found['texts']} texts, {found['bytes']} bytes, "
+              f"{found['ids']} ids; differ from tokenizers {found['differ from tokenizers']}, "
+              f"from sentencepiece {found['differ from sentencepiece']}; "
+              f"{found['hold a special piece']} hold a literal special piece")
+        kinds.update({kind: number for kind, number in found.items() if kind.startswith("references")})
+    for kind, number in kinds.items():
+        print(f"    {name}  {kind}: {number} texts")
+    for kind, (_, text, a, b) in shortest.items():
+        print(f"    {name}  {kind}, e.g. {text[:200]!r}: {a[:40]} / {b[:40]}")
+    sys.stdout.flush()
+    return differing
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", required=True)
+    parser.add_argument("--tokenizer", required=True, action="append", metavar="NAME=DIR")
+    parser.add_argument("--ids", default="target/release/examples/ids")
+    parser.add_argument("--fuzzed", type=int, default=1_000_000)
+    parser.add_argument("--processes", type=int, default=2)
+    flags = parser.parse_args()
+    print(f"tokenizers {tokenizers.__version__}, sentencepiece {sentencepiece.__version__}")
+    documents = (text for path in ("ko-corpus/krdict", "ko-corpus/nsmc-raw", "en-corpus/python-docs")
+                 for _, text in zip(range(100), (json.loads(line)["text"] for line in lines(f"{flags.data}/{path}.jsonl.zst"))))
+    sample = [line for text in documents for line in text.split("\n") if line][:5000]
+    differing = sum(check(*tokenizer.split("=", 1), flags, sample) for tokenizer in flags.tokenizer)
+    sys.exit(1 if differing else 0)
+
+
+if __name__ == "__main__":
+    main()
