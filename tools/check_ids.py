@@ -8,9 +8,9 @@ The texts: every document of ko-corpus, en-corpus and NSMC, every field of KoBES
 (see fuzzed_texts.py). A tokenizer's folder holds tokenizer.json (compared with tokenizers),
 tokenizer.model (compared with sentencepiece) or both, each read by kollama by itself.
 Prints a line a source, then each way in which the two references differ, with an example and the side
-that kollama takes. Exits with 1 if kollama differs from sentencepiece, or from tokenizers on a text
-without a literal special piece; tokenizers turns such a piece into its id, so there it is asked again
-with no special pieces declared. Needs tokenizers, sentencepiece, zstandard, numpy.
+that kollama takes. Exits with 1 if kollama's ids are others than sentencepiece's, than tokenizers', or
+by one file than by the other. tokenizers turns a literal special piece in a text into its id; on such
+a text it is asked again with no special pieces declared. Needs tokenizers, sentencepiece, zstandard, numpy.
 """
 
 import argparse
@@ -31,6 +31,7 @@ import zstandard
 
 from fuzzed_texts import fuzzed
 
+WRONG = ["other than sentencepiece", "other than tokenizers", "other by the two files"]
 BATCH_BYTES = 1 << 20
 BATCH_FUZZED = 5000
 
@@ -90,6 +91,7 @@ class Implementations:
     """What one process compares for one tokenizer."""
 
     def __init__(self, program, folder, sample):
+        os.environ["TOKENIZERS_PARALLELISM"] = "false"
         self.sample = sample
         json_file, model_file = f"{folder}/tokenizer.json", f"{folder}/tokenizer.model"
         self.specials, self.pieces = ["<s>", "</s>", "<unk>"], []
@@ -109,42 +111,38 @@ class Implementations:
             self.from_model = Kollama(program, model_file)
 
     def compare(self, texts):
+        """Counts by what was found, and the shortest example of each finding."""
         found = collections.Counter(texts=len(texts), bytes=sum(len(text.encode()) for text in texts))
-        examples = []
-        ours = theirs = None
-        special = [any(piece in text for piece in self.specials) for text in texts]
-        if self.sentence_piece:
-            ours = self.from_model.encode(texts)
-            theirs = self.sentence_piece.encode(texts, num_threads=1)
-            found["ids"] = sum(map(len, theirs))
-            for text, a, b in zip(texts, ours, theirs):
-                if not same(a, b):
-                    found["differ from sentencepiece"] += 1
-                    examples.append(("kollama / sentencepiece", text, a.tolist(), b))
-        if self.hugging_face:
-            from_json = self.from_json.encode(texts)
-            batch = self.hugging_face.encode_batch_fast(texts, add_special_tokens=False)
-            found["ids"] = sum(map(len, from_json))
-            for index, (text, a, encoding) in enumerate(zip(texts, from_json, batch)):
-                b = encoding.ids
-                if special[index]:
-                    found["hold a special piece"] += 1
-                    plain = self.without_specials.encode_batch_fast([text], add_special_tokens=False)[0].ids
-                    if theirs and b != theirs[index]:
-                        kind = "references differ: literal special piece"
-                        side = "sentencepiece" if same(a, theirs[index]) else "tokenizers" if same(a, b) else "neither"
-                        found[f"{kind}; kollama as {side}"] += 1
-                        examples.append((kind, text, b, theirs[index]))
-                    b = plain
-                elif theirs and b != theirs[index]:
-                    found["references differ: other"] += 1
-                    examples.append(("references differ: other", text, b, theirs[index]))
-                if not same(a, b):
-                    found["differ from tokenizers"] += 1
-                    examples.append(("kollama / tokenizers", text, a.tolist(), b))
         shortest = {}
-        for example in sorted(examples, key=lambda example: -len(example[1])):
-            shortest[example[0]] = example
+
+        def note(finding, text, one, other):
+            found[finding] += 1
+            if finding not in shortest or len(text) < len(shortest[finding][0]):
+                shortest[finding] = (text, list(map(int, one[:20])), list(map(int, other[:20])))
+
+        nothing = [None] * len(texts)
+        from_model = self.from_model.encode(texts) if self.sentence_piece else nothing
+        from_json = self.from_json.encode(texts) if self.hugging_face else nothing
+        theirs = self.sentence_piece.encode(texts, num_threads=1) if self.sentence_piece else nothing
+        plain = self.hugging_face.encode_batch_fast(texts, add_special_tokens=False) if self.hugging_face else nothing
+        for text, a, b, sp, encoding in zip(texts, from_model, from_json, theirs, plain):
+            found["ids"] += len(b if a is None else a)
+            if sp is not None and not same(a, sp):
+                note(WRONG[0], text, a, sp)
+            if a is not None and b is not None and not same(a, b):
+                note(WRONG[2], text, a, b)
+            if encoding is None:
+                continue
+            hf, special = encoding.ids, any(piece in text for piece in self.specials)
+            found["hold a literal special piece"] += special
+            if sp is not None and hf != sp:
+                side = "sentencepiece" if same(b, sp) else "tokenizers" if same(b, hf) else "neither"
+                why = "literal special piece" if special else "another reason"
+                note(f"tokenizers and sentencepiece differ, {why}, kollama as {side}", text, hf, sp)
+            if special:
+                hf = self.without_specials.encode(text, add_special_tokens=False).ids
+            if not same(b, hf):
+                note(WRONG[1], text, b, hf)
         return found, shortest
 
 
@@ -154,7 +152,6 @@ def same(ours, theirs):
 
 def start(*arguments):
     global implementations
-    os.environ["TOKENIZERS_PARALLELISM"] = "false"
     implementations = Implementations(*arguments)
 
 
@@ -171,24 +168,20 @@ def check(name, folder, flags, sample):
     with multiprocessing.Pool(flags.processes, start, (flags.ids, folder, sample)) as pool:
         for source, found, examples in pool.imap(work, batches(flags.data, flags.fuzzed)):
             totals[source].update(found)
-            for kind, example in examples.items():
-                if kind not in shortest or len(example[1]) < len(shortest[kind][1]):
-                    shortest[kind] = example
-    differing, kinds = 0, collections.Counter()
+            for finding, example in examples.items():
+                if finding not in shortest or len(example[0]) < len(shortest[finding][0]):
+                    shortest[finding] = example
     for source, found in totals.items():
-        different = found["differ from tokenizers"] + found["differ from sentencepiece"]
-        differing += different
-        print(f"{'NOT' if different else 'ok '} {name}  {source}: {found['texts']} texts, {found['bytes']} bytes, "
-              f"{found['ids']} ids; differ from tokenizers {found['differ from tokenizers']}, "
-              f"from sentencepiece {found['differ from sentencepiece']}; "
-              f"{found['hold a special piece']} hold a literal special piece")
-        kinds.update({kind: number for kind, number in found.items() if kind.startswith("references")})
-    for kind, number in kinds.items():
-        print(f"    {name}  {kind}: {number} texts")
-    for kind, (_, text, a, b) in shortest.items():
-        print(f"    {name}  {kind}, e.g. {text[:200]!r}: {a[:40]} / {b[:40]}")
+        mark = "NOT" if any(found[wrong] for wrong in WRONG) else "ok "
+        counts = ", ".join(f"{found[wrong]} {wrong}" for wrong in WRONG)
+        print(f"{mark} {name}  {source}: {found['texts']} texts, {found['bytes']} bytes, {found['ids']} ids: {counts}; "
+              f"{found['hold a literal special piece']} hold a literal special piece")
+    overall = sum(totals.values(), collections.Counter())
+    print(f"    {name}  in all: {overall['texts']} texts, {overall['bytes']} bytes, {overall['ids']} ids")
+    for finding, (text, one, other) in sorted(shortest.items()):
+        print(f"    {name}  {overall[finding]} {finding}, e.g. {text[:200]!r}: {one} / {other}")
     sys.stdout.flush()
-    return differing
+    return sum(overall[wrong] for wrong in WRONG)
 
 
 def main():

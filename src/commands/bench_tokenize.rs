@@ -336,3 +336,61 @@ fn row_to_json(row: &Row) -> Value {
         "ratio_to_fastest_exact": row.ratio(),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn texts(of: &[&str]) -> Vec<String> {
+        of.iter().map(|text| text.to_string()).collect()
+    }
+
+    #[test]
+    fn every_turn_gets_other_texts_and_none_is_lost() {
+        let turns = deal(&texts(&["a", "b", "c", "d", "e"]), 2);
+        assert_eq!(turns, [texts(&["a", "c", "e"]), texts(&["b", "d"])]);
+        assert_eq!(deal(&texts(&["a"]), 6), [texts(&["a"])]);
+    }
+
+    #[test]
+    fn lines_are_joined_while_they_fit_and_never_cut() {
+        let long = "x".repeat(5000);
+        let text = [&"ab\n".repeat(2000), long.as_str(), "\n\nend\nsome </s>\n"].concat();
+        let lines = cut(&texts(&[&text]), Some(DocumentSize::Line));
+        assert_eq!(lines.len(), 2002);
+        let documents = cut(&texts(&[&text]), Some(DocumentSize::Kib4));
+        assert_eq!(documents.concat().replace('\n', ""), lines.concat());
+        let lengths: Vec<usize> = documents.iter().map(String::len).collect();
+        assert_eq!(lengths, [4094, 1904, 5000, 3]);
+        assert_eq!(cut(&texts(&[&text]), Some(DocumentSize::Whole)).len(), 1);
+        assert_eq!(cut(&texts(&[&text]), None), [text]);
+    }
+
+    #[test]
+    fn a_peer_with_other_ids_is_no_measure() {
+        let speed = |rate: f64, differing| Some(Speed { rates: vec![0.0, rate], differing });
+        let row = Row {
+            text: "text".into(),
+            size: None,
+            documents: 1,
+            bytes: 1,
+            tokens: 1,
+            ours: Speed { rates: vec![0.0, 6.0], differing: 0 },
+            peers: vec![
+                ("wrong".into(), speed(9.0, 1)),
+                ("slow".into(), speed(1.0, 0)),
+                ("fast".into(), speed(3.0, 0)),
+                ("fell over".into(), None),
+            ],
+        };
+        assert_eq!(row.ratio(), Some(2.0));
+        let shown: Vec<String> = row.peers.iter().map(|(_, speed)| shown(speed.as_ref())).collect();
+        assert_eq!(shown, ["(9.0; 1 differ)", "1.0", "3.0", "–"]);
+    }
+
+    #[test]
+    fn hard_texts_end_at_a_character() {
+        assert_eq!(up_to("가가".into(), 5), "가");
+        assert!(EMOJI.iter().any(|emoji| emoji.chars().count() > 1));
+    }
+}

@@ -172,3 +172,25 @@ fn numbers(input: &mut impl Read, count: usize) -> Result<Vec<u32>> {
     let words = bytes.chunks_exact(4).map(|four| [four[0], four[1], four[2], four[3]]);
     Ok(words.map(u32::from_le_bytes).collect())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn documents_with_other_ids_and_missing_ones_are_counted() {
+        let ours = Ids::of(&[vec![1, 2], vec![], vec![3]]);
+        assert_eq!(ours.differing(&Ids::of(&[vec![1, 2], vec![], vec![3]])), 0);
+        // The same ids in a row, divided otherwise.
+        assert_eq!(Ids::of(&[vec![1], vec![2], vec![3]]).differing(&ours), 2);
+        assert_eq!(Ids::of(&[vec![1, 2], vec![]]).differing(&ours), 1);
+    }
+
+    #[test]
+    fn ids_come_back_as_they_were_written() {
+        let bytes: Vec<u8> = [2u32, 0, 1, 7, 8, 9].iter().flat_map(|n| n.to_le_bytes()).collect();
+        let ids = read_ids(&mut bytes.as_slice(), 3).unwrap();
+        assert_eq!((ids.ids, ids.ends), (vec![7, 8, 9], vec![2, 2, 3]));
+        assert!(read_ids(&mut &bytes[..20], 3).is_err());
+    }
+}
