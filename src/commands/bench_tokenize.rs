@@ -26,7 +26,10 @@ pub fn bench_tokenize(flags: &BenchTokenize, device: &str, threads: usize) -> Re
         for &size in &sizes {
             let turns = deal(&texts, usize::from(flags.output.repeats) + 1);
             let turns = turns.iter().map(|texts| cut(texts, size)).collect();
-            rows.push(measure(&Cell { text: name_of(path), size, turns }, flags, threads)?);
+            let cell = Cell { text: name_of(path), size, turns };
+            let lacks = cell.turns.iter().any(|documents| bytes_of(documents) == 0);
+            anyhow::ensure!(!lacks, "{}: too few lines for every repeat", path.display());
+            rows.push(measure(cell, flags, threads)?);
         }
     }
     let worst = if flags.worst { measure_worst(flags, threads, &rows)? } else { Vec::new() };
@@ -45,12 +48,23 @@ struct Cell {
     turns: Vec<Vec<String>>,
 }
 
+impl Cell {
+    fn documents(&self) -> usize {
+        self.turns.iter().map(Vec::len).sum()
+    }
+
+    fn bytes(&self) -> usize {
+        self.turns.iter().map(|documents| bytes_of(documents)).sum()
+    }
+
+    fn size_name(&self) -> &'static str {
+        self.size.map_or("as it stands", DocumentSize::name)
+    }
+}
+
 /// What was measured of one cell.
 struct Row {
-    text: String,
-    size: Option<DocumentSize>,
-    documents: usize,
-    bytes: usize,
+    cell: Cell,
     tokens: usize,
     ours: Speed,
     /// Name and version of each; no speed where it failed.
@@ -124,7 +138,7 @@ fn bytes_of(documents: &[String]) -> usize {
     documents.iter().map(String::len).sum()
 }
 
-fn measure(cell: &Cell, flags: &BenchTokenize, threads: usize) -> Result<Row> {
+fn measure(cell: Cell, flags: &BenchTokenize, threads: usize) -> Result<Row> {
     // Opened anew for each cell: no side has seen the text.
     let tokenizer = Tokenizer::open(&flags.tokenizer)?;
     let mut peers = match &flags.against {
@@ -139,7 +153,7 @@ fn measure(cell: &Cell, flags: &BenchTokenize, threads: usize) -> Result<Row> {
         let megabytes = bytes_of(documents) as f64 * 1e-6;
         let (ids, seconds) = encode(&tokenizer, documents, threads);
         ours.rates.push(megabytes / seconds);
-        tokens += ids.ids.len();
+        tokens += if turn < cell.turns.len() { ids.ids.len() } else { 0 };
         for (peer, speed) in peers.iter_mut().zip(&mut theirs) {
             if let Some((found, seconds)) = peer.encode(documents) {
                 speed.rates.push(megabytes / seconds);
@@ -152,16 +166,7 @@ fn measure(cell: &Cell, flags: &BenchTokenize, threads: usize) -> Result<Row> {
         (peer.into_name(), is_whole.then_some(speed))
     };
     let peers = peers.into_iter().zip(theirs).map(finished).collect();
-    let all = cell.turns.iter();
-    Ok(Row {
-        text: cell.text.clone(),
-        size: cell.size,
-        documents: all.clone().map(Vec::len).sum(),
-        bytes: all.map(|documents| bytes_of(documents)).sum(),
-        tokens,
-        ours,
-        peers,
-    })
+    Ok(Row { cell, tokens, ours, peers })
 }
 
 /// The ids of all documents, and the seconds that took.
@@ -226,8 +231,9 @@ fn measure_worst(flags: &BenchTokenize, threads: usize, normal: &[Row]) -> Resul
 
 /// MB/s over rows of different sizes.
 fn overall_rate(rows: &[Row]) -> f64 {
-    let bytes: usize = rows.iter().map(|row| row.bytes).sum();
-    bytes as f64 / rows.iter().map(|row| row.bytes as f64 / row.ours.median()).sum::<f64>()
+    let bytes = || rows.iter().map(|row| row.cell.bytes() as f64);
+    let times = bytes().zip(rows).map(|(bytes, row)| bytes / row.ours.median());
+    bytes().sum::<f64>() / times.sum::<f64>()
 }
 
 fn hard_texts(flags: &BenchTokenize) -> Result<Vec<(String, String)>> {
@@ -257,14 +263,6 @@ impl Row {
         let exact = peers.filter(|speed| speed.differing == 0);
         Some(self.ours.median() / exact.map(Speed::median).max_by(f64::total_cmp)?)
     }
-
-    fn size_name(&self) -> &'static str {
-        self.size.map_or("as it stands", DocumentSize::name)
-    }
-
-    fn megabytes(&self) -> f64 {
-        self.bytes as f64 * 1e-6
-    }
 }
 
 fn print(rows: &[Row], worst: &[Hard], device: &str, threads: usize) -> Result<()> {
@@ -275,8 +273,11 @@ fn print(rows: &[Row], worst: &[Hard], device: &str, threads: usize) -> Result<(
     writeln!(out, "| {} | ours / fastest exact |", header.join(" | "))?;
     writeln!(out, "|---|---|{}", "---:|".repeat(header.len() - 1))?;
     for row in rows {
-        let mut cells = vec![row.text.clone(), row.size_name().into()];
-        cells.extend([row.megabytes(), row.ours.median()].map(|number| format!("{number:.1}")));
+        let mut cells = vec![row.cell.text.clone(), row.cell.size_name().into()];
+        cells.extend(
+            [row.cell.bytes() as f64 * 1e-6, row.ours.median()]
+                .map(|number| format!("{number:.1}")),
+        );
         cells.extend(row.peers.iter().map(|(_, speed)| shown(speed.as_ref())));
         cells.push(row.ratio().map_or("–".into(), |ratio| format!("{ratio:.2}")));
         writeln!(out, "| {} |", cells.join(" | "))?;
@@ -302,10 +303,13 @@ fn shown(speed: Option<&Speed>) -> String {
 
 fn to_json(rows: &[Row], worst: &[Hard], device: &str, threads: usize) -> Value {
     let sum = |part: fn(&Row) -> usize| rows.iter().map(part).sum::<usize>();
-    let hard = |Hard { name, rate, times }: &Hard| json!({ "text": name, "mb_per_second": rate, "times_the_time_of_a_byte": times });
+    let hard = |hard: &Hard| {
+        let Hard { name, rate, times } = hard;
+        json!({ "text": name, "mb_per_second": rate, "times_the_time_of_a_byte": times })
+    };
     json!({
-        "documents": sum(|row| row.documents),
-        "bytes": sum(|row| row.bytes),
+        "documents": sum(|row| row.cell.documents()),
+        "bytes": sum(|row| row.cell.bytes()),
         "tokens": sum(|row| row.tokens),
         "threads": threads,
         "mb_per_second": overall_rate(rows),
@@ -325,10 +329,10 @@ fn row_to_json(row: &Row) -> Value {
         })
     };
     json!({
-        "text": row.text,
-        "document_size": row.size_name(),
-        "documents": row.documents,
-        "bytes": row.bytes,
+        "text": row.cell.text,
+        "document_size": row.cell.size_name(),
+        "documents": row.cell.documents(),
+        "bytes": row.cell.bytes(),
         "tokens": row.tokens,
         "mb_per_second": row.ours.median(),
         "turns": row.ours.rates,
@@ -370,10 +374,7 @@ mod tests {
     fn a_peer_with_other_ids_is_no_measure() {
         let speed = |rate: f64, differing| Some(Speed { rates: vec![0.0, rate], differing });
         let row = Row {
-            text: "text".into(),
-            size: None,
-            documents: 1,
-            bytes: 1,
+            cell: Cell { text: "text".into(), size: None, turns: Vec::new() },
             tokens: 1,
             ours: Speed { rates: vec![0.0, 6.0], differing: 0 },
             peers: vec![
