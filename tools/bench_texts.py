@@ -1,6 +1,6 @@
 """Writes the four texts that `kollama bench tokenize` is measured with.
 
-    python tools/bench_texts.py --data ../shared/data --code FOLDER... --out DIR [--megabytes 10]
+    python tools/bench_texts.py --data DATA --code FOLDER... --out DIR [--megabytes 10]
 
 One .jsonl each: Korean reviews (ko-corpus/nsmc-raw), Korean of every source of ko-corpus in equal
 parts, English (en-corpus) and code (the .rs and .py files of the folders) likewise. Each text stops

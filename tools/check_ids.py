@@ -1,7 +1,7 @@
 """Checks kollama's ids against HF tokenizers and sentencepiece over whole corpora, every document.
 
     cargo build --release -p kollama-tokenizer --example ids
-    python tools/check_ids.py --data ../shared/data --tokenizer base=DIR --tokenizer extension=DIR ... \
+    python tools/check_ids.py --data DATA --tokenizer base=DIR --tokenizer extension=DIR ... \
         [--fuzzed 1000000] [--processes 2]
 
 The texts: every document of ko-corpus, en-corpus and NSMC, every field of KoBEST, and fuzzed strings
@@ -17,6 +17,7 @@ import argparse
 import collections
 import csv
 import io
+import itertools
 import json
 import multiprocessing
 import os
@@ -32,6 +33,7 @@ import zstandard
 from fuzzed_texts import fuzzed
 
 WRONG = ["other than sentencepiece", "other than tokenizers", "other by the two files"]
+SPECIAL = "hold a literal special piece"
 BATCH_BYTES = 1 << 20
 BATCH_FUZZED = 5000
 
@@ -103,11 +105,13 @@ class Implementations:
             self.pieces = list(document["model"]["vocab"])
             self.hugging_face = tokenizers.Tokenizer.from_file(json_file)
             kept = [token for token in document["added_tokens"] if not token["special"]]
-            self.without_specials = tokenizers.Tokenizer.from_str(json.dumps(document | {"added_tokens": kept}))
+            without = json.dumps(document | {"added_tokens": kept})
+            self.without_specials = tokenizers.Tokenizer.from_str(without)
             self.from_json = Kollama(program, json_file)
         if os.path.exists(model_file):
             self.sentence_piece = sentencepiece.SentencePieceProcessor(model_file=model_file)
-            self.pieces = [self.sentence_piece.id_to_piece(id) for id in range(self.sentence_piece.vocab_size())]
+            ids = range(self.sentence_piece.vocab_size())
+            self.pieces = [self.sentence_piece.id_to_piece(id) for id in ids]
             self.from_model = Kollama(program, model_file)
 
     def compare(self, texts):
@@ -120,12 +124,14 @@ class Implementations:
             if finding not in shortest or len(text) < len(shortest[finding][0]):
                 shortest[finding] = (text, list(map(int, one[:20])), list(map(int, other[:20])))
 
-        nothing = [None] * len(texts)
-        from_model = self.from_model.encode(texts) if self.sentence_piece else nothing
-        from_json = self.from_json.encode(texts) if self.hugging_face else nothing
-        theirs = self.sentence_piece.encode(texts, num_threads=1) if self.sentence_piece else nothing
-        plain = self.hugging_face.encode_batch_fast(texts, add_special_tokens=False) if self.hugging_face else nothing
-        for text, a, b, sp, encoding in zip(texts, from_model, from_json, theirs, plain):
+        from_model = from_json = theirs = encodings = [None] * len(texts)
+        if self.sentence_piece:
+            from_model = self.from_model.encode(texts)
+            theirs = self.sentence_piece.encode(texts, num_threads=1)
+        if self.hugging_face:
+            from_json = self.from_json.encode(texts)
+            encodings = self.hugging_face.encode_batch_fast(texts, add_special_tokens=False)
+        for text, a, b, sp, encoding in zip(texts, from_model, from_json, theirs, encodings):
             found["ids"] += len(b if a is None else a)
             if sp is not None and not same(a, sp):
                 note(WRONG[0], text, a, sp)
@@ -134,7 +140,7 @@ class Implementations:
             if encoding is None:
                 continue
             hf, special = encoding.ids, any(piece in text for piece in self.specials)
-            found["hold a literal special piece"] += special
+            found[SPECIAL] += special
             if sp is not None and hf != sp:
                 side = "sentencepiece" if same(b, sp) else "tokenizers" if same(b, hf) else "neither"
                 why = "literal special piece" if special else "another reason"
@@ -174,8 +180,8 @@ def check(name, folder, flags, sample):
     for source, found in totals.items():
         mark = "NOT" if any(found[wrong] for wrong in WRONG) else "ok "
         counts = ", ".join(f"{found[wrong]} {wrong}" for wrong in WRONG)
-        print(f"{mark} {name}  {source}: {found['texts']} texts, {found['bytes']} bytes, {found['ids']} ids: {counts}; "
-              f"{found['hold a literal special piece']} hold a literal special piece")
+        print(f"{mark} {name}  {source}: {found['texts']} texts, {found['bytes']} bytes, "
+              f"{found['ids']} ids: {counts}; {found[SPECIAL]} {SPECIAL}")
     overall = sum(totals.values(), collections.Counter())
     print(f"    {name}  in all: {overall['texts']} texts, {overall['bytes']} bytes, {overall['ids']} ids")
     for finding, (text, one, other) in sorted(shortest.items()):
@@ -185,7 +191,7 @@ def check(name, folder, flags, sample):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", required=True)
     parser.add_argument("--tokenizer", required=True, action="append", metavar="NAME=DIR")
     parser.add_argument("--ids", default="target/release/examples/ids")
@@ -193,8 +199,9 @@ def main():
     parser.add_argument("--processes", type=int, default=2)
     flags = parser.parse_args()
     print(f"tokenizers {tokenizers.__version__}, sentencepiece {sentencepiece.__version__}")
-    documents = (text for path in ("ko-corpus/krdict", "ko-corpus/nsmc-raw", "en-corpus/python-docs")
-                 for _, text in zip(range(100), (json.loads(line)["text"] for line in lines(f"{flags.data}/{path}.jsonl.zst"))))
+    files = [f"{flags.data}/{name}.jsonl.zst" for name in
+             ("ko-corpus/krdict", "ko-corpus/nsmc-raw", "en-corpus/python-docs")]
+    documents = (json.loads(line)["text"] for file in files for line in itertools.islice(lines(file), 100))
     sample = [line for text in documents for line in text.split("\n") if line][:5000]
     differing = sum(check(*tokenizer.split("=", 1), flags, sample) for tokenizer in flags.tokenizer)
     sys.exit(1 if differing else 0)

@@ -7,16 +7,17 @@ pieces of the vocabulary glued together, and lines of real text with a few chara
 
 import random
 
-BLANKS = " \t\n\r\v\f\x1c\x85\u00a0\u1680\u2000\u2003\u2009\u200a\u2028\u2029\u202f\u205f\u3000\u200b\ufeff▁"
-LITERALS = ["<0x0A>", "<0x00>", "<0xEA>", "<0xFF>", "<s>", "</s>", "<unk>", "<pad>", "[INST]", "[/INST]",
-            "▁", "▁▁", "<", ">", "0x0A", "\ufffd", "\ufeff", "\r\n"]
+BLANKS = (" \t\n\r\v\f\x1c\x85\u00a0\u1680\u2000\u2003\u2009\u200a\u2028\u2029\u202f\u205f\u3000"
+          "\u200b\ufeff▁")
+LITERALS = ["<0x0A>", "<0x00>", "<0xEA>", "<0xFF>", "<s>", "</s>", "<unk>", "<pad>", "[INST]", "▁",
+            "▁▁", "[/INST]", "<", ">", "0x0A", "\ufffd", "\ufeff", "\r\n"]
 EMOJI = ["😀", "👍🏽", "👩‍👩‍👧‍👦", "🏳️‍🌈", "🇰🇷", "❤️", "1️⃣", "🧑🏿‍🚀", "\u200d", "\ufe0f"]
 # First and last characters of what one text is drawn from.
 RANGES = [(0x20, 0x7e), (0xac00, 0xd7a3), (0x1100, 0x11ff), (0x3131, 0x318e), (0xa960, 0xa97c),
           (0xd7b0, 0xd7fb), (0x300, 0x36f), (0x0, 0x1f), (0x7f, 0x9f), (0x80, 0x24f), (0x370, 0x5ff),
-          (0x900, 0xdff), (0x3040, 0x30ff), (0x4e00, 0x9fff), (0x2000, 0x206f), (0x1f300, 0x1faff),
-          (0xe000, 0xf8ff), (0xff00, 0xffef), (0x10000, 0x1ffff), (0x20000, 0x3134f), (0xe0000, 0xe01ef),
-          (0x10fff0, 0x10ffff), (0xfff0, 0xffff)]
+          (0x900, 0xdff), (0x3040, 0x30ff), (0x4e00, 0x9fff), (0x2000, 0x206f), (0xe000, 0xf8ff),
+          (0xff00, 0xffef), (0xfff0, 0xffff), (0x1f300, 0x1faff), (0x10000, 0x1ffff),
+          (0x20000, 0x3134f), (0xe0000, 0xe01ef), (0x10fff0, 0x10ffff)]
 
 
 def drawn(draw, ranges, length):
@@ -35,8 +36,8 @@ def changed(draw, line):
     for _ in range(draw.randint(1, 4)):
         at = draw.randint(0, len(line))
         until = at + draw.randint(0, 3)
-        new = draw.choice(["", line[at:until] * 2, draw.choice(BLANKS), draw.choice(LITERALS), drawn(draw, RANGES, 1)])
-        line = line[:at] + new + line[until:]
+        new = ["", line[at:until] * 2, draw.choice(BLANKS), draw.choice(LITERALS), drawn(draw, RANGES, 1)]
+        line = line[:at] + draw.choice(new) + line[until:]
     return line
 
 
