@@ -168,6 +168,8 @@ def lengths_and_ids(found, count):
 def load(name, folder, threads):
     os.environ["RAYON_NUM_THREADS"] = str(threads)
     os.environ["TOKENIZERS_PARALLELISM"] = "true" if threads > 1 else "false"
+    # tokie and tokenizers 1.0 take every core whatever they are told: there are no more than asked for.
+    os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:threads])
     if name == "tokenizers-1":
         sys.path.insert(0, NEWER)
     return PEERS[name](folder, threads)
