@@ -74,3 +74,45 @@ pub enum TrainOnly {
     /// Both embedding matrices
     Embeddings,
 }
+
+/// Bytes of a document that is encoded.
+#[derive(Clone, Copy, ValueEnum)]
+pub enum DocumentSize {
+    /// One line
+    Line,
+    /// Lines joined up to 4,096 bytes
+    #[value(name = "4k")]
+    Kib4,
+    /// Lines joined up to 102,400 bytes
+    #[value(name = "100k")]
+    Kib100,
+    /// Lines joined up to 1,048,576 bytes
+    #[value(name = "1m")]
+    Mib1,
+    /// All lines
+    Whole,
+}
+
+impl DocumentSize {
+    /// The most bytes that lines are joined up to.
+    pub fn bytes(self) -> usize {
+        match self {
+            DocumentSize::Line => 0,
+            DocumentSize::Kib4 => 4 << 10,
+            DocumentSize::Kib100 => 100 << 10,
+            DocumentSize::Mib1 => 1 << 20,
+            DocumentSize::Whole => usize::MAX,
+        }
+    }
+
+    /// How it is shown.
+    pub fn name(self) -> &'static str {
+        match self {
+            DocumentSize::Line => "one line",
+            DocumentSize::Kib4 => "4 KiB",
+            DocumentSize::Kib100 => "100 KiB",
+            DocumentSize::Mib1 => "1 MiB",
+            DocumentSize::Whole => "whole",
+        }
+    }
+}

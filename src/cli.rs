@@ -1,7 +1,9 @@
 //! Every command and flag on one page. Help comes from here; what a command does
 //! stands in `commands/`.
 
-use crate::choices::{Documents, Order, Recompute, RowInit, Schedule, StoredType, TrainOnly};
+use crate::choices::{
+    DocumentSize, Documents, Order, Recompute, RowInit, Schedule, StoredType, TrainOnly,
+};
 use clap::{Args, Parser, Subcommand};
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
@@ -550,21 +552,34 @@ pub enum Bench {
     /// Reading a prompt and writing tokens with random weights
     #[command(after_help = "Example:\n  kollama bench generate --json")]
     Generate(BenchOutput),
-    /// Encoding text
-    #[command(
-        after_help = "Example:\n  kollama bench tokenize --tokenizer tok --corpus korean.jsonl.zst"
-    )]
-    Tokenize {
-        /// Tokenizer to measure
-        #[arg(long, value_name = "DIR|FILE")]
-        tokenizer: PathBuf,
-        /// Texts to encode
-        #[arg(long, required = true, num_args = 1.., value_name = "FILE")]
-        corpus: Vec<PathBuf>,
-        /// How to print
-        #[command(flatten)]
-        output: BenchOutput,
-    },
+    /// Encoding text, alone or beside other tokenizers; one thread unless --threads says more
+    #[command(after_help = "Example:\n  \
+        kollama bench tokenize --tokenizer tok --corpus korean.jsonl.zst code.jsonl \\\n    \
+        --document-size line,4k,1m --worst --against tools/bench_tokenize.py")]
+    Tokenize(BenchTokenize),
+}
+
+/// Flags of `bench tokenize`.
+#[derive(Args)]
+pub struct BenchTokenize {
+    /// Tokenizer to measure
+    #[arg(long, value_name = "DIR|FILE")]
+    pub tokenizer: PathBuf,
+    /// Texts to encode; each argument is a row of the table
+    #[arg(long, required = true, num_args = 1.., value_name = "FILE|DIR")]
+    pub corpus: Vec<PathBuf>,
+    /// Join the lines of a text to documents of these sizes [default: documents as they stand]
+    #[arg(long, value_enum, value_delimiter = ',', value_name = "SIZE")]
+    pub document_size: Vec<DocumentSize>,
+    /// Also texts of 10 MB that are hard: without blanks, one character all along
+    #[arg(long)]
+    pub worst: bool,
+    /// Script that runs other tokenizers, by the Python that KOLLAMA_PYTHON names
+    #[arg(long, value_name = "SCRIPT.py")]
+    pub against: Option<PathBuf>,
+    /// How to print
+    #[command(flatten)]
+    pub output: BenchOutput,
 }
 
 /// How a measurement is printed.

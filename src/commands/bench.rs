@@ -1,10 +1,12 @@
 //! How close to the limits of this machine the engine works. Every figure is printed beside the
 //! roof measured in the same run; medians are quoted.
 
+use super::bench_tokenize::bench_tokenize;
+use super::threads;
 use crate::cli::{Bench as Verb, BenchOutput};
 use crate::limits;
 use anyhow::{Context, Result};
-use kollama_corpus::{documents, pack_ids};
+use kollama_corpus::pack_ids;
 use kollama_engine::{Engine, Request, Sampling};
 use kollama_kernels::{DType, Device, Matrix, ops};
 use kollama_llama::{Llama, LlamaConfig, StoredType};
@@ -16,16 +18,18 @@ use std::io::{Write, stdout};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-/// Does one of the verbs.
-pub fn bench(verb: Verb, threads: usize) -> Result<()> {
+/// Does one of the verbs, with as many threads as were asked for.
+pub fn bench(verb: Verb, asked: Option<u16>) -> Result<()> {
+    let threads = threads(asked);
     let device = &Device::cpu(threads)?;
     match verb {
         Verb::Roof { json } => print(json, &measure_roof(device, threads)?),
         Verb::Matmul(output) => print(output.json, &matmul(device, threads, &output)?),
         Verb::Train(output) => print(output.json, &train(device, threads, &output)?),
         Verb::Generate(output) => print(output.json, &generate(device, threads, &output)?),
-        Verb::Tokenize { tokenizer, corpus, output } => {
-            print(output.json, &tokenize(&tokenizer, &corpus, &output)?)
+        // One thread shows the encoder; more show the machine.
+        Verb::Tokenize(flags) => {
+            bench_tokenize(&flags, &device.name(), asked.map_or(1, usize::from))
         }
     }
 }
@@ -232,25 +236,6 @@ fn generate(device: &Device, threads: usize, output: &BenchOutput) -> Result<Fac
 fn byte_tokenizer() -> Result<Tokenizer> {
     let texts = std::iter::once(Ok::<_, anyhow::Error>("a b a b".to_owned()));
     kollama_tokenizer::train(texts, 262, 1.0)
-}
-
-fn tokenize(path: &Path, corpus: &[PathBuf], output: &BenchOutput) -> Result<Facts> {
-    let words = Tokenizer::open(path)?;
-    let texts: Vec<String> =
-        documents(corpus)?.map(|document| document.map(|d| d.text)).collect::<Result<_, _>>()?;
-    let bytes: usize = texts.iter().map(String::len).sum();
-    let mut ids = Vec::new();
-    let seconds = median_seconds(output, || {
-        ids.clear();
-        texts.iter().for_each(|text| words.encode(text, &mut ids));
-    });
-    Ok(vec![
-        fact("documents", texts.len()),
-        fact("bytes", bytes),
-        fact("tokens", ids.len()),
-        fact("threads", 1),
-        fact("mb_per_second", bytes as f64 * 1e-6 / seconds),
-    ])
 }
 
 /// Highest memory of this process so far, in bytes; 0 where the system does not tell.

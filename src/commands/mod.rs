@@ -1,10 +1,12 @@
 //! One verb, one file. Each reads its flags, calls the crates below and prints.
 
 mod bench;
+mod bench_tokenize;
 pub mod corpus;
 mod eval;
 mod generate;
 pub mod model;
+mod peers;
 mod quickstart;
 mod run;
 mod score;
@@ -36,7 +38,7 @@ pub fn dispatch(cli: Cli) -> Result<()> {
         Command::Eval(flags) => eval::eval(&flags, &device()?),
         Command::Generate(flags) => generate::generate(&flags, &device()?),
         Command::Score(flags) => score::score(&flags, &device()?),
-        Command::Bench(verb) => bench::bench(verb, threads),
+        Command::Bench(verb) => bench::bench(verb, cli.threads),
         Command::Serve(_) => not_supported("serve"),
         Command::Card(_) => not_supported("card"),
     }

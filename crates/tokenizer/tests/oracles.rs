@@ -1,23 +1,24 @@
-//! Ten thousand strange texts get the ids that Hugging Face and SentencePiece give.
+//! Strange texts, and every twentieth document of all corpora, get the ids that Hugging Face and
+//! SentencePiece give. `tools/check_ids.py` compares every document.
 
 mod support;
 
-use kollama_tokenizer::{TokenId, Tokenizer};
-use support::{Random, data, holds_special, hugging_face_ids, sentence_piece_ids, small_tokenizer};
+use std::path::{Path, PathBuf};
 
-/// Compares on random texts; the tokenizer is saved first, so that all read the same files.
-fn agree_on_random_texts(tokenizer: &Tokenizer) {
+use kollama_tokenizer::{LearnOptions, TokenId, Tokenizer, extend, learn};
+use support::strange_texts::strange_texts;
+use support::{Random, data, holds_special, hugging_face_ids, sentence_piece_ids, small_tokenizer};
+use support::{sound, texts};
+
+/// Compares on texts; the tokenizer is saved first, so that all read the same files.
+fn agree(tokenizer: &Tokenizer, texts: &[String]) {
     let folder = tempfile::tempdir().expect("a folder");
     tokenizer.save(folder.path()).expect("saved");
     let json = folder.path().join("tokenizer.json");
     let model = folder.path().join("tokenizer.model");
     let peer = tokenizers::Tokenizer::from_file(&json).expect("Hugging Face loads it");
     let ours = [&json, &model].map(|path| Tokenizer::open(path).expect("sound"));
-    let mut random = Random(1);
-    let mut texts: Vec<String> = (0..10_000).map(|_| random.text()).collect();
-    texts.extend((1..400).map(|length| " ".repeat(length)));
-    texts.push("<s> text </s> <unk><0x0A>".into());
-    for text in &texts {
+    for text in texts {
         let [ids, from_model] = ours.each_ref().map(|tokenizer| tokenizer.encode_to_vec(text));
         assert_eq!(ids, from_model, "{text:?}");
         if !holds_special(text) {
@@ -25,14 +26,37 @@ fn agree_on_random_texts(tokenizer: &Tokenizer) {
         }
         assert_eq!(tokenizer.decode(&ids), text.replace('▁', " "), "{text:?}");
     }
-    for (text, ids) in texts.iter().zip(sentence_piece_ids(&model, &texts).unwrap_or_default()) {
+    for (text, ids) in texts.iter().zip(sentence_piece_ids(&model, texts).unwrap_or_default()) {
         assert_eq!(tokenizer.encode_to_vec(text), ids, "{text:?}");
     }
 }
 
+fn agree_on_strange_texts(tokenizer: &Tokenizer) {
+    let mut texts = strange_texts(tokenizer, 1, 30_000);
+    texts.extend((1..400).map(|length| " ".repeat(length)));
+    texts.push("<s> text </s> <unk><0x0A>".into());
+    agree(tokenizer, &texts);
+}
+
+/// The files of a folder of the data with this ending, in order.
+fn files(folder: &Path, ending: &str) -> Vec<PathBuf> {
+    let found = std::fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("an entry"));
+    let mut files: Vec<PathBuf> = found.map(|entry| entry.path()).collect();
+    files.retain(|path| path.to_string_lossy().ends_with(ending));
+    files.sort();
+    files
+}
+
+/// Every twentieth document of every corpus, where there is one.
+fn documents() -> Vec<String> {
+    let folders = ["ko-corpus", "en-corpus"].into_iter().filter_map(data);
+    let paths = folders.flat_map(|folder| files(&folder, ".jsonl.zst"));
+    paths.flat_map(|path| texts(&path).step_by(20)).collect()
+}
+
 #[test]
 fn a_small_tokenizer_agrees_with_both_peers() {
-    agree_on_random_texts(&small_tokenizer());
+    agree_on_strange_texts(&small_tokenizer());
 }
 
 #[test]
@@ -40,7 +64,32 @@ fn llama_2_agrees_with_both_peers() {
     let Some(folder) = data("llama2-tokenizer") else {
         return;
     };
-    agree_on_random_texts(&Tokenizer::open(&folder).expect("sound"));
+    let tokenizer = Tokenizer::open(&folder).expect("sound");
+    agree_on_strange_texts(&tokenizer);
+    agree(&tokenizer, &documents());
+}
+
+#[test]
+fn stories_agree_with_both_peers() {
+    let Some(folder) = data("stories260k/hf") else {
+        return;
+    };
+    let tokenizer = Tokenizer::open(&folder).expect("sound");
+    agree_on_strange_texts(&tokenizer);
+    agree(&tokenizer, &documents());
+}
+
+#[test]
+fn an_extension_agrees_with_both_peers() {
+    let (Some(base), Some(corpus)) = (data("llama2-tokenizer"), data("ko-corpus")) else {
+        return;
+    };
+    let base = Tokenizer::open(&base).expect("sound");
+    let reviews = texts(&corpus.join("nsmc-raw.jsonl.zst")).step_by(20);
+    let learned = learn(&base, sound(reviews), &LearnOptions::hangul(4000)).expect("learned");
+    let extension = extend(&base, &learned, base.vocab_size() + 4000).expect("enough text");
+    agree_on_strange_texts(&extension.tokenizer);
+    agree(&extension.tokenizer, &documents());
 }
 
 #[test]

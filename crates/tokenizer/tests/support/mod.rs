@@ -1,6 +1,8 @@
 //! What the contract tests share: where the data lies, a small tokenizer, random texts, oracles.
 #![allow(dead_code, reason = "each test file uses its own part")]
 
+pub mod strange_texts;
+
 use std::fs::File;
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
@@ -82,7 +84,8 @@ impl Random {
         (z ^ (z >> 31)) % below
     }
 
-    fn character_between(&mut self, from: u32, to: u32) -> char {
+    /// A character from `from` up to but not `to`.
+    pub fn character_between(&mut self, from: u32, to: u32) -> char {
         loop {
             let code = from + self.below(u64::from(to - from)) as u32;
             if let Some(character) = char::from_u32(code) {
