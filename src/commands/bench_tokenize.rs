@@ -10,7 +10,7 @@ use crate::choices::DocumentSize;
 use crate::cli::BenchTokenize;
 use anyhow::Result;
 use kollama_corpus::documents;
-use kollama_tokenizer::{TokenId, Tokenizer};
+use kollama_tokenizer::Tokenizer;
 use serde_json::{Value, json};
 use std::io::{Write, stdout};
 use std::path::{Path, PathBuf};
@@ -172,31 +172,9 @@ fn measure(cell: Cell, flags: &BenchTokenize, threads: usize) -> Result<Row> {
 /// The ids of all documents, and the seconds that took.
 fn encode(tokenizer: &Tokenizer, documents: &[String], threads: usize) -> (Ids, f64) {
     let began = Instant::now();
-    if threads > 1 {
-        let by_document = encode_batch(tokenizer, documents, threads);
-        let seconds = began.elapsed().as_secs_f64();
-        return (Ids::of(&by_document), seconds);
-    }
-    let mut found = Ids::default();
-    for document in documents {
-        tokenizer.encode(document, &mut found.ids);
-        found.ends.push(found.ids.len());
-    }
-    (found, began.elapsed().as_secs_f64())
-}
-
-/// To be replaced by the tokenizer's own call of this name.
-fn encode_batch(tokenizer: &Tokenizer, texts: &[String], threads: usize) -> Vec<Vec<TokenId>> {
-    let some = texts.len().div_ceil(threads).max(1);
-    let mut ids = vec![Vec::new(); texts.len()];
-    std::thread::scope(|scope| {
-        for (texts, ids) in texts.chunks(some).zip(ids.chunks_mut(some)) {
-            scope.spawn(move || {
-                texts.iter().zip(ids).for_each(|(text, ids)| tokenizer.encode(text, ids));
-            });
-        }
-    });
-    ids
+    let by_document = tokenizer.encode_batch(documents, threads);
+    let seconds = began.elapsed().as_secs_f64();
+    (Ids::of(&by_document), seconds)
 }
 
 /// Bytes of a text that is hard.
