@@ -13,8 +13,8 @@ use crate::vocabulary::TokenId;
 pub const LONGEST_KEPT: usize = LONG_WORDS * 8 - 1;
 const SHORT_WORDS: usize = 2;
 const LONG_WORDS: usize = 4;
-/// Sets of two entries: 8 MiB and 512 KiB.
-const SHORT_SETS: usize = 1 << 17;
+/// Sets of two entries: 4 MiB and 512 KiB.
+const SHORT_SETS: usize = 1 << 16;
 const LONG_SETS: usize = 1 << 12;
 
 /// A stretch of text as words: its bytes, then zeros; in the last byte its length, times eight.
