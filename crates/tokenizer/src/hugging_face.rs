@@ -14,6 +14,7 @@ use crate::error::TokenizerError;
 use crate::llama_files;
 use crate::merges::Merges;
 use crate::normalizer::{Normalizer, Prefix, PrefixPlace};
+use crate::ties::order_is_enough;
 use crate::vocabulary::{Piece, PieceKind, TokenId, Vocabulary, byte_of_text};
 
 /// Reads the bytes of a `tokenizer.json`; `path` is named in errors.
@@ -35,6 +36,7 @@ pub fn read(bytes: &[u8], path: &Path) -> Result<Definition, TokenizerError> {
     let vocabulary = read_vocabulary(&listed, &added, &unknown_text, path)?;
     let (pairs, merges_as_pairs) = read_merges(&merges, &vocabulary, path)?;
     let merges = Merges::from_list(&vocabulary, &pairs, path)?;
+    check_merges(&merges, &vocabulary, path)?;
     let specials = read_specials(&document, &vocabulary);
     let carried = Carried { json: Some(document), merges_as_pairs, ..Carried::default() };
     Ok(Definition { vocabulary, merges, normalizer, specials, carried })
@@ -43,7 +45,7 @@ pub fn read(bytes: &[u8], path: &Path) -> Result<Definition, TokenizerError> {
 /// The bytes of a `tokenizer.json`, with the fields that were read, or else those of Llama 2;
 /// `None` when none gives the same ids, because added pieces are cut out as in SentencePiece.
 pub fn write(definition: &Definition) -> Option<Vec<u8>> {
-    if definition.place_matters() && definition.normalizer.place == PrefixPlace::Text {
+    if is_beyond(definition) {
         return None;
     }
     let mut document =
@@ -52,6 +54,16 @@ pub fn write(definition: &Definition) -> Option<Vec<u8>> {
     document["model"]["merges"] = merges_value(definition);
     let bytes = serde_json::to_vec_pretty(&document);
     Some(bytes.expect("a JSON value in memory can always be written"))
+}
+
+/// Whether a `tokenizer.model` says what no `tokenizer.json` can.
+fn is_beyond(definition: &Definition) -> bool {
+    let Definition { vocabulary, merges, normalizer, .. } = definition;
+    // Hugging Face tells bytes by their texts.
+    let mut pieces = vocabulary.pieces().iter().filter(|piece| piece.kind == PieceKind::Normal);
+    (definition.place_matters() && normalizer.place == PrefixPlace::Text)
+        || pieces.any(|piece| byte_of_text(&piece.text).is_some())
+        || !order_is_enough(vocabulary, merges)
 }
 
 /// Parses JSON; an error says where.
@@ -223,10 +235,8 @@ fn check_ids(entries: &[(TokenId, &str)], path: &Path) -> Result<(), TokenizerEr
 }
 
 fn kind_of(text: &str, added: &[AddedToken], unknown: &str) -> PieceKind {
-    if unknown == text {
-        return PieceKind::Unknown;
-    }
     match added.iter().find(|token| token.text == text) {
+        Some(token) if token.special && text == unknown => PieceKind::Unknown,
         Some(token) if token.special => PieceKind::Control,
         Some(_) => PieceKind::UserDefined,
         None if byte_of_text(text).is_some() => PieceKind::Byte,
@@ -263,6 +273,21 @@ fn read_merges(
         Ok((id(left)?, id(right)?))
     });
     Ok((pairs.collect::<Result<_, _>>()?, as_pairs))
+}
+
+/// Refuses merges that would turn a text into a special piece: Hugging Face cuts those out before.
+fn check_merges(
+    merges: &Merges,
+    vocabulary: &Vocabulary,
+    path: &Path,
+) -> Result<(), TokenizerError> {
+    let special = [PieceKind::Control, PieceKind::Unknown];
+    let piece = |id: TokenId| &vocabulary.pieces()[id as usize];
+    let made = merges.list().iter().position(|merge| special.contains(&piece(merge.result).kind));
+    let Some(index) = made else { return Ok(()) };
+    let text = &piece(merges.list()[index].result).text;
+    let what = format!("model.merges[{index}], which makes the special piece {text:?} of a text,");
+    Err(unsupported(path, what, "take the merge out"))
 }
 
 fn two_parts(merge: &Value) -> Option<(&str, &str)> {
