@@ -10,7 +10,7 @@ use crate::definition::Definition;
 use crate::error::TokenizerError;
 use crate::normalizer::{Normalizer, Prefix};
 use crate::tokenizer::Tokenizer;
-use crate::{added_tokens, files, hugging_face, llama_files, sentence_piece};
+use crate::{added_tokens, chat_templates, files, hugging_face, llama_files, sentence_piece};
 
 const JSON: &str = "tokenizer.json";
 const MODEL: &str = "tokenizer.model";
@@ -23,7 +23,7 @@ impl Tokenizer {
     ///
     /// In a folder `tokenizer.json` goes before `tokenizer.model`. A `tokenizer_config.json` and a
     /// `special_tokens_map.json` in the folder (or beside the file) are read as well, and pieces
-    /// that they or an `added_tokens.json` add must be in the tokenizer.
+    /// that they or an `added_tokens.json` add must be in the tokenizer. Chat templates are kept.
     ///
     /// # Errors
     /// Files that are missing, cut off or malformed, and tokenizers of another kind than Llama's;
@@ -37,15 +37,14 @@ impl Tokenizer {
         definition.carried.config = files::read_text_if_there(&folder.join(CONFIG))?;
         definition.carried.special_tokens_map =
             files::read_text_if_there(&folder.join(SPECIAL_TOKENS_MAP))?;
-        if let Some(text) = &definition.carried.config {
-            let path = folder.join(CONFIG);
-            let config = hugging_face::parse(text.as_bytes(), &path)?;
-            added_tokens::check_config(&config, &definition.vocabulary, &path)?;
-            if !is_json {
-                check_prefix(&config, definition.normalizer, &path)?;
-            }
-            apply_config(&config, &mut definition);
-        }
+        definition.carried.template_files = chat_templates::read(folder)?;
+        let config = match &definition.carried.config {
+            Some(text) => hugging_face::parse(text.as_bytes(), &folder.join(CONFIG))?,
+            None => Value::Null,
+        };
+        added_tokens::check_config(&config, &definition.vocabulary, &folder.join(CONFIG))?;
+        check_prefix(&config, definition.normalizer, &folder.join(CONFIG))?;
+        apply_config(&config, &mut definition);
         added_tokens::check_file(&folder.join(ADDED_TOKENS), &definition.vocabulary)?;
         Ok(Tokenizer::from_definition(definition))
     }
@@ -78,14 +77,15 @@ impl Tokenizer {
         sentence_piece::write(self.definition())
     }
 
-    /// Writes `tokenizer.json`, `tokenizer_config.json`, `special_tokens_map.json` and
-    /// `tokenizer.model` into a folder, which is made if need be.
+    /// Writes `tokenizer.json`, `tokenizer_config.json`, `special_tokens_map.json`,
+    /// `tokenizer.model` and chat templates into a folder, which is made if need be.
     ///
     /// Each file is written beside its place and renamed. A file that would give other ids is not
     /// written, and one of another tokenizer that stood there is removed. There is no
     /// `tokenizer.model` for a `tokenizer.json` that lists only some splits of its pieces, that puts
-    /// no `▁` before a blank (`Metaspace`), or that adds pieces which are not special; and no
-    /// `tokenizer.json` for a `tokenizer.model` with user-defined pieces.
+    /// no `▁` before a blank (`Metaspace`), that adds pieces which are not special, or that has no
+    /// unknown piece; and no `tokenizer.json` for a `tokenizer.model` with user-defined pieces, or
+    /// with equal scores where the leftmost pair must win.
     ///
     /// # Errors
     /// The folder or a file cannot be written.
@@ -101,7 +101,8 @@ impl Tokenizer {
         let config = llama_files::config_text(definition);
         files::write(&folder.join(CONFIG), config.as_bytes())?;
         let map = llama_files::special_tokens_map_text(definition);
-        files::write(&folder.join(SPECIAL_TOKENS_MAP), map.as_bytes())
+        files::write(&folder.join(SPECIAL_TOKENS_MAP), map.as_bytes())?;
+        chat_templates::write(folder, &definition.carried.template_files)
     }
 }
 
@@ -114,22 +115,24 @@ fn locate(path: &Path) -> Result<(&Path, std::path::PathBuf), TokenizerError> {
     Ok((path, found.ok_or_else(|| TokenizerError::NoTokenizer { path: path.into() })?))
 }
 
-/// Refuses a `tokenizer_config.json` that takes away the prefix that a `tokenizer.model` puts.
+/// Refuses an `add_prefix_space` that the tokenizer beside it contradicts: who is right depends on
+/// the version and the class that transformers reads them with.
 fn check_prefix(config: &Value, normalizer: Normalizer, path: &Path) -> Result<(), TokenizerError> {
-    if config["add_prefix_space"] != Value::Bool(false) || normalizer.prefix == Prefix::Never {
-        return Ok(());
+    let adds = normalizer.prefix != Prefix::Never;
+    match config["add_prefix_space"].as_bool().filter(|&said| said != adds) {
+        Some(said) => Err(TokenizerError::Unsupported {
+            path: path.into(),
+            what: format!("add_prefix_space = {said} beside a tokenizer that says otherwise"),
+            cure: "remove the field, or give a tokenizer.json that says the same",
+        }),
+        None => Ok(()),
     }
-    Err(TokenizerError::Unsupported {
-        path: path.into(),
-        what: "add_prefix_space = false beside a tokenizer.model that adds a prefix".into(),
-        cure: "give the tokenizer.json of the same tokenizer, which says it itself, or remove the \
-               field",
-    })
 }
 
 /// Lets `tokenizer_config.json` say which pieces begin and end a text.
 fn apply_config(config: &Value, definition: &mut Definition) {
-    definition.carried.chat_template = config["chat_template"].as_str().map(str::to_owned);
+    definition.carried.chat_template =
+        chat_templates::of(config, &definition.carried.template_files);
     let vocabulary = &definition.vocabulary;
     let named = |field: &str| {
         let token = &config[field];
@@ -138,7 +141,6 @@ fn apply_config(config: &Value, definition: &mut Definition) {
     let specials = &mut definition.specials;
     specials.begin = named("bos_token").or(specials.begin);
     specials.end = named("eos_token").or(specials.end);
-    if let Some(add) = config["add_bos_token"].as_bool() {
-        specials.add_begin = add;
-    }
+    specials.add_begin = config["add_bos_token"].as_bool().unwrap_or(specials.add_begin);
+    specials.add_end = config["add_eos_token"].as_bool().unwrap_or(specials.add_end);
 }

@@ -7,9 +7,10 @@
 
 use std::path::Path;
 
+use rustc_hash::FxHashMap;
 use serde_json::{Value, json};
 
-use crate::definition::{Carried, Definition, Specials};
+use crate::definition::{AddedPiece, Carried, Definition, Specials};
 use crate::error::TokenizerError;
 use crate::llama_files;
 use crate::merges::Merges;
@@ -37,8 +38,10 @@ pub fn read(bytes: &[u8], path: &Path) -> Result<Definition, TokenizerError> {
     let (pairs, merges_as_pairs) = read_merges(&merges, &vocabulary, path)?;
     let merges = Merges::from_list(&vocabulary, &pairs, path)?;
     check_merges(&merges, &vocabulary, path)?;
+    check_normalized(&added, &merges, &document, path)?;
     let specials = read_specials(&document, &vocabulary);
-    let carried = Carried { json: Some(document), merges_as_pairs, ..Carried::default() };
+    let added = added_pieces(&added);
+    let carried = Carried { json: Some(document), added, merges_as_pairs, ..Carried::default() };
     Ok(Definition { vocabulary, merges, normalizer, specials, carried })
 }
 
@@ -169,6 +172,9 @@ struct AddedToken {
     id: TokenId,
     text: String,
     special: bool,
+    lstrip: bool,
+    rstrip: bool,
+    normalized: bool,
 }
 
 fn read_added_tokens(document: &Value, path: &Path) -> Result<Vec<AddedToken>, TokenizerError> {
@@ -179,16 +185,49 @@ fn read_added_tokens(document: &Value, path: &Path) -> Result<Vec<AddedToken>, T
         let id = id.ok_or_else(|| field(path, &name("id"), "a number below 2^32"))?;
         let text = token["content"].as_str().filter(|text| !text.is_empty());
         let text = text.ok_or_else(|| field(path, &name("content"), "a text that is not empty"))?;
-        let special = token["special"] == Value::Bool(true);
-        for flag in ["lstrip", "rstrip", "single_word", "normalized"] {
-            if !special && token[flag] == Value::Bool(true) {
-                let what = format!("{} = true, for {text:?},", name(flag));
-                return Err(unsupported(path, what, "set it to false"));
-            }
+        let flag = |name: &str| token[name] == Value::Bool(true);
+        let (special, lstrip, rstrip) = (flag("special"), flag("lstrip"), flag("rstrip"));
+        // Words end where a table of Unicode says so, which nobody here has.
+        if flag("single_word") && !special {
+            let what = format!("{} = true, for {text:?},", name("single_word"));
+            return Err(unsupported(path, what, "set it to false"));
         }
-        Ok(AddedToken { id, text: text.into(), special })
+        let (text, normalized) = (text.to_owned(), flag("normalized"));
+        Ok(AddedToken { id, text, special, lstrip, rstrip, normalized })
     };
     listed.iter().enumerate().map(read).collect()
+}
+
+fn added_pieces(added: &[AddedToken]) -> Vec<AddedPiece> {
+    let piece = |token: &AddedToken| AddedPiece {
+        id: token.id,
+        is_special: token.special,
+        takes_blanks_before: token.lstrip,
+        takes_blanks_after: token.rstrip,
+        in_normalized: token.normalized,
+    };
+    added.iter().map(piece).collect()
+}
+
+/// Refuses a piece that merges might still make where it is not found in normalized text.
+fn check_normalized(
+    added: &[AddedToken],
+    merges: &Merges,
+    document: &Value,
+    path: &Path,
+) -> Result<(), TokenizerError> {
+    let is_made = |token: &AddedToken| {
+        let is_character = token.text.chars().nth(1).is_none();
+        is_character || merges.list().iter().any(|merge| merge.result == token.id)
+    };
+    let mut sought = added.iter().filter(|token| token.normalized && !token.special);
+    match sought.find(|token| !document["normalizer"].is_null() && is_made(token)) {
+        Some(token) => {
+            let what = format!("the added token {:?} with normalized = true", token.text);
+            Err(unsupported(path, what, "set normalized to false"))
+        }
+        None => Ok(()),
+    }
 }
 
 fn read_vocabulary(
@@ -211,7 +250,9 @@ fn read_vocabulary(
     }
     entries.sort_unstable();
     check_ids(&entries, path)?;
-    let kind = |text: &str| kind_of(text, added, unknown);
+    let added: FxHashMap<&str, bool> =
+        added.iter().map(|token| (token.text.as_str(), token.special)).collect();
+    let kind = |text: &str| kind_of(text, added.get(text).copied(), unknown);
     let pieces = entries.iter().map(|&(_, text)| Piece { text: text.into(), kind: kind(text) });
     Vocabulary::new(pieces.collect(), path)
 }
@@ -234,11 +275,12 @@ fn check_ids(entries: &[(TokenId, &str)], path: &Path) -> Result<(), TokenizerEr
     }
 }
 
-fn kind_of(text: &str, added: &[AddedToken], unknown: &str) -> PieceKind {
-    match added.iter().find(|token| token.text == text) {
-        Some(token) if token.special && text == unknown => PieceKind::Unknown,
-        Some(token) if token.special => PieceKind::Control,
-        Some(_) => PieceKind::UserDefined,
+/// What a piece is for; `added` is whether it is special, if it is among the added pieces.
+fn kind_of(text: &str, added: Option<bool>, unknown: &str) -> PieceKind {
+    match added {
+        Some(true) if text == unknown => PieceKind::Unknown,
+        Some(true) => PieceKind::Control,
+        Some(false) => PieceKind::UserDefined,
         None if byte_of_text(text).is_some() => PieceKind::Byte,
         None => PieceKind::Normal,
     }
@@ -307,8 +349,15 @@ fn read_specials(document: &Value, vocabulary: &Vocabulary) -> Specials {
         unknown: vocabulary.first_of(PieceKind::Unknown),
         begin: control("<s>"),
         end: control("</s>"),
-        add_begin: document["post_processor"]["single"][0]["SpecialToken"].is_object(),
+        add_begin: added_by_template(document, |parts| parts.first()),
+        add_end: added_by_template(document, |parts| parts.last()),
     }
+}
+
+/// Whether the template of the post-processor has a special piece in that place.
+fn added_by_template(document: &Value, place: impl Fn(&[Value]) -> Option<&Value>) -> bool {
+    let parts = document["post_processor"]["single"].as_array();
+    parts.and_then(|parts| place(parts)).is_some_and(|part| part["SpecialToken"].is_object())
 }
 
 fn vocabulary_value(vocabulary: &Vocabulary) -> Value {

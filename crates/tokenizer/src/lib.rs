@@ -11,7 +11,7 @@
 //!
 //! Ids are those of SentencePiece for a `tokenizer.model`, and those of Hugging Face's tokenizers
 //! for a `tokenizer.json`, on every text but for literal `<s>`, `</s>` and other special pieces in
-//! it, which stay text here. The crate reads no corpora and
+//! it, which stay text here (as with `encode_special_tokens` there). The crate reads no corpora and
 //! knows no models: texts come in as iterators, and [`Extension::made_of`] is all that a model needs
 //! to make rows for new pieces.
 //!
@@ -37,9 +37,10 @@ mod added_tokens;
 mod alphabet;
 mod batch;
 mod chain;
+mod chat_templates;
 mod compare;
 mod counting;
-mod cutting;
+mod cut_out;
 mod decoder;
 mod definition;
 mod derivations;

@@ -305,6 +305,7 @@ fn specials(trainer: &TrainerSpec, vocabulary: &Vocabulary) -> Specials {
         begin,
         end: of_kind(trainer.eos, PieceKind::Control),
         add_begin: begin.is_some(),
+        add_end: false,
     }
 }
 

@@ -103,6 +103,11 @@ impl Tokenizer {
         self.inner.definition.specials.add_begin
     }
 
+    /// Whether a model with this tokenizer expects `</s>` after a text.
+    pub fn add_eos(&self) -> bool {
+        self.inner.definition.specials.add_end
+    }
+
     /// The piece with this id, with `▁` for blanks.
     pub fn piece(&self, id: TokenId) -> Option<&str> {
         self.inner.definition.vocabulary.text(id)
@@ -113,7 +118,8 @@ impl Tokenizer {
         self.inner.definition.vocabulary.id(piece)
     }
 
-    /// The chat template of `tokenizer_config.json`, as it stands there.
+    /// The chat template, as it stands in `chat_template.jinja` or in `tokenizer_config.json`; where
+    /// that has several, the one named `default`.
     pub fn chat_template(&self) -> Option<&str> {
         self.inner.definition.carried.chat_template.as_deref()
     }

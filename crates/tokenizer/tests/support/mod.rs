@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use kollama_tokenizer::{TokenId, Tokenizer, TokenizerError, train};
+use serde_json::{Value, json};
 
 /// A folder of the test data, or `None` after one line that says so.
 pub fn data(name: &str) -> Option<PathBuf> {
@@ -69,6 +70,42 @@ pub const LINES: [&str; 20] = [
 pub fn small_tokenizer() -> Tokenizer {
     let lines = LINES.iter().cycle().take(60).map(|line| line.to_string());
     train(sound(lines), 700, 0.99).expect("twenty lines are enough for 700 pieces")
+}
+
+/// A form of the space mark: a name, the normalizer, the pre-tokenizer, whether decoding takes a blank
+/// away.
+pub type Form = (&'static str, Value, Value, bool);
+
+/// Every form that a `tokenizer.json` may have.
+pub fn forms() -> Vec<Form> {
+    let prepend = json!({"type": "Prepend", "prepend": "▁"});
+    let replace = json!({"type": "Replace", "pattern": {"String": " "}, "content": "▁"});
+    let sequence = json!({"type": "Sequence", "normalizers": [prepend, replace]});
+    let metaspace = |scheme: &str| json!({"type": "Metaspace", "replacement": "▁", "prepend_scheme": scheme, "split": false});
+    vec![
+        ("prepend", sequence, Value::Null, true),
+        ("replace only", replace, Value::Null, false),
+        ("first", Value::Null, metaspace("first"), true),
+        ("always", Value::Null, metaspace("always"), true),
+        ("never", Value::Null, metaspace("never"), false),
+    ]
+}
+
+/// The small tokenizer's `tokenizer.json` in the given form.
+pub fn small_document(form: &Form) -> Value {
+    in_form(&small_tokenizer(), form)
+}
+
+/// A tokenizer's `tokenizer.json` in the given form.
+pub fn in_form(tokenizer: &Tokenizer, form: &Form) -> Value {
+    let json = tokenizer.to_json().expect("it has one");
+    let mut document: Value = serde_json::from_slice(&json).expect("JSON");
+    document["normalizer"] = form.1.clone();
+    document["pre_tokenizer"] = form.2.clone();
+    if !form.3 {
+        document["decoder"]["decoders"].as_array_mut().expect("a list").pop();
+    }
+    document
 }
 
 /// Numbers that look random and are the same every time (splitmix64).
