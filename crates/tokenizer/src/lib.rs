@@ -71,7 +71,7 @@ mod trainer;
 mod trie;
 mod vocabulary;
 
-pub use compare::{Comparison, pieces_of};
+pub use compare::{Comparison, ShownPart, pieces_of, shown_parts};
 pub use decoder::DecodeStream;
 pub use error::TokenizerError;
 pub use extension::{Extension, LearnOptions, Learned, check_script, extend, learn};
