@@ -31,10 +31,19 @@ impl CutOut {
     pub fn new(definition: &Definition) -> CutOut {
         let added = definition.added_pieces();
         let cuts_anything = added.iter().any(|piece| !piece.is_special);
+        // SentencePiece looks for pieces where every blank is a `▁` already.
+        let is_found = |piece: &&AddedPiece| {
+            let text = definition.vocabulary.text(piece.id).unwrap_or_default();
+            definition.normalizer.place != PrefixPlace::Text || !text.contains(' ')
+        };
         let search = |in_normalized: bool| {
             let pieces =
                 added.iter().filter(|piece| cuts_anything && piece.in_normalized == in_normalized);
-            Search::new(pieces.map(|&piece| Wanted { text: text_of(&piece, definition), piece }))
+            Search::new(
+                pieces
+                    .filter(is_found)
+                    .map(|&piece| Wanted { text: text_of(&piece, definition), piece }),
+            )
         };
         CutOut {
             normalizer: definition.normalizer,
