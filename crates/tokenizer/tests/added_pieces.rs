@@ -88,6 +88,17 @@ fn every_attribute_in_every_form_agrees_with_hugging_face() {
 }
 
 #[test]
+fn a_special_piece_that_is_normalized_is_skipped_where_hugging_face_forgets_that_it_is_special() {
+    let mut document = small_document(&forms()[0]);
+    add_pieces(&mut document, 0b100_000);
+    let bytes = document.to_string();
+    let peer = tokenizers::Tokenizer::from_bytes(&bytes).expect("Hugging Face loads it");
+    assert_eq!(peer.decode(&[702], true).expect("a piece"), "<|end|>");
+    let ours = Tokenizer::from_json(bytes.as_bytes()).expect("sound");
+    assert_eq!(ours.decode(&[702]), "");
+}
+
+#[test]
 fn attributes_that_decide_ids_decide_the_fingerprint() {
     let form = &forms()[0];
     let mut seen: Vec<String> = (0..64)

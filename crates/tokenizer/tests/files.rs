@@ -7,7 +7,8 @@ use std::fs;
 use kollama_tokenizer::{LearnOptions, TokenId, Tokenizer, TokenizerError, extend, learn};
 use serde_json::{Value, json};
 use support::{
-    LINES, forms, hugging_face_ids, sentence_piece_ids, small_document, small_tokenizer, sound,
+    LINES, forms, hugging_face_ids, sentence_piece_ids, small_document, small_model_with,
+    small_tokenizer, sound,
 };
 
 #[test]
@@ -95,13 +96,8 @@ fn special_pieces_are_never_made_from_text() {
 fn with_user_defined_piece() -> tempfile::TempDir {
     let folder = tempfile::tempdir().expect("a folder");
     small_tokenizer().save(folder.path()).expect("saved");
-    let path = folder.path().join("tokenizer.model");
-    let mut bytes = fs::read(&path).expect("saved");
-    // ModelProto.pieces (1): piece (1) "[tool]", score (2) 0, type (3) USER_DEFINED (4).
-    bytes.extend(b"\x0a\x0f\x0a\x06[tool]\x15\0\0\0\0\x18\x04");
-    bytes.extend(b"\x0a\x0e\x0a\x05[a b]\x15\0\0\0\0\x18\x04");
-    bytes.extend("\x0a\x0f\x0a\x06▁☃\x15\0\0\0\0\x18\x04".bytes());
-    fs::write(&path, bytes).expect("written");
+    let bytes = small_model_with(&[("[tool]", 0.0, 4), ("[a b]", 0.0, 4), ("▁☃", 0.0, 4)]);
+    fs::write(folder.path().join("tokenizer.model"), bytes).expect("written");
     fs::remove_file(folder.path().join("tokenizer.json")).expect("there");
     folder
 }

@@ -42,6 +42,22 @@ pub fn sound(
     texts.map(Ok)
 }
 
+/// The bytes of the small tokenizer's `tokenizer.model` with pieces behind its own: text, score, and
+/// type (1 normal, 4 user-defined).
+pub fn small_model_with(pieces: &[(&str, f32, u8)]) -> Vec<u8> {
+    let mut bytes = small_tokenizer().to_model().expect("it has one");
+    for (text, score, kind) in pieces {
+        // ModelProto.pieces (1): piece (1), score (2), type (3).
+        let length = u8::try_from(text.len()).expect("a short text");
+        bytes.extend([0x0a, length + 9, 0x0a, length]);
+        bytes.extend(text.as_bytes());
+        bytes.push(0x15);
+        bytes.extend(score.to_le_bytes());
+        bytes.extend([0x18, *kind]);
+    }
+    bytes
+}
+
 /// Twenty lines to learn from where there is no data.
 pub const LINES: [&str; 20] = [
     "The quick brown fox jumps over the lazy dog, and the dog does not mind.",
