@@ -37,8 +37,9 @@ def document(normalizer, pre_tokenizer, strips, added, pairs):
                 {"type": "ByteFallback"}, {"type": "Fuse"}] + [STRIP] * strips
     return {
         "version": "1.0",
-        "added_tokens": [{"id": id, "content": text, "single_word": False, "lstrip": False,
-                          "rstrip": False, "normalized": False, "special": special}
+        "added_tokens": [{"id": id, "content": text, "single_word": False,
+                          "lstrip": pairs and not special, "rstrip": False,
+                          "normalized": pairs and not special, "special": special}
                          for id, text, special in listed],
         "normalizer": normalizer, "pre_tokenizer": pre_tokenizer, "post_processor": TEMPLATE,
         "decoder": {"type": "Sequence", "decoders": decoders},

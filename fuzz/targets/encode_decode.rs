@@ -102,7 +102,8 @@ fn judge(tokenizer: &Tokenizer, pieces: &[Piece], text: &str, add_prefix: bool) 
     let prefix = if add_prefix && !text.is_empty() { "▁" } else { "" };
     let text = [prefix, &text.replace(' ', "▁")].concat();
     let mut parts: Vec<String> = text.chars().map(String::from).collect();
-    let score = |text: &str| pieces.iter().find(|piece| piece.text == text).map(|piece| piece.score);
+    let score =
+        |text: &str| pieces.iter().find(|piece| piece.text == text).map(|piece| piece.score);
     loop {
         let mut best: Option<(f32, usize)> = None;
         for (at, two) in parts.windows(2).enumerate() {
