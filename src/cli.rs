@@ -183,9 +183,10 @@ pub enum Tokenizer {
         #[arg(long)]
         json: bool,
     },
-    /// Two tokenizers side by side: tokens, counts, tokens per character
+    /// Two tokenizers side by side: tokens, counts, tokens per character, speed
     #[command(after_help = "Example:\n  kollama tokenizer compare base extended \
-                            '안녕하세요, 오늘은 날씨가 좋네요.' --corpus korean.jsonl.zst")]
+                            '안녕하세요, 오늘은 날씨가 좋네요.' --corpus korean.jsonl.zst \
+                            --html comparison.html")]
     Compare {
         /// First tokenizer
         a: PathBuf,
@@ -197,6 +198,9 @@ pub enum Tokenizer {
         /// Texts to count over, a row per file
         #[arg(long, num_args = 1.., value_name = "FILE")]
         corpus: Vec<PathBuf>,
+        /// Also as one page that shows every token, with some lines of each corpus
+        #[arg(long, value_name = "FILE")]
+        html: Option<PathBuf>,
     },
 }
 

@@ -177,6 +177,38 @@ fn an_extended_tokenizer_keeps_every_old_id_and_needs_fewer_tokens() {
     assert!(counts.len() == 2 && counts[1] < counts[0], "{compared}");
 }
 
+#[test]
+fn the_page_of_a_comparison_holds_the_texts_escaped_and_asks_nobody_for_anything() {
+    let place = Workplace::with_tokenizer();
+    place.done("tokenizer extend --base tok --corpus korean.txt --vocab-size 420 --out larger");
+    let text = "</script><script>alert('시장')</script> & 😀\n아침";
+    let compare = "tokenizer compare tok larger --corpus korean.txt --html page.html --";
+    let table = place.run_with(compare, text).out;
+    assert!(table.contains("MB/s"), "{table}");
+    let page = String::from_utf8(place.read("page.html")).unwrap();
+    for request in ["http:", "https:", "//", "url(", "@import", "fetch(", "src="] {
+        // The script's own comments begin with two strokes and a star; no line begins with two.
+        assert!(!page.contains(request), "{request}");
+    }
+    assert!(!page.contains("alert('시장')</script>"), "a text ends an element");
+    let json = page.split("id=\"comparison\">").nth(1).unwrap().split("</script>").next().unwrap();
+    let comparison: Value = serde_json::from_str(json).unwrap();
+    assert_eq!(comparison["tokenizers"][1], json!({"name": "larger", "size": 420}));
+    assert!(
+        comparison["corpora"][0]["tokens"][0].as_u64()
+            > comparison["corpora"][0]["tokens"][1].as_u64()
+    );
+    let shown = comparison["texts"].as_array().unwrap();
+    assert!(shown.len() > 1 && shown[0]["text"] == text, "lines of the corpus come after the text");
+    for one in shown {
+        for side in one["sides"].as_array().unwrap() {
+            let parts = side["parts"].as_array().unwrap();
+            let joined: String = parts.iter().map(|part| part["text"].as_str().unwrap()).collect();
+            assert_eq!(joined.replace('▁', " "), format!(" {}", one["text"].as_str().unwrap()));
+        }
+    }
+}
+
 // Models
 
 #[test]

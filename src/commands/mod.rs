@@ -2,6 +2,8 @@
 
 mod bench;
 mod bench_tokenize;
+mod compare;
+mod compare_page;
 pub mod corpus;
 mod eval;
 mod generate;

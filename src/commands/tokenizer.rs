@@ -1,12 +1,13 @@
-//! Make, extend, apply and compare tokenizers.
+//! Make, extend and apply tokenizers; `compare.rs` compares them.
 
+use super::compare::compare;
 use super::{lines_of, place};
 use crate::cli::Tokenizer as Verb;
 use crate::progress::{Progress, Unit};
 use crate::staging::{must_be_free, staged};
 use anyhow::{Context, Result};
 use kollama_corpus::documents;
-use kollama_tokenizer::{Comparison, Extension, LearnOptions, Tokenizer, pieces_of};
+use kollama_tokenizer::{Extension, LearnOptions, Tokenizer};
 use serde_json::json;
 use std::io::{BufRead, BufWriter, Write, stdout};
 use std::path::{Path, PathBuf};
@@ -24,7 +25,9 @@ pub fn tokenizer(verb: Verb) -> Result<()> {
         Verb::Decode { tokenizer, input, json } => {
             decode(&Tokenizer::open(&tokenizer)?, &input, json)
         }
-        Verb::Compare { a, b, text, corpus } => compare(&a, &b, &text, &corpus),
+        Verb::Compare { a, b, text, corpus, html } => {
+            compare([&a, &b], &text, &corpus, html.as_deref())
+        }
     }
 }
 
@@ -154,45 +157,6 @@ fn for_each_line(input: &Path, mut each: impl FnMut(usize, &str) -> Result<()>) 
             .with_context(|| format!("{}: not UTF-8", place(input, number)))?;
         each(number, line)?;
         bytes.clear();
-    }
-    Ok(())
-}
-
-fn compare(a: &Path, b: &Path, texts: &[String], corpus: &[PathBuf]) -> Result<()> {
-    let tokenizers = [Tokenizer::open(a)?, Tokenizer::open(b)?];
-    let mut out = stdout().lock();
-    for text in texts {
-        writeln!(out, "{text}")?;
-        for (name, tokenizer) in [a, b].iter().zip(&tokenizers) {
-            let pieces = pieces_of(tokenizer, text);
-            writeln!(out, "  {} tokens, {}: {}", pieces.len(), name.display(), pieces.join(" "))?;
-        }
-    }
-    if !corpus.is_empty() {
-        compare_corpus(tokenizers.each_ref(), corpus, &mut out)?;
-    }
-    Ok(())
-}
-
-fn compare_corpus(
-    tokenizers: [&Tokenizer; 2],
-    corpus: &[PathBuf],
-    out: &mut impl Write,
-) -> Result<()> {
-    writeln!(
-        out,
-        "| source | characters | tokens A | tokens B | A per character | B per character |"
-    )?;
-    writeln!(out, "|---|---:|---:|---:|---:|---:|")?;
-    for source in corpus {
-        let mut counts = Comparison::default();
-        for document in documents(std::slice::from_ref(source))? {
-            counts.add(tokenizers, &document?.text);
-        }
-        let Comparison { characters, tokens: [a, b], .. } = counts;
-        let [share_a, share_b] = counts.tokens_per_character();
-        let name = source.display();
-        writeln!(out, "| {name} | {characters} | {a} | {b} | {share_a:.3} | {share_b:.3} |")?;
     }
     Ok(())
 }

@@ -6,6 +6,7 @@
 //! Since a later byte can make a whole run invalid, a stream holds a run back until it has ended or
 //! is certainly broken.
 
+use crate::cut_out::text_of;
 use crate::definition::Definition;
 use crate::normalizer::{Prefix, SPACE_MARK};
 use crate::vocabulary::{PieceKind, TokenId, byte_of_text};
@@ -33,7 +34,11 @@ impl Decoder {
             PieceKind::Byte => byte_of_text(&piece.text).map_or(Part::Nothing, Part::Byte),
             _ => Part::Text(piece.text.replace(SPACE_MARK, " ").into()),
         };
-        let parts = definition.vocabulary.pieces().iter().map(part).collect();
+        let mut parts: Vec<Part> = definition.vocabulary.pieces().iter().map(part).collect();
+        for piece in definition.added_pieces().iter().filter(|piece| !piece.is_special) {
+            let text = text_of(piece, definition).replace(SPACE_MARK, " ");
+            parts[piece.id as usize] = Part::Text(text.into());
+        }
         Decoder { parts, strip_first_blank: definition.normalizer.prefix != Prefix::Never }
     }
 

@@ -4,30 +4,28 @@
 //! text ── added pieces cut out, blank form ── stretches ── memory? ── ids
 //!                                                       └── characters ── join ── ids
 //! ```
-//! SentencePiece puts the prefix before the text and then cuts out added pieces, in which a blank
-//! and a `▁` are one; Hugging Face cuts the text as it stands and puts the prefix before stretches.
 //! Literal `<s>`, `</s>` or `<unk>` in a text are text, as in SentencePiece; Hugging Face would
 //! turn them into the pieces that steer a model.
 
 use std::sync::{Mutex, PoisonError};
 
 use crate::chain::{ChainSpace, Chains};
-use crate::cutting::{Cutter, Part};
+use crate::cut_out::{CutOut, Part};
 use crate::definition::Definition;
 use crate::joining::join;
 use crate::junctions::Junctions;
 use crate::memory::{Key, LONGEST_KEPT, Memory};
 use crate::merges::Merges;
-use crate::normalizer::{Normalizer, Prefix, PrefixPlace, blank_form, marked};
+use crate::normalizer::{Prefix, marked};
 use crate::page::Page;
 pub use crate::symbols::{Symbols, encode_piece};
-use crate::vocabulary::{PieceKind, TokenId};
+use crate::vocabulary::TokenId;
 
 /// What is derived from a definition once, so that encoding is fast.
 pub struct Encoder {
     junctions: Junctions,
     joining: Joining,
-    cutter: Option<Cutter>,
+    cut_out: CutOut,
     /// One space per thread that is encoding right now; taken out and put back.
     spaces: Mutex<Vec<Space>>,
 }
@@ -59,7 +57,7 @@ impl Encoder {
         Encoder {
             junctions: Junctions::new(vocabulary, merges),
             joining,
-            cutter: Cutter::new(&user_defined(definition)),
+            cut_out: CutOut::new(definition),
             spaces: Mutex::default(),
         }
     }
@@ -88,19 +86,13 @@ impl Encoder {
         ids: &mut Vec<TokenId>,
     ) {
         let mut pass = Pass { encoder: self, merges: &definition.merges, space, ids };
-        let Normalizer { prefix, place } = definition.normalizer;
-        let Some(cutter) = &self.cutter else {
-            return pass.text(text, prefix);
-        };
-        match place {
-            PrefixPlace::Text => {
-                let text = blank_form(text);
-                let blank = if prefix.applies(&text) { " " } else { "" };
-                pass.cut_text(cutter, &[blank, &text].concat(), [Prefix::Never; 2]);
-            }
-            PrefixPlace::FirstStretch => pass.cut_text(cutter, text, [prefix, Prefix::Never]),
-            PrefixPlace::EachStretch => pass.cut_text(cutter, text, [prefix; 2]),
+        if !self.cuts_out() {
+            return pass.text(text, definition.normalizer.prefix);
         }
+        self.cut_out.cut(text, |part| match part {
+            Part::Text(text, prefix) => pass.text(text, prefix),
+            Part::Piece(id) => pass.ids.push(id),
+        });
     }
 
     /// The ids of a text, with the given space.
@@ -131,7 +123,7 @@ impl Encoder {
 
     /// Whether pieces are cut out of texts before they are encoded.
     pub fn cuts_out(&self) -> bool {
-        self.cutter.is_some()
+        !self.cut_out.is_idle()
     }
 
     /// The first place after `from` where a text may be divided, each half to be encoded by itself
@@ -142,17 +134,6 @@ impl Encoder {
         }
         self.junctions.next_cut(text.as_bytes(), from)
     }
-}
-
-/// User-defined pieces in the form in which they are looked for.
-fn user_defined(definition: &Definition) -> Vec<(String, TokenId)> {
-    let pieces = definition.vocabulary.pieces().iter().zip(0..);
-    let pieces = pieces.filter(|(piece, _)| piece.kind == PieceKind::UserDefined);
-    let pieces = pieces.map(|(piece, id)| match definition.normalizer.place {
-        PrefixPlace::Text => (blank_form(&piece.text).into_owned(), id),
-        PrefixPlace::FirstStretch | PrefixPlace::EachStretch => (piece.text.to_string(), id),
-    });
-    pieces.collect()
 }
 
 /// Stretches that are looked up together.
@@ -174,16 +155,6 @@ struct Pass<'a> {
 }
 
 impl Pass<'_> {
-    /// Cuts out user-defined pieces and encodes what lies between: what begins the text with the
-    /// first prefix, all later stretches with the second.
-    fn cut_text(&mut self, cutter: &Cutter, text: &str, [first, later]: [Prefix; 2]) {
-        cutter.cut(text, |part| match part {
-            Part::Text(text, 0) => self.text(text, first),
-            Part::Text(text, _) => self.text(text, later),
-            Part::Piece(id) => self.ids.push(id),
-        });
-    }
-
     /// Encodes a text that holds nothing to cut out.
     fn text(&mut self, text: &str, prefix: Prefix) {
         self.texts(std::iter::once((text, prefix)));

@@ -7,13 +7,15 @@
 
 use std::path::Path;
 
+use rustc_hash::FxHashMap;
 use serde_json::{Value, json};
 
-use crate::definition::{Carried, Definition, Specials};
+use crate::definition::{AddedPiece, Carried, Definition, Specials};
 use crate::error::TokenizerError;
 use crate::llama_files;
 use crate::merges::Merges;
 use crate::normalizer::{Normalizer, Prefix, PrefixPlace};
+use crate::ties::order_is_enough;
 use crate::vocabulary::{Piece, PieceKind, TokenId, Vocabulary, byte_of_text};
 
 /// Reads the bytes of a `tokenizer.json`; `path` is named in errors.
@@ -35,15 +37,18 @@ pub fn read(bytes: &[u8], path: &Path) -> Result<Definition, TokenizerError> {
     let vocabulary = read_vocabulary(&listed, &added, &unknown_text, path)?;
     let (pairs, merges_as_pairs) = read_merges(&merges, &vocabulary, path)?;
     let merges = Merges::from_list(&vocabulary, &pairs, path)?;
+    check_merges(&merges, &vocabulary, path)?;
+    check_normalized(&added, &merges, &document, path)?;
     let specials = read_specials(&document, &vocabulary);
-    let carried = Carried { json: Some(document), merges_as_pairs, ..Carried::default() };
+    let added = added_pieces(&added);
+    let carried = Carried { json: Some(document), added, merges_as_pairs, ..Carried::default() };
     Ok(Definition { vocabulary, merges, normalizer, specials, carried })
 }
 
 /// The bytes of a `tokenizer.json`, with the fields that were read, or else those of Llama 2;
 /// `None` when none gives the same ids, because added pieces are cut out as in SentencePiece.
 pub fn write(definition: &Definition) -> Option<Vec<u8>> {
-    if definition.place_matters() && definition.normalizer.place == PrefixPlace::Text {
+    if is_beyond(definition) {
         return None;
     }
     let mut document =
@@ -52,6 +57,16 @@ pub fn write(definition: &Definition) -> Option<Vec<u8>> {
     document["model"]["merges"] = merges_value(definition);
     let bytes = serde_json::to_vec_pretty(&document);
     Some(bytes.expect("a JSON value in memory can always be written"))
+}
+
+/// Whether a `tokenizer.model` says what no `tokenizer.json` can.
+fn is_beyond(definition: &Definition) -> bool {
+    let Definition { vocabulary, merges, normalizer, .. } = definition;
+    // Hugging Face tells bytes by their texts.
+    let mut pieces = vocabulary.pieces().iter().filter(|piece| piece.kind == PieceKind::Normal);
+    (definition.place_matters() && normalizer.place == PrefixPlace::Text)
+        || pieces.any(|piece| byte_of_text(&piece.text).is_some())
+        || !order_is_enough(vocabulary, merges)
 }
 
 /// Parses JSON; an error says where.
@@ -157,6 +172,9 @@ struct AddedToken {
     id: TokenId,
     text: String,
     special: bool,
+    lstrip: bool,
+    rstrip: bool,
+    normalized: bool,
 }
 
 fn read_added_tokens(document: &Value, path: &Path) -> Result<Vec<AddedToken>, TokenizerError> {
@@ -167,16 +185,49 @@ fn read_added_tokens(document: &Value, path: &Path) -> Result<Vec<AddedToken>, T
         let id = id.ok_or_else(|| field(path, &name("id"), "a number below 2^32"))?;
         let text = token["content"].as_str().filter(|text| !text.is_empty());
         let text = text.ok_or_else(|| field(path, &name("content"), "a text that is not empty"))?;
-        let special = token["special"] == Value::Bool(true);
-        for flag in ["lstrip", "rstrip", "single_word", "normalized"] {
-            if !special && token[flag] == Value::Bool(true) {
-                let what = format!("{} = true, for {text:?},", name(flag));
-                return Err(unsupported(path, what, "set it to false"));
-            }
+        let flag = |name: &str| token[name] == Value::Bool(true);
+        let (special, lstrip, rstrip) = (flag("special"), flag("lstrip"), flag("rstrip"));
+        // Words end where a table of Unicode says so, which nobody here has.
+        if flag("single_word") && !special {
+            let what = format!("{} = true, for {text:?},", name("single_word"));
+            return Err(unsupported(path, what, "set it to false"));
         }
-        Ok(AddedToken { id, text: text.into(), special })
+        let (text, normalized) = (text.to_owned(), flag("normalized"));
+        Ok(AddedToken { id, text, special, lstrip, rstrip, normalized })
     };
     listed.iter().enumerate().map(read).collect()
+}
+
+fn added_pieces(added: &[AddedToken]) -> Vec<AddedPiece> {
+    let piece = |token: &AddedToken| AddedPiece {
+        id: token.id,
+        is_special: token.special,
+        takes_blanks_before: token.lstrip,
+        takes_blanks_after: token.rstrip,
+        in_normalized: token.normalized,
+    };
+    added.iter().map(piece).collect()
+}
+
+/// Refuses a piece that merges might still make where it is not found in normalized text.
+fn check_normalized(
+    added: &[AddedToken],
+    merges: &Merges,
+    document: &Value,
+    path: &Path,
+) -> Result<(), TokenizerError> {
+    let is_made = |token: &AddedToken| {
+        let is_character = token.text.chars().nth(1).is_none();
+        is_character || merges.list().iter().any(|merge| merge.result == token.id)
+    };
+    let mut sought = added.iter().filter(|token| token.normalized && !token.special);
+    match sought.find(|token| !document["normalizer"].is_null() && is_made(token)) {
+        Some(token) => {
+            let what = format!("the added token {:?} with normalized = true", token.text);
+            Err(unsupported(path, what, "set normalized to false"))
+        }
+        None => Ok(()),
+    }
 }
 
 fn read_vocabulary(
@@ -199,7 +250,9 @@ fn read_vocabulary(
     }
     entries.sort_unstable();
     check_ids(&entries, path)?;
-    let kind = |text: &str| kind_of(text, added, unknown);
+    let added: FxHashMap<&str, bool> =
+        added.iter().map(|token| (token.text.as_str(), token.special)).collect();
+    let kind = |text: &str| kind_of(text, added.get(text).copied(), unknown);
     let pieces = entries.iter().map(|&(_, text)| Piece { text: text.into(), kind: kind(text) });
     Vocabulary::new(pieces.collect(), path)
 }
@@ -222,13 +275,12 @@ fn check_ids(entries: &[(TokenId, &str)], path: &Path) -> Result<(), TokenizerEr
     }
 }
 
-fn kind_of(text: &str, added: &[AddedToken], unknown: &str) -> PieceKind {
-    if unknown == text {
-        return PieceKind::Unknown;
-    }
-    match added.iter().find(|token| token.text == text) {
-        Some(token) if token.special => PieceKind::Control,
-        Some(_) => PieceKind::UserDefined,
+/// What a piece is for; `added` is whether it is special, if it is among the added pieces.
+fn kind_of(text: &str, added: Option<bool>, unknown: &str) -> PieceKind {
+    match added {
+        Some(true) if text == unknown => PieceKind::Unknown,
+        Some(true) => PieceKind::Control,
+        Some(false) => PieceKind::UserDefined,
         None if byte_of_text(text).is_some() => PieceKind::Byte,
         None => PieceKind::Normal,
     }
@@ -265,6 +317,21 @@ fn read_merges(
     Ok((pairs.collect::<Result<_, _>>()?, as_pairs))
 }
 
+/// Refuses merges that would turn a text into a special piece: Hugging Face cuts those out before.
+fn check_merges(
+    merges: &Merges,
+    vocabulary: &Vocabulary,
+    path: &Path,
+) -> Result<(), TokenizerError> {
+    let special = [PieceKind::Control, PieceKind::Unknown];
+    let piece = |id: TokenId| &vocabulary.pieces()[id as usize];
+    let made = merges.list().iter().position(|merge| special.contains(&piece(merge.result).kind));
+    let Some(index) = made else { return Ok(()) };
+    let text = &piece(merges.list()[index].result).text;
+    let what = format!("model.merges[{index}], which makes the special piece {text:?} of a text,");
+    Err(unsupported(path, what, "take the merge out"))
+}
+
 fn two_parts(merge: &Value) -> Option<(&str, &str)> {
     match merge {
         Value::String(text) => text.split_once(' ').filter(|(_, right)| !right.contains(' ')),
@@ -282,8 +349,15 @@ fn read_specials(document: &Value, vocabulary: &Vocabulary) -> Specials {
         unknown: vocabulary.first_of(PieceKind::Unknown),
         begin: control("<s>"),
         end: control("</s>"),
-        add_begin: document["post_processor"]["single"][0]["SpecialToken"].is_object(),
+        add_begin: added_by_template(document, |parts| parts.first()),
+        add_end: added_by_template(document, |parts| parts.last()),
     }
+}
+
+/// Whether the template of the post-processor has a special piece in that place.
+fn added_by_template(document: &Value, place: impl Fn(&[Value]) -> Option<&Value>) -> bool {
+    let parts = document["post_processor"]["single"].as_array();
+    parts.and_then(|parts| place(parts)).is_some_and(|part| part["SpecialToken"].is_object())
 }
 
 fn vocabulary_value(vocabulary: &Vocabulary) -> Value {

@@ -11,7 +11,7 @@
 //!
 //! Ids are those of SentencePiece for a `tokenizer.model`, and those of Hugging Face's tokenizers
 //! for a `tokenizer.json`, on every text but for literal `<s>`, `</s>` and other special pieces in
-//! it, which stay text here. The crate reads no corpora and
+//! it, which stay text here (as with `encode_special_tokens` there). The crate reads no corpora and
 //! knows no models: texts come in as iterators, and [`Extension::made_of`] is all that a model needs
 //! to make rows for new pieces.
 //!
@@ -37,9 +37,10 @@ mod added_tokens;
 mod alphabet;
 mod batch;
 mod chain;
+mod chat_templates;
 mod compare;
 mod counting;
-mod cutting;
+mod cut_out;
 mod decoder;
 mod definition;
 mod derivations;
@@ -47,6 +48,7 @@ mod encoder;
 mod error;
 mod extension;
 mod files;
+mod folder;
 mod growing;
 mod heritage;
 mod hugging_face;
@@ -63,12 +65,13 @@ mod page;
 mod protobuf;
 mod sentence_piece;
 mod symbols;
+mod ties;
 mod tokenizer;
 mod trainer;
 mod trie;
 mod vocabulary;
 
-pub use compare::{Comparison, pieces_of};
+pub use compare::{Comparison, ShownPart, pieces_of, shown_parts};
 pub use decoder::DecodeStream;
 pub use error::TokenizerError;
 pub use extension::{Extension, LearnOptions, Learned, check_script, extend, learn};

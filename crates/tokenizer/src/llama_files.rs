@@ -79,20 +79,33 @@ pub fn decoder(normalizer: Normalizer) -> Value {
     json!({"type": "Sequence", "decoders": decoders})
 }
 
+/// The template that puts the special pieces around one text and around each of two.
 fn post_processor(definition: &Definition) -> Value {
-    let begin = definition.specials.begin.filter(|_| definition.specials.add_begin);
-    let Some((id, text)) = begin.and_then(|id| Some((id, definition.vocabulary.text(id)?))) else {
-        return Value::Null;
+    let specials = definition.specials;
+    let piece = |id: Option<TokenId>, is_added: bool| {
+        let id = id.filter(|_| is_added)?;
+        Some((id, definition.vocabulary.text(id)?))
     };
-    let special = |kind: u32| json!({"SpecialToken": {"id": text, "type_id": kind}});
-    let sequence = |name: &str, kind: u32| json!({"Sequence": {"id": name, "type_id": kind}});
-    let mut tokens = Map::new();
-    tokens.insert(text.into(), json!({"id": text, "ids": [id], "tokens": [text]}));
+    let begin = piece(specials.begin, specials.add_begin);
+    let end = piece(specials.end, specials.add_end);
+    if begin.is_none() && end.is_none() {
+        return Value::Null;
+    }
+    let around = |name: &str, kind: u32| {
+        let special = |(_, text)| json!({"SpecialToken": {"id": text, "type_id": kind}});
+        let text = json!({"Sequence": {"id": name, "type_id": kind}});
+        begin.map(special).into_iter().chain([text]).chain(end.map(special)).collect::<Vec<_>>()
+    };
+    let pair = [around("A", 0), around("B", 1)].concat();
+    let pieces = [begin, end].into_iter().flatten();
+    let pieces: Map<String, Value> = pieces
+        .map(|(id, text)| (text.into(), json!({"id": text, "ids": [id], "tokens": [text]})))
+        .collect();
     json!({
         "type": "TemplateProcessing",
-        "single": [special(0), sequence("A", 0)],
-        "pair": [special(0), sequence("A", 0), special(1), sequence("B", 1)],
-        "special_tokens": tokens,
+        "single": around("A", 0),
+        "pair": pair,
+        "special_tokens": pieces,
     })
 }
 
@@ -111,7 +124,7 @@ pub fn config_text(definition: &Definition) -> String {
     let text = |id: Option<TokenId>| id.and_then(|id| definition.vocabulary.text(id));
     pretty(&json!({
         "add_bos_token": specials.add_begin,
-        "add_eos_token": false,
+        "add_eos_token": specials.add_end,
         "added_tokens_decoder": decoder,
         "bos_token": text(specials.begin),
         "clean_up_tokenization_spaces": false,

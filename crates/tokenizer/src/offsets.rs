@@ -5,7 +5,8 @@
 
 use std::ops::Range;
 
-use crate::definition::Definition;
+use crate::cut_out::text_of;
+use crate::definition::{AddedPiece, Definition};
 use crate::normalizer::{PrefixPlace, blank_form};
 use crate::vocabulary::{PieceKind, TokenId};
 
@@ -14,19 +15,23 @@ use crate::vocabulary::{PieceKind, TokenId};
 /// A mark that was put before the text takes no bytes; a byte piece takes one.
 pub fn offsets(definition: &Definition, text: &str, ids: &[TokenId]) -> Vec<Range<usize>> {
     let mut walk = Walk { text, at: 0, is_prefixed: false, mark_bytes: 0 };
+    let added = definition.added_pieces();
     let mut after_piece = false;
     let mut ranges = Vec::with_capacity(ids.len());
     for (place, &id) in ids.iter().enumerate() {
         let piece = &definition.vocabulary.pieces()[id as usize];
-        let is_cut_out = piece.kind == PieceKind::UserDefined;
+        let cut_out = added.iter().find(|added| added.id == id && !added.is_special);
+        // What is cut out of normalized text stands among what the prefix was put before.
+        let ends_stretch = cut_out.is_some_and(|added| !definition.finds_normalized(added));
         if place == 0 || after_piece {
-            walk.is_prefixed = has_prefix(definition, &text[walk.at..], place == 0, is_cut_out);
+            walk.is_prefixed = has_prefix(definition, &text[walk.at..], place == 0, ends_stretch);
         }
-        ranges.push(match piece.kind {
-            PieceKind::Byte => walk.take_byte(),
+        ranges.push(match (piece.kind, cut_out) {
+            (PieceKind::Byte, _) => walk.take_byte(),
+            (_, Some(added)) => walk.take_cut_out(added, definition),
             _ => walk.take(&piece.text),
         });
-        after_piece = is_cut_out;
+        after_piece = ends_stretch;
     }
     ranges
 }
@@ -53,6 +58,27 @@ struct Walk<'a> {
 }
 
 impl Walk<'_> {
+    /// A piece that was cut out, with the blanks that went with it. In normalized text a blank is a
+    /// mark, and goes with nothing.
+    fn take_cut_out(&mut self, piece: &AddedPiece, definition: &Definition) -> Range<usize> {
+        let start = self.at;
+        let goes = |character: char| {
+            character.is_whitespace() && !(character == ' ' && definition.finds_normalized(piece))
+        };
+        if piece.takes_blanks_before {
+            self.skip(goes);
+        }
+        self.take(&text_of(piece, definition));
+        if piece.takes_blanks_after {
+            self.skip(goes);
+        }
+        start..self.at
+    }
+
+    fn skip(&mut self, goes: impl Fn(char) -> bool) {
+        self.at = self.text.len() - self.text[self.at..].trim_start_matches(goes).len();
+    }
+
     fn take(&mut self, piece: &str) -> Range<usize> {
         let start = self.at;
         for _ in piece.chars() {

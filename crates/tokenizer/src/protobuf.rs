@@ -46,6 +46,9 @@ impl<'a> Fields<'a> {
             return Ok(None);
         }
         let tag = self.integer()?;
+        if tag >> 3 == 0 {
+            return Err(self.error("no field has the number 0".into()));
+        }
         let value = match tag & 7 {
             0 => Wire::Integer(self.integer()?),
             1 => Wire::Eight(self.array()?),

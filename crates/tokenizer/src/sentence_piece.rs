@@ -11,7 +11,7 @@ use crate::error::TokenizerError;
 use crate::merges::Merges;
 use crate::normalizer::{Normalizer, Prefix, PrefixPlace};
 use crate::protobuf::{Fields, Wire, put};
-use crate::vocabulary::{Piece, PieceKind, TokenId, Vocabulary};
+use crate::vocabulary::{Piece, PieceKind, TokenId, Vocabulary, byte_of_text, byte_text};
 
 // ModelProto
 const PIECES: u64 = 1;
@@ -65,7 +65,8 @@ pub fn read(bytes: &[u8], path: &Path) -> Result<Definition, TokenizerError> {
     let trainer = read_trainer(&parts.trainer, path)?;
     let normalizer = read_normalizer(&parts.normalizer, path)?;
     let vocabulary = Vocabulary::new(pieces, path)?;
-    check_unused(&vocabulary, path)?;
+    check_kinds(&vocabulary, path)?;
+    check_reach(&vocabulary, path)?;
     let merges = Merges::from_scores(&vocabulary, &parts.scores);
     let specials = specials(&trainer, &vocabulary);
     let carried = Carried { model: Some(parts), ..Carried::default() };
@@ -81,6 +82,9 @@ pub fn write(definition: &Definition) -> Option<Vec<u8>> {
         return None;
     }
     let vocabulary = &definition.vocabulary;
+    check_kinds(vocabulary, Path::new(""))
+        .and_then(|()| check_reach(vocabulary, Path::new("")))
+        .ok()?;
     let carried = definition.carried.model.as_ref();
     let known =
         carried.map(|parts| &parts.scores).filter(|scores| scores.len() == vocabulary.len());
@@ -148,14 +152,13 @@ fn number_of(kind: PieceKind) -> u64 {
 
 /// The settings that decide ids; the ids of special pieces are negative when there are none.
 struct TrainerSpec {
-    unk: i64,
     bos: i64,
     eos: i64,
 }
 
 fn read_trainer(bytes: &[u8], path: &Path) -> Result<TrainerSpec, TokenizerError> {
     let (mut model_type, mut byte_fallback, mut suffix) = (1, 0, 0);
-    let mut spec = TrainerSpec { unk: 0, bos: 1, eos: 2 };
+    let mut spec = TrainerSpec { bos: 1, eos: 2 };
     let mut fields = Fields::new(bytes, 0, path);
     while let Some((field, value)) = fields.next()? {
         let Wire::Integer(number) = value else {
@@ -166,7 +169,6 @@ fn read_trainer(bytes: &[u8], path: &Path) -> Result<TrainerSpec, TokenizerError
             BYTE_FALLBACK => byte_fallback = number,
             WHITESPACE_AS_SUFFIX => suffix = number,
             // An int32 stands on the wire with its sign extended to 64 bits.
-            UNK_ID => spec.unk = number as i64,
             BOS_ID => spec.bos = number as i64,
             EOS_ID => spec.eos = number as i64,
             _ => {}
@@ -218,28 +220,92 @@ fn unsupported(path: &Path, what: &str) -> TokenizerError {
     TokenizerError::Unsupported { path: path.into(), what: what.into(), cure }
 }
 
-/// SentencePiece merges through an unused piece and takes it apart afterwards; no list of merges
-/// can say that, so only unused pieces that nothing leads to are accepted.
-fn check_unused(vocabulary: &Vocabulary, path: &Path) -> Result<(), TokenizerError> {
-    let mut unused = vocabulary.pieces().iter().filter(|piece| piece.kind == PieceKind::Unused);
-    match unused.find(|piece| vocabulary.splits(&piece.text).next().is_some()) {
-        Some(piece) => Err(TokenizerError::Unsupported {
+/// Refuses what SentencePiece would not load: there is one unknown piece, and byte pieces have their
+/// form.
+fn check_kinds(vocabulary: &Vocabulary, path: &Path) -> Result<(), TokenizerError> {
+    let is = |kind| move |piece: &&Piece| piece.kind == kind;
+    let pieces = vocabulary.pieces().iter();
+    if pieces.clone().filter(is(PieceKind::Unknown)).count() != 1 {
+        let expected = "exactly one piece of the type UNKNOWN, usually <unk>";
+        return Err(TokenizerError::Field { path: path.into(), field: "pieces".into(), expected });
+    }
+    let has_form = |piece: &Piece| {
+        byte_of_text(&piece.text).is_some_and(|byte| byte_text(byte) == *piece.text)
+    };
+    match pieces.filter(is(PieceKind::Byte)).find(|piece| !has_form(piece)) {
+        Some(piece) => Err(TokenizerError::Field {
             path: path.into(),
-            what: format!("the unused piece {:?}, which merges can make,", piece.text),
-            cure: "make it a normal piece",
+            field: format!("the byte piece {:?}", piece.text),
+            expected: "the form <0xEB>",
         }),
         None => Ok(()),
     }
 }
 
+/// Refuses pieces that SentencePiece makes in ways that no list of merges can say: through an unused
+/// piece, which it takes apart afterwards, or of a character that is no piece itself.
+fn check_reach(vocabulary: &Vocabulary, path: &Path) -> Result<(), TokenizerError> {
+    for piece in vocabulary.pieces() {
+        let (what, cure) = match piece.kind {
+            PieceKind::Unused if is_made(vocabulary, &piece.text) => {
+                ("the unused piece", "make it a normal piece")
+            }
+            PieceKind::Normal if is_made_of_no_pieces(vocabulary, &piece.text) => (
+                "a character that only a longer piece holds, as in",
+                "train with each character of a piece as a piece of its own",
+            ),
+            _ => continue,
+        };
+        let what = format!("{what} {:?}", piece.text);
+        return Err(TokenizerError::Unsupported { path: path.into(), what, cure });
+    }
+    Ok(())
+}
+
+/// Whether SentencePiece may make this text: it is one character, or two parts that it may hold.
+fn is_made(vocabulary: &Vocabulary, text: &str) -> bool {
+    is_character(text) || cuts(text).any(|halves| halves.iter().all(|half| holds(vocabulary, half)))
+}
+
+/// Whether SentencePiece may make this text of parts that are not both ordinary pieces.
+fn is_made_of_no_pieces(vocabulary: &Vocabulary, text: &str) -> bool {
+    let is_normal = |half: &&str| vocabulary.normal_id(half).is_some();
+    cuts(text).any(|halves| {
+        !halves.iter().all(is_normal) && halves.iter().all(|half| holds(vocabulary, half))
+    })
+}
+
+fn cuts(text: &str) -> impl Iterator<Item = [&str; 2]> {
+    text.char_indices().skip(1).map(|(at, _)| [&text[..at], &text[at..]])
+}
+
+fn is_character(text: &str) -> bool {
+    text.chars().nth(1).is_none()
+}
+
+/// Whether SentencePiece merges this text with a neighbour: pieces and single characters, but not
+/// what is cut out of a text beforehand.
+fn holds(vocabulary: &Vocabulary, text: &str) -> bool {
+    let kind = vocabulary.id(text).map(|id| vocabulary.pieces()[id as usize].kind);
+    match kind {
+        Some(PieceKind::Normal | PieceKind::Unused) => true,
+        Some(PieceKind::UserDefined) => false,
+        _ => is_character(text),
+    }
+}
+
 fn specials(trainer: &TrainerSpec, vocabulary: &Vocabulary) -> Specials {
-    let valid = |id: i64| TokenId::try_from(id).ok().filter(|&id| (id as usize) < vocabulary.len());
-    let begin = valid(trainer.bos);
+    let of_kind = |id: i64, kind| {
+        let piece = vocabulary.pieces().get(usize::try_from(id).ok()?)?;
+        (piece.kind == kind).then_some(id as TokenId)
+    };
+    let begin = of_kind(trainer.bos, PieceKind::Control);
     Specials {
-        unknown: valid(trainer.unk),
+        unknown: vocabulary.first_of(PieceKind::Unknown),
         begin,
-        end: valid(trainer.eos),
+        end: of_kind(trainer.eos, PieceKind::Control),
         add_begin: begin.is_some(),
+        add_end: false,
     }
 }
 

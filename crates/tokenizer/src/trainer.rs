@@ -108,7 +108,8 @@ fn definition(pieces: &[String], characters: &[char]) -> Result<Definition, Toke
         merges.add_splits(&vocabulary, id, rank);
     }
     debug_assert!(all_reachable(&vocabulary, &merges, ids));
-    let specials = Specials { unknown: Some(0), begin: Some(1), end: Some(2), add_begin: true };
+    let (unknown, begin, end) = (Some(0), Some(1), Some(2));
+    let specials = Specials { unknown, begin, end, add_begin: true, add_end: false };
     let normalizer = Normalizer { prefix: Prefix::Always, place: PrefixPlace::Text };
     Ok(Definition { vocabulary, merges, normalizer, specials, carried: Carried::default() })
 }

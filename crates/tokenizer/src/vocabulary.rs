@@ -156,6 +156,7 @@ fn byte_ids(pieces: &[Piece], path: &Path) -> Result<[TokenId; 256], TokenizerEr
     for (id, piece) in pieces.iter().enumerate() {
         if piece.kind == PieceKind::Byte
             && let Some(byte) = byte_of_text(&piece.text)
+            && *piece.text == byte_text(byte)
         {
             found[usize::from(byte)] = Some(id as TokenId);
         }

@@ -103,15 +103,34 @@ fn other_kinds_of_tokenizers_are_refused_by_name() {
     assert!(error.to_string().contains("byte_fallback"), "{error}");
 }
 
-#[test]
-fn an_added_piece_that_is_looked_for_in_normalized_text_is_refused_by_name() {
+/// The error of a piece that is added with one attribute.
+fn open_with_added(content: &str, attribute: &str) -> String {
     let error = open_changed(|document| {
         let added = document["added_tokens"].as_array_mut().expect("a list");
-        added.push(json!({"id": 700, "content": "[tool]", "normalized": true, "special": false}));
+        added.push(json!({"id": 700, "content": content, "special": false}));
+        added[3][attribute] = json!(true);
+    });
+    error.to_string()
+}
+
+#[test]
+fn an_attribute_of_an_added_piece_that_cannot_be_followed_is_refused_by_name() {
+    let words = open_with_added("[tool]", "single_word");
+    assert!(words.contains("added_tokens[3].single_word") && words.contains("[tool]"), "{words}");
+    assert!(words.contains("not supported"), "{words}");
+    let words = open_with_added("☃", "normalized");
+    assert!(words.contains("normalized = true") && words.contains('☃'), "{words}");
+}
+
+#[test]
+fn a_merge_that_makes_a_special_piece_is_refused_by_name() {
+    let error = open_changed(|document| {
+        let added = document["added_tokens"].as_array_mut().expect("a list");
+        added.push(json!({"id": 700, "content": "th", "special": true}));
+        document["added_tokens"][3]["id"] = document["model"]["vocab"]["th"].clone();
     });
     let words = error.to_string();
-    assert!(words.contains("added_tokens[3].normalized") && words.contains("[tool]"), "{words}");
-    assert!(words.contains("not supported"), "{words}");
+    assert!(words.contains("special piece \"th\""), "{words}");
 }
 
 #[test]

@@ -6,7 +6,10 @@ use std::fs;
 
 use kollama_tokenizer::{LearnOptions, TokenId, Tokenizer, TokenizerError, extend, learn};
 use serde_json::{Value, json};
-use support::{LINES, hugging_face_ids, sentence_piece_ids, small_tokenizer, sound};
+use support::{
+    LINES, forms, hugging_face_ids, sentence_piece_ids, small_document, small_model_with,
+    small_tokenizer, sound,
+};
 
 #[test]
 fn an_extension_of_either_file_alone_is_written_as_both() {
@@ -89,15 +92,12 @@ fn special_pieces_are_never_made_from_text() {
     assert_eq!(tokenizer.decode(&ids), "a [tool] b[end] <s>");
 }
 
-/// The small `tokenizer.model` with a piece added as `user_defined_symbols` adds it.
+/// The small `tokenizer.model` with pieces added as `user_defined_symbols` adds them.
 fn with_user_defined_piece() -> tempfile::TempDir {
     let folder = tempfile::tempdir().expect("a folder");
     small_tokenizer().save(folder.path()).expect("saved");
-    let path = folder.path().join("tokenizer.model");
-    let mut bytes = fs::read(&path).expect("saved");
-    // ModelProto.pieces (1): piece (1) "[tool]", score (2) 0, type (3) USER_DEFINED (4).
-    bytes.extend(b"\x0a\x0f\x0a\x06[tool]\x15\0\0\0\0\x18\x04");
-    fs::write(&path, bytes).expect("written");
+    let bytes = small_model_with(&[("[tool]", 0.0, 4), ("[a b]", 0.0, 4), ("▁☃", 0.0, 4)]);
+    fs::write(folder.path().join("tokenizer.model"), bytes).expect("written");
     fs::remove_file(folder.path().join("tokenizer.json")).expect("there");
     folder
 }
@@ -115,8 +115,20 @@ fn user_defined_pieces_of_a_model_are_cut_out_as_in_sentence_piece() {
     assert!(!out.path().join("tokenizer.json").exists(), "no tokenizer.json gives these ids");
     let again = Tokenizer::open(out.path()).expect("sound");
     assert_eq!(again.fingerprint(), tokenizer.fingerprint());
-    let texts = ["[tool]", " [tool] [tool]", "x[tool]y", "[tool", "▁[tool]", "안녕[tool]안녕"]
-        .map(String::from);
+    assert!(!tokenizer.encode_to_vec("[a b]").contains(&701), "SentencePiece never finds a blank");
+    let texts = [
+        "[tool]",
+        " [tool] [tool]",
+        "x[tool]y",
+        "[tool",
+        "▁[tool]",
+        "안녕[tool]안녕",
+        "[a b]",
+        " x",
+        "x",
+        "y x[a b]▁x",
+    ]
+    .map(String::from);
     for text in &texts {
         assert_eq!(tokenizer.decode(&tokenizer.encode_to_vec(text)), text.replace('▁', " "));
     }
@@ -160,13 +172,24 @@ fn a_piece_that_only_a_file_beside_adds_is_refused_by_name() {
 }
 
 #[test]
-fn a_config_that_takes_the_prefix_from_a_model_is_refused_by_name() {
+fn a_config_that_contradicts_the_prefix_of_the_tokenizer_is_refused_by_name() {
     let name = "tokenizer_config.json";
-    let error = open_model_beside(name, r#"{"add_prefix_space": false}"#).err().expect("refused");
-    assert!(error.to_string().contains("add_prefix_space"), "{error}");
     for value in ["true", "null"] {
         let config = format!("{{\"add_prefix_space\": {value}}}");
         open_model_beside(name, &config).expect("it says what the model says");
+    }
+    let refused = open_model_beside(name, r#"{"add_prefix_space": false}"#);
+    assert!(refused.err().expect("refused").to_string().contains("add_prefix_space = false"));
+    let folder = tempfile::tempdir().expect("a folder");
+    for form in forms() {
+        let document = small_document(&form).to_string();
+        fs::write(folder.path().join("tokenizer.json"), document).expect("written");
+        for value in [true, false] {
+            let config = json!({"add_prefix_space": value}).to_string();
+            fs::write(folder.path().join(name), config).expect("written");
+            // Where a prefix is put, a blank is taken away again.
+            assert_eq!(Tokenizer::open(folder.path()).is_ok(), value == form.3, "{}", form.0);
+        }
     }
 }
 

@@ -3,12 +3,15 @@
 
 mod support;
 
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use kollama_tokenizer::{LearnOptions, TokenId, Tokenizer, extend, learn};
 use support::strange_texts::strange_texts;
-use support::{Random, data, holds_special, hugging_face_ids, sentence_piece_ids, small_tokenizer};
-use support::{sound, texts};
+use support::{
+    Random, data, forms, holds_special, hugging_face_ids, sentence_piece_ids, small_document,
+    small_model_with, small_tokenizer, sound, texts,
+};
 
 /// Compares on texts; the tokenizer is saved first, so that all read the same files.
 fn agree(tokenizer: &Tokenizer, texts: &[String]) {
@@ -90,6 +93,47 @@ fn an_extension_agrees_with_both_peers() {
     let extension = extend(&base, &learned, base.vocab_size() + 4000).expect("enough text");
     agree_on_strange_texts(&extension.tokenizer);
     agree(&extension.tokenizer, &documents());
+}
+
+/// What SentencePiece makes of texts with the bytes of a model.
+fn ids_of_model(bytes: &[u8], texts: &[String]) -> Option<Vec<Vec<TokenId>>> {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("tokenizer.model");
+    fs::write(&path, bytes).expect("written");
+    sentence_piece_ids(&path, texts)
+}
+
+#[test]
+fn of_equal_scores_the_leftmost_pair_goes_first_and_no_other_file_can_say_so() {
+    let pieces = [("☃", 0.0, 1), ("☄", 0.0, 1), ("☃☄", -1e4, 1), ("☄☃", -1e4, 1)];
+    let model = small_model_with(&pieces);
+    let tokenizer = Tokenizer::from_model(&model).expect("sound");
+    assert!(tokenizer.to_json().is_none());
+    let texts = ["☄☃☄", "☃☄☃", "☃☄☃☄☃☄☄☃☃☄☃"].map(String::from);
+    let theirs = ids_of_model(&model, &texts);
+    for (text, theirs) in texts.iter().zip(theirs.unwrap_or_default()) {
+        assert_eq!(tokenizer.encode_to_vec(text), theirs, "{text}");
+    }
+    // In the order of a list the first of two pieces would be made twice.
+    assert_eq!(tokenizer.encode_to_vec("☄☃☄")[1..], [703, 701]);
+}
+
+#[test]
+fn a_piece_with_a_character_that_is_no_piece_is_made_by_sentence_piece_alone() {
+    let model = small_model_with(&[("힣안", -1e4, 1)]);
+    let text = ["힣안".to_owned()];
+    if let Some(theirs) = ids_of_model(&model, &text) {
+        assert_eq!(theirs[0].last(), Some(&700));
+    }
+    let error = Tokenizer::from_model(&model).err().expect("no list of merges says that");
+    assert!(error.to_string().contains("\"힣안\""), "{error}");
+    let mut document = small_document(&forms()[0]);
+    document["model"]["vocab"]["힣안"] = 700.into();
+    let bytes = document.to_string();
+    let ours = Tokenizer::from_json(bytes.as_bytes()).expect("sound");
+    let peer = tokenizers::Tokenizer::from_bytes(bytes).expect("Hugging Face loads it");
+    assert_eq!(ours.encode_to_vec(&text[0]), hugging_face_ids(&peer, &text[0]));
+    assert!(ours.to_model().is_none(), "a model with these pieces gives other ids");
 }
 
 #[test]

@@ -9,39 +9,17 @@ use std::path::Path;
 
 use kollama_tokenizer::{LearnOptions, Tokenizer, extend, learn};
 use serde_json::{Value, json};
-use support::{LINES, Random, data, holds_special, hugging_face_ids, small_tokenizer, sound};
+use support::{
+    Form, LINES, Random, data, forms, holds_special, hugging_face_ids, in_form, small_tokenizer,
+    sound,
+};
 
-/// The forms: a name, the normalizer, the pre-tokenizer, whether decoding takes a blank away.
-fn forms() -> Vec<(&'static str, Value, Value, bool)> {
-    let prepend = json!({"type": "Prepend", "prepend": "▁"});
-    let replace = json!({"type": "Replace", "pattern": {"String": " "}, "content": "▁"});
-    let sequence = json!({"type": "Sequence", "normalizers": [prepend, replace]});
-    let metaspace = |scheme: &str| json!({"type": "Metaspace", "replacement": "▁", "prepend_scheme": scheme, "split": false});
-    vec![
-        ("prepend", sequence, Value::Null, true),
-        ("replace only", replace, Value::Null, false),
-        ("first", Value::Null, metaspace("first"), true),
-        ("always", Value::Null, metaspace("always"), true),
-        ("never", Value::Null, metaspace("never"), false),
-    ]
-}
-
-/// A tokenizer's file in the given form, with `<|user|>` and `<|user|>▁b` added if `adds`.
-fn document_of(
-    tokenizer: &Tokenizer,
-    form: &(&str, Value, Value, bool),
-    adds: bool,
-) -> (tempfile::TempDir, Value) {
+/// A folder for a tokenizer's file in the given form, and the file, with `<|user|>` and `<|user|>▁b`
+/// added if `adds`.
+fn document_of(tokenizer: &Tokenizer, form: &Form, adds: bool) -> (tempfile::TempDir, Value) {
     let folder = tempfile::tempdir().expect("a folder");
     tokenizer.save(folder.path()).expect("saved");
-    let path = folder.path().join("tokenizer.json");
-    let mut document: Value =
-        serde_json::from_slice(&fs::read(path).expect("saved")).expect("JSON");
-    document["normalizer"] = form.1.clone();
-    document["pre_tokenizer"] = form.2.clone();
-    if !form.3 {
-        document["decoder"]["decoders"].as_array_mut().expect("a list").pop();
-    }
+    let mut document = in_form(tokenizer, form);
     if adds {
         let added = document["added_tokens"].as_array_mut().expect("a list");
         for (id, text) in (tokenizer.vocab_size()..).zip(["<|user|>", "<|user|>▁b"]) {

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use kollama_tokenizer::{TokenId, Tokenizer, TokenizerError, train};
+use serde_json::{Value, json};
 
 /// A folder of the test data, or `None` after one line that says so.
 pub fn data(name: &str) -> Option<PathBuf> {
@@ -41,6 +42,22 @@ pub fn sound(
     texts.map(Ok)
 }
 
+/// The bytes of the small tokenizer's `tokenizer.model` with pieces behind its own: text, score, and
+/// type (1 normal, 4 user-defined).
+pub fn small_model_with(pieces: &[(&str, f32, u8)]) -> Vec<u8> {
+    let mut bytes = small_tokenizer().to_model().expect("it has one");
+    for (text, score, kind) in pieces {
+        // ModelProto.pieces (1): piece (1), score (2), type (3).
+        let length = u8::try_from(text.len()).expect("a short text");
+        bytes.extend([0x0a, length + 9, 0x0a, length]);
+        bytes.extend(text.as_bytes());
+        bytes.push(0x15);
+        bytes.extend(score.to_le_bytes());
+        bytes.extend([0x18, *kind]);
+    }
+    bytes
+}
+
 /// Twenty lines to learn from where there is no data.
 pub const LINES: [&str; 20] = [
     "The quick brown fox jumps over the lazy dog, and the dog does not mind.",
@@ -69,6 +86,42 @@ pub const LINES: [&str; 20] = [
 pub fn small_tokenizer() -> Tokenizer {
     let lines = LINES.iter().cycle().take(60).map(|line| line.to_string());
     train(sound(lines), 700, 0.99).expect("twenty lines are enough for 700 pieces")
+}
+
+/// A form of the space mark: a name, the normalizer, the pre-tokenizer, whether decoding takes a blank
+/// away.
+pub type Form = (&'static str, Value, Value, bool);
+
+/// Every form that a `tokenizer.json` may have.
+pub fn forms() -> Vec<Form> {
+    let prepend = json!({"type": "Prepend", "prepend": "▁"});
+    let replace = json!({"type": "Replace", "pattern": {"String": " "}, "content": "▁"});
+    let sequence = json!({"type": "Sequence", "normalizers": [prepend, replace]});
+    let metaspace = |scheme: &str| json!({"type": "Metaspace", "replacement": "▁", "prepend_scheme": scheme, "split": false});
+    vec![
+        ("prepend", sequence, Value::Null, true),
+        ("replace only", replace, Value::Null, false),
+        ("first", Value::Null, metaspace("first"), true),
+        ("always", Value::Null, metaspace("always"), true),
+        ("never", Value::Null, metaspace("never"), false),
+    ]
+}
+
+/// The small tokenizer's `tokenizer.json` in the given form.
+pub fn small_document(form: &Form) -> Value {
+    in_form(&small_tokenizer(), form)
+}
+
+/// A tokenizer's `tokenizer.json` in the given form.
+pub fn in_form(tokenizer: &Tokenizer, form: &Form) -> Value {
+    let json = tokenizer.to_json().expect("it has one");
+    let mut document: Value = serde_json::from_slice(&json).expect("JSON");
+    document["normalizer"] = form.1.clone();
+    document["pre_tokenizer"] = form.2.clone();
+    if !form.3 {
+        document["decoder"]["decoders"].as_array_mut().expect("a list").pop();
+    }
+    document
 }
 
 /// Numbers that look random and are the same every time (splitmix64).
