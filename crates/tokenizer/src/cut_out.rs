@@ -6,6 +6,8 @@
 //! of what is looked for. At each place the longest piece is taken. Special pieces are found and left
 //! in the text, as Hugging Face does with `encode_special_tokens`: they only hide what overlaps them.
 
+use aho_corasick::{AhoCorasick, Input, MatchKind};
+
 use crate::definition::{AddedPiece, Definition};
 use crate::normalizer::{Normalizer, Prefix, PrefixPlace, SPACE_MARK, blank_form};
 use crate::vocabulary::TokenId;
@@ -131,41 +133,32 @@ impl<'a> Found<'a> {
     }
 }
 
-/// Texts that are looked for, by their first byte, the longest first; nothing if there are none.
+/// Texts that are looked for, all in one pass (Aho and Corasick 1975).
 struct Search {
-    by_first_byte: Vec<Vec<Wanted>>,
+    all: Vec<Wanted>,
+    automaton: AhoCorasick,
 }
 
 impl Search {
     fn new(all: impl Iterator<Item = Wanted>) -> Search {
-        let mut by_first_byte: Vec<Vec<Wanted>> = Vec::new();
-        for wanted in all {
-            by_first_byte.resize_with(256, Vec::new);
-            if let Some(&first) = wanted.text.as_bytes().first() {
-                by_first_byte[usize::from(first)].push(wanted);
-            }
-        }
-        for list in &mut by_first_byte {
-            list.sort_by_key(|wanted| std::cmp::Reverse(wanted.text.len()));
-        }
-        Search { by_first_byte }
+        let all: Vec<Wanted> = all.filter(|wanted| !wanted.text.is_empty()).collect();
+        let texts = all.iter().map(|wanted| &wanted.text);
+        let automaton = AhoCorasick::builder().match_kind(MatchKind::LeftmostLongest).build(texts);
+        let automaton = automaton.expect("a vocabulary is smaller than the limits of an automaton");
+        Search { all, automaton }
     }
 
     fn is_empty(&self) -> bool {
-        self.by_first_byte.is_empty()
+        self.all.is_empty()
     }
 
     /// The first place at or after `from` where something stands, and the longest that does.
     fn find(&self, text: &str, from: usize) -> Option<(usize, &Wanted)> {
-        let bytes = text.as_bytes();
         if self.is_empty() {
             return None;
         }
-        (from..bytes.len()).find_map(|at| {
-            let list = &self.by_first_byte[usize::from(bytes[at])];
-            let wanted = list.iter().find(|wanted| bytes[at..].starts_with(wanted.text.as_bytes()));
-            Some((at, wanted?))
-        })
+        let found = self.automaton.find(Input::new(text).range(from..))?;
+        Some((found.start(), &self.all[found.pattern().as_usize()]))
     }
 
     fn cut(&self, text: &str, mut each: impl FnMut(Found<'_>)) {

@@ -7,14 +7,11 @@
 //! of `a`, the first of `b`): a superset that fits into 8 KiB and is asked for 64 places at a time.
 
 use crate::merges::Merges;
-use crate::normalizer::blank_form;
+use crate::normalizer::{MARK, blank_form};
 use crate::vocabulary::Vocabulary;
 
 /// Places that are looked at together: the bits of a word.
 pub const BLOCK: usize = 64;
-
-/// The bytes of `▁`.
-const MARK: [u8; 3] = [0xe2, 0x96, 0x81];
 
 /// The pairs of neighbouring bytes that some merge may join, in the blank form of texts.
 pub struct Junctions {

@@ -7,7 +7,7 @@ use std::ops::Range;
 
 use crate::cut_out::text_of;
 use crate::definition::{AddedPiece, Definition};
-use crate::normalizer::{PrefixPlace, blank_form};
+use crate::normalizer::{MARK, PrefixPlace, blank_form};
 use crate::vocabulary::{PieceKind, TokenId};
 
 /// The range of bytes of `text` that each of `ids`, its own, stands for.
@@ -91,7 +91,7 @@ impl Walk<'_> {
 
     fn take_byte(&mut self) -> Range<usize> {
         let rest = &self.text.as_bytes()[self.at..];
-        if !self.is_prefixed && !rest.starts_with(b" ") && !rest.starts_with(MARK) {
+        if !self.is_prefixed && !rest.starts_with(b" ") && !rest.starts_with(&MARK) {
             self.at += 1;
             return self.at - 1..self.at;
         }
@@ -108,6 +108,3 @@ impl Walk<'_> {
         self.text[self.at..].chars().next().map_or(0, char::len_utf8)
     }
 }
-
-/// The bytes of the mark.
-const MARK: &[u8] = "▁".as_bytes();
