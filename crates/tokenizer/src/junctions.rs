@@ -35,12 +35,15 @@ impl Junctions {
         Junctions { pairs }
     }
 
-    /// A bit for each byte but the first: whether the text may be cut before it.
+    /// A bit for each byte but the first: whether the text is to be cut before it.
     #[inline]
     pub fn cuts(&self, bytes: &[u8; BLOCK + 1]) -> u64 {
+        let mut open = places_to_look_at(bytes);
         let mut cuts = 0;
-        for at in 0..BLOCK {
+        while open != 0 {
+            let at = open.trailing_zeros() as usize;
             cuts |= u64::from(self.may_cut(bytes[at], bytes[at + 1])) << at;
+            open &= open - 1;
         }
         cuts
     }
@@ -60,5 +63,53 @@ impl Junctions {
     #[inline]
     pub fn may_cut(&self, a: u8, b: u8) -> bool {
         self.pairs[usize::from(a) * 8 + usize::from(b >> 5)] >> (b & 31) & 1 == 0
+    }
+}
+
+/// The highest bit of each of eight bytes.
+const HIGH: u64 = 0x8080_8080_8080_8080;
+const ONES: u64 = 0x0101_0101_0101_0101;
+
+/// Where to look for cuts: a bit for each byte but the first, unless it follows a blank, or it and
+/// the byte before are both small letters or both beyond ASCII.
+///
+/// There a cut would nearly always be refused, and a text need not be cut wherever it may be. Eight
+/// bytes are looked at together, as one number.
+#[inline]
+fn places_to_look_at(bytes: &[u8; BLOCK + 1]) -> u64 {
+    let eight = |at: usize| bytes[at..].first_chunk().map_or(0, |eight| u64::from_le_bytes(*eight));
+    let small = |eight: u64| {
+        let low = eight & !HIGH;
+        let from = |first: u8| low + ONES * u64::from(0x80 - first);
+        from(b'a') & !from(b'z' + 1) & !eight & HIGH
+    };
+    let blank = |eight: u64| {
+        let others = eight ^ (ONES * u64::from(b' '));
+        !((others & !HIGH) + !HIGH | others) & HIGH
+    };
+    let mut places = 0;
+    for at in (0..BLOCK).step_by(8) {
+        let (before, after) = (eight(at), eight(at + 1));
+        let alike = before & after & HIGH | small(before) & small(after) | blank(before);
+        // Gathers the lowest bits of eight bytes in the highest byte.
+        let gathered = (!alike & HIGH) >> 7;
+        places |= (gathered.wrapping_mul(0x0102_0408_1020_4080) >> 56) << at;
+    }
+    places
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_between_letters_alike_are_passed_over() {
+        let text = "ab가나 cD.e힣 12z\u{7f}{`a~é–😀 the end of a line that is longer than a block";
+        let bytes: &[u8; BLOCK + 1] = text.as_bytes().first_chunk().expect("long enough");
+        let places = places_to_look_at(bytes);
+        for (at, two) in bytes.windows(2).enumerate() {
+            let alike = two.iter().all(u8::is_ascii_lowercase) || two.iter().all(|b| !b.is_ascii());
+            assert_eq!(places >> at & 1 == 1, !alike && two[0] != b' ', "{at}");
+        }
     }
 }
