@@ -6,7 +6,7 @@ use crate::progress::{Progress, Unit};
 use crate::staging::{must_be_free, staged};
 use anyhow::{Context, Result};
 use kollama_corpus::documents;
-use kollama_tokenizer::{Comparison, Extension, LearnOptions, Tokenizer, pieces_of};
+use kollama_tokenizer::{Comparison, Extension, LearnOptions, LearnRules, Tokenizer, pieces_of};
 use serde_json::json;
 use std::io::{BufRead, BufWriter, Write, stdout};
 use std::path::{Path, PathBuf};
@@ -54,7 +54,8 @@ pub fn extend(
     let new_pieces = new_pieces.with_context(|| {
         format!("--vocab-size {vocab_size} must be more than the base's {}", base.vocab_size())
     })?;
-    let options = LearnOptions { new_pieces, script: script.to_owned(), coverage: COVERAGE };
+    let rules = LearnRules::default();
+    let options = LearnOptions { new_pieces, script: script.to_owned(), coverage: COVERAGE, rules };
     let learned = reading(corpus, |texts| kollama_tokenizer::learn(&base, texts, &options))?;
     let extension = kollama_tokenizer::extend(&base, &learned, vocab_size)?;
     staged(out, |folder| Ok(extension.tokenizer.save(folder)?))?;

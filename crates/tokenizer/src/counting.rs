@@ -1,42 +1,152 @@
-//! Texts to word counts: what learning looks at, in memory bounded by the number of *distinct*
-//! words.
+//! Texts to word counts: what learning looks at, in bounded memory.
 //!
-//! A word is a run of characters of one script, with the `▁` of the blank before it. Punctuation
-//! is a script of its own, each digit is a character and in no word, and a run of blanks is a word
-//! too: a learned piece never crosses a blank, never glues a full stop to a word, and never holds a
-//! line end.
+//! Documents are handed over in batches to threads that count each for itself; what comes out does
+//! not depend on how many there are. Memory holds the counted words: at most `most_words` and those
+//! of the last round of 32 MB. When there are more, the rarest are dropped (lossy counting, Manku and
+//! Motwani, "Approximate frequency counts over data streams", 2002), and it is kept in mind by how
+//! much a count may be too low now.
 
-use rustc_hash::FxHashMap;
-use unicode_script::{Script, UnicodeScript};
+use std::cmp::Reverse;
+use std::sync::mpsc::TrySendError::{Disconnected, Full};
+use std::sync::mpsc::{Receiver, sync_channel};
+use std::sync::{Mutex, PoisonError};
+use std::thread;
 
-use crate::normalizer::SPACE_MARK;
+use unicode_script::Script;
 
-/// Longer words are cut; no piece may be longer.
-pub const LONGEST_PIECE: usize = 16;
+use crate::cutting::Cutter;
+use crate::normalizer::blank_form;
+use crate::rules::LearnRules;
+use crate::tally::Tally;
+use crate::word_table::WordTable;
+
+/// Bytes of text after which the number of words is looked at.
+const ROUND_BYTES: usize = 32 << 20;
+/// Bytes of text handed to a thread at a time.
+const BATCH_BYTES: usize = 256 << 10;
+
+/// How the words were counted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counted {
+    /// Characters of the script, or all but blanks and control characters.
+    pub characters: u64,
+    /// Distinct words at the end.
+    pub words: usize,
+    /// How many times a word was dropped to keep within memory.
+    pub words_dropped: u64,
+    /// By how much the count of a word may be too low for that; 0 when nothing was dropped.
+    pub largest_undercount: u64,
+}
 
 /// Words and characters with the number of times they occur.
 #[derive(Default)]
 pub struct Counts {
-    /// Words as pieces hold them, with `▁`.
-    pub words: FxHashMap<Box<str>, u64>,
-    /// Characters but for blanks and control characters.
-    pub characters: FxHashMap<char, u64>,
+    /// Words in blank form.
+    pub words: WordTable,
+    /// The characters, the most frequent first, equals in the order of Unicode.
+    pub characters: Vec<(char, u64)>,
+    /// How they were counted.
+    pub counted: Counted,
 }
 
-impl Counts {
-    /// All characters counted.
-    pub fn total_characters(&self) -> u64 {
-        self.characters.values().sum()
+/// Counts the words of one script, or of all.
+///
+/// # Errors
+/// The first one that reading the texts gives.
+pub fn count<E>(
+    mut texts: impl Iterator<Item = Result<String, E>>,
+    only: Option<Script>,
+    rules: &LearnRules,
+) -> Result<Counts, E> {
+    let cutter = Cutter::new(only, rules);
+    let mut tallies: Vec<Tally> = (0..rules.threads.max(1)).map(|_| Tally::default()).collect();
+    let mut counted = Counted::default();
+    while count_round(&mut texts, &cutter, &mut tallies)? {
+        // Whether words are dropped must not depend on how they are spread over threads.
+        if tallies.iter().map(|tally| tally.words.len()).sum::<usize>() > rules.most_words {
+            let words = &mut merge(&mut tallies).words;
+            drop_rarest(words, rules.most_words, &mut counted);
+        }
     }
+    let tally = std::mem::take(merge(&mut tallies));
+    Ok(finish(tally, counted))
+}
 
-    /// The characters, the most frequent first, equals in the order of Unicode.
-    pub fn by_frequency(&self) -> Vec<(char, u64)> {
-        let mut characters: Vec<_> =
-            self.characters.iter().map(|(&c, &count)| (c, count)).collect();
-        characters
-            .sort_unstable_by_key(|&(character, count)| (std::cmp::Reverse(count), character));
-        characters
+/// Counts one round; whether texts are left.
+fn count_round<E>(
+    texts: &mut impl Iterator<Item = Result<String, E>>,
+    cutter: &Cutter,
+    tallies: &mut [Tally],
+) -> Result<bool, E> {
+    let (own, others) = tallies.split_first_mut().expect("there is at least one thread");
+    let (sender, receiver) = sync_channel(2 * others.len());
+    let receiver = Mutex::new(receiver);
+    thread::scope(|scope| {
+        // Dropped at the end of this block, which ends the threads.
+        let sender = sender;
+        for tally in others {
+            scope.spawn(|| count_batches(&receiver, cutter, tally));
+        }
+        let mut left = ROUND_BYTES;
+        while left > 0 {
+            let Some(batch) = next_batch(texts)? else {
+                return Ok(false);
+            };
+            left = left.saturating_sub(batch.len());
+            // While all are busy, reading makes no sense.
+            if let Err(refused) = sender.try_send(batch) {
+                let (Full(batch) | Disconnected(batch)) = refused;
+                cutter.cut(&blank_form(&batch), own);
+            }
+        }
+        Ok(true)
+    })
+}
+
+fn count_batches(receiver: &Mutex<Receiver<String>>, cutter: &Cutter, tally: &mut Tally) {
+    let next = || receiver.lock().unwrap_or_else(PoisonError::into_inner).recv().ok();
+    while let Some(batch) = next() {
+        cutter.cut(&blank_form(&batch), tally);
     }
+}
+
+/// Some texts in one, each after a line end and the blank that the encoder puts before a text.
+fn next_batch<E>(
+    texts: &mut impl Iterator<Item = Result<String, E>>,
+) -> Result<Option<String>, E> {
+    let mut batch = String::with_capacity(BATCH_BYTES + BATCH_BYTES / 4);
+    for text in texts {
+        batch.push_str("\n ");
+        batch.push_str(&text?);
+        if batch.len() >= BATCH_BYTES {
+            break;
+        }
+    }
+    Ok((!batch.is_empty()).then_some(batch))
+}
+
+/// Puts the counts of all threads into the first tally.
+fn merge(tallies: &mut [Tally]) -> &mut Tally {
+    let (first, others) = tallies.split_first_mut().expect("there is at least one thread");
+    others.iter_mut().for_each(|tally| first.merge(std::mem::take(tally)));
+    first
+}
+
+/// Drops down to half of what is allowed, so that it is not done in every round.
+fn drop_rarest(words: &mut WordTable, most: usize, counted: &mut Counted) {
+    let before = words.len();
+    if before > most {
+        counted.largest_undercount += words.drop_rarest(most / 2);
+        counted.words_dropped += (before - words.len()) as u64;
+    }
+}
+
+fn finish(tally: Tally, mut counted: Counted) -> Counts {
+    let mut characters: Vec<_> = tally.characters().collect();
+    characters.sort_unstable_by_key(|&(character, count)| (Reverse(count), character));
+    counted.characters = characters.iter().map(|&(_, count)| count).sum();
+    counted.words = tally.words.len();
+    Counts { words: tally.words, characters, counted }
 }
 
 /// The most frequent characters that together make up `coverage` of all, at most `most`.
@@ -52,156 +162,57 @@ pub fn covering(characters: &[(char, u64)], coverage: f64, most: usize) -> &[(ch
     &characters[..needed.count().min(most)]
 }
 
-/// Cuts texts into words and counts them.
-pub struct Counter {
-    counts: Counts,
-    /// Only characters of this script are looked at; `None`: all.
-    only: Option<Script>,
-    /// The scripts of the first 65,536 characters: looking them up is a search.
-    scripts: Vec<Script>,
-    word: String,
-    word_characters: usize,
-    word_script: Option<Script>,
-}
-
-impl Counter {
-    /// Counts the words of one script, or of all.
-    pub fn new(only: Option<Script>) -> Counter {
-        let script = |code| char::from_u32(code).map_or(Script::Unknown, |c| c.script());
-        Counter {
-            counts: Counts::default(),
-            only,
-            scripts: (0..0x10000).map(script).collect(),
-            word: String::new(),
-            word_characters: 0,
-            word_script: None,
-        }
-    }
-
-    /// Counts one text.
-    pub fn add(&mut self, text: &str) {
-        let mut blanks = 1;
-        for character in text.chars() {
-            if character == ' ' || character == SPACE_MARK {
-                self.end_word();
-                blanks += 1;
-            } else {
-                self.add_character(character, blanks);
-                blanks = 0;
-            }
-        }
-        self.end_word();
-    }
-
-    /// What was counted.
-    pub fn finish(self) -> Counts {
-        self.counts
-    }
-
-    fn script(&self, character: char) -> Script {
-        let known = self.scripts.get(character as usize);
-        known.copied().unwrap_or_else(|| character.script())
-    }
-
-    fn add_character(&mut self, character: char, blanks: usize) {
-        let script = self.script(character);
-        // A combining mark belongs to what it stands on.
-        let script = match (script, self.word_script) {
-            (Script::Inherited, Some(script)) => script,
-            _ => script,
-        };
-        let wanted = self.only.is_none_or(|only| only == script) && !character.is_control();
-        if !wanted || character.is_numeric() {
-            self.end_word();
-            if wanted {
-                self.count_character(character);
-            }
-            return;
-        }
-        let continues = blanks == 0 && self.word_script == Some(script);
-        if !continues || self.word_characters >= LONGEST_PIECE {
-            self.end_word();
-        }
-        if blanks > 0 {
-            self.begin_after_blanks(blanks);
-        }
-        self.count_character(character);
-        self.word.push(character);
-        self.word_characters += 1;
-        self.word_script = Some(script);
-    }
-
-    /// All blanks but the last are a word, the last is the beginning of the next.
-    fn begin_after_blanks(&mut self, blanks: usize) {
-        if blanks > 1 && self.only.is_none() {
-            self.word.extend(std::iter::repeat_n(SPACE_MARK, (blanks - 1).min(LONGEST_PIECE)));
-            self.end_word();
-        }
-        self.word.push(SPACE_MARK);
-        self.word_characters = 1;
-    }
-
-    fn count_character(&mut self, character: char) {
-        *self.counts.characters.entry(character).or_default() += 1;
-    }
-
-    fn end_word(&mut self) {
-        if !self.word.is_empty() {
-            match self.counts.words.get_mut(self.word.as_str()) {
-                Some(count) => *count += 1,
-                None => {
-                    self.counts.words.insert(self.word.as_str().into(), 1);
-                }
-            }
-        }
-        self.word.clear();
-        self.word_characters = 0;
-        self.word_script = None;
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::TokenizerError;
 
-    fn words(text: &str, only: Option<Script>) -> Vec<(String, u64)> {
-        let mut counter = Counter::new(only);
-        counter.add(text);
-        let words = counter.finish().words;
-        let mut words: Vec<_> = words.iter().map(|(word, &n)| (word.to_string(), n)).collect();
-        words.sort();
+    fn counts(texts: &[&str], rules: &LearnRules) -> Counts {
+        let texts = texts.iter().map(|text| Ok::<_, TokenizerError>(text.to_string()));
+        count(texts, None, rules).unwrap()
+    }
+
+    fn words(counts: &Counts) -> Vec<(String, u64)> {
+        let mut words: Vec<_> =
+            counts.words.iter().map(|(word, count)| (word.to_owned(), count)).collect();
+        words.sort_unstable();
         words
     }
 
-    fn expected(words: &[(&str, u64)]) -> Vec<(String, u64)> {
-        words.iter().map(|&(word, count)| (word.to_owned(), count)).collect()
+    #[test]
+    fn the_number_of_threads_does_not_matter() {
+        let text = "가 나 다라 a,b 12 ".repeat(BATCH_BYTES / 10);
+        let texts = [text.as_str(); 5];
+        let by = |threads| counts(&texts, &LearnRules { threads, ..LearnRules::default() });
+        let [one, three] = [by(1), by(3)];
+        assert_eq!(words(&one), words(&three));
+        assert_eq!(one.characters, three.characters);
+        assert_eq!(one.counted, three.counted);
     }
 
     #[test]
-    fn words_are_runs_of_one_script_with_the_blank_before_them() {
-        let found = words("안녕 GPU가, 안녕\n안녕 3월", Some(Script::Hangul));
-        assert_eq!(found, expected(&[("▁안녕", 2), ("가", 1), ("안녕", 1), ("월", 1)]));
+    fn a_text_begins_after_a_blank_and_a_literal_mark_is_a_blank() {
+        let counts = counts(&["가▁나", " 다"], &LearnRules::default());
+        let expected = [(" ", 1), (" 가", 1), (" 나", 1), (" 다", 1)];
+        assert_eq!(words(&counts), expected.map(|(word, count)| (word.to_owned(), count)));
+        assert_eq!(counts.counted.characters, 3);
     }
 
     #[test]
-    fn without_a_script_punctuation_and_runs_of_blanks_are_words() {
-        let found = words("don't   go!!", None);
-        assert_eq!(
-            found,
-            expected(&[("!!", 1), ("'", 1), ("t", 1), ("▁don", 1), ("▁go", 1), ("▁▁", 1)])
-        );
-    }
-
-    #[test]
-    fn digits_of_the_script_are_characters_and_end_a_word() {
-        let mut counter = Counter::new(Some(Script::Thai));
-        counter.add("ปี๒๕๖๗นี้ 2024 ๒");
-        let counts = counter.finish();
-        assert_eq!(counts.characters.get(&'๒'), Some(&2));
-        assert_eq!(counts.characters.get(&'2'), None);
-        let mut words: Vec<&str> = counts.words.keys().map(|word| &**word).collect();
-        words.sort_unstable();
-        assert_eq!(words, ["นี้", "▁ปี"]);
+    fn the_rarest_words_are_dropped_and_the_loss_is_known() {
+        // Each text fills a round: a thousand words twice, one word often, ten words ten times.
+        let text = |round: u32| {
+            let rare: String = (0..1000).map(|word| format!("w{word}x{round} ")).collect();
+            let some: String = (0..10).map(|word| format!("s{word} ")).collect();
+            let line = rare.repeat(2) + &some.repeat(10);
+            let often = "often ".repeat((ROUND_BYTES - line.len()) / 6 + 1);
+            line + &often
+        };
+        let letters = |text: String| text.replace(|c: char| c.is_ascii_digit(), "ö");
+        let _ = letters;
+        let texts: Vec<String> = (0..3).map(text).collect();
+        let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+        let _ = texts;
     }
 
     #[test]

@@ -10,7 +10,7 @@
 use rustc_hash::FxHashSet;
 use unicode_script::Script;
 
-use crate::counting::{Counter, Counts, covering};
+use crate::counting::{Counted, Counts, count, covering};
 use crate::definition::Definition;
 use crate::encoder::Symbols;
 use crate::error::TokenizerError;
@@ -19,6 +19,8 @@ use crate::heritage::written_with;
 use crate::joining::join;
 use crate::learner::{BARRIER, LearnedPiece, Learner};
 use crate::merges::Merges;
+use crate::normalizer::marked;
+use crate::rules::LearnRules;
 use crate::tokenizer::Tokenizer;
 use crate::vocabulary::{PieceKind, TokenId, Vocabulary};
 
@@ -31,12 +33,15 @@ pub struct LearnOptions {
     pub script: String,
     /// Share of the script's characters in the texts that shall not be written as bytes.
     pub coverage: f64,
+    /// How pieces are learned.
+    pub rules: LearnRules,
 }
 
 impl LearnOptions {
     /// Korean, with 99.95 % of its characters covered.
     pub fn hangul(new_pieces: usize) -> LearnOptions {
-        LearnOptions { new_pieces, script: "Hangul".into(), coverage: 0.9995 }
+        let rules = LearnRules::default();
+        LearnOptions { new_pieces, script: "Hangul".into(), coverage: 0.9995, rules }
     }
 }
 
@@ -50,8 +55,8 @@ const MOST_CHARACTERS: f64 = 0.25;
 pub struct Learned {
     /// Single characters, then longer pieces.
     pub pieces: Vec<LearnedPiece>,
-    /// How many characters of the script the texts hold.
-    pub characters: u64,
+    /// What they were learned from.
+    pub counted: Counted,
 }
 
 /// A tokenizer that has grown.
@@ -91,39 +96,42 @@ pub fn learn<E: From<TokenizerError>>(
     options: &LearnOptions,
 ) -> Result<Learned, E> {
     let script = script_named(&options.script)?;
-    let mut counter = Counter::new(Some(script));
-    for text in texts {
-        counter.add(&text?);
-    }
-    Ok(learn_from_counts(base, counter.finish(), options))
+    options.rules.check()?;
+    let counts = count(texts, Some(script), &options.rules)?;
+    Ok(learn_from_counts(base, counts, options))
 }
 
 fn learn_from_counts(base: &Tokenizer, counts: Counts, options: &LearnOptions) -> Learned {
-    let characters = counts.total_characters();
+    let counted = counts.counted;
     let missing = missing_characters(base, &counts, options.coverage);
     let most = (options.new_pieces as f64 * MOST_CHARACTERS).ceil() as usize;
     let (frequent, rest) = missing.split_at(missing.len().min(most));
-    let mut learner = continue_base(base, counts, frequent);
+    let mut learner = continue_base(base, counts, frequent, &options.rules);
     let single = |&(character, count): &(char, u64)| LearnedPiece { text: character.into(), count };
     let longer = std::iter::from_fn(|| learner.next_piece());
     // Some fall away in `extend`; a twentieth more has always been more than enough.
     let wanted = options.new_pieces + options.new_pieces / 20 + 100;
     let pieces = frequent.iter().map(single).chain(longer).chain(rest.iter().map(single));
-    Learned { pieces: pieces.take(wanted).collect(), characters }
+    Learned { pieces: pieces.take(wanted).collect(), counted }
 }
 
 /// The characters of the script that the base has no piece for, the most frequent first, as many
 /// as the coverage needs.
 fn missing_characters(base: &Tokenizer, counts: &Counts, coverage: f64) -> Vec<(char, u64)> {
     let symbols = Symbols::new(&base.definition().vocabulary);
-    let all = counts.by_frequency();
-    let covered = covering(&all, coverage, all.len());
+    let all = &counts.characters;
+    let covered = covering(all, coverage, all.len());
     let missing = covered.iter().filter(|&&(character, _)| symbols.of(character).is_none());
     missing.copied().collect()
 }
 
 /// A learner that stands where the base's merges have ended.
-fn continue_base(base: &Tokenizer, counts: Counts, new_characters: &[(char, u64)]) -> Learner {
+fn continue_base(
+    base: &Tokenizer,
+    counts: Counts,
+    new_characters: &[(char, u64)],
+    rules: &LearnRules,
+) -> Learner {
     let definition = base.definition();
     let vocabulary = &definition.vocabulary;
     let texts = vocabulary.pieces().iter().map(|piece| match piece.kind {
@@ -132,7 +140,7 @@ fn continue_base(base: &Tokenizer, counts: Counts, new_characters: &[(char, u64)
         _ => "".into(),
     });
     let new = new_characters.iter().map(|&(character, _)| character.to_string().into());
-    let mut learner = Learner::new(texts.chain(new).collect());
+    let mut learner = Learner::new(texts.chain(new).collect(), rules);
     let old = Symbols::new(vocabulary);
     let new: rustc_hash::FxHashMap<char, u32> = new_characters
         .iter()
@@ -140,9 +148,9 @@ fn continue_base(base: &Tokenizer, counts: Counts, new_characters: &[(char, u64)
         .zip(vocabulary.len() as u32..)
         .collect();
     let (mut symbols, mut run) = (Vec::new(), Vec::new());
-    for (word, count) in counts.words {
+    for (word, count) in counts.words.iter() {
         symbols.clear();
-        for character in word.chars() {
+        for character in word.chars().map(marked) {
             match old.of(character) {
                 Some(id) => run.push(id),
                 None => {
@@ -188,7 +196,7 @@ pub fn extend(
     }
     let found = growing.vocabulary.len() - floor;
     if found < size - floor {
-        let characters = learned.characters;
+        let characters = learned.counted.characters;
         return Err(TokenizerError::CorpusTooSmall { wanted: size - floor, found, characters });
     }
     let (vocabulary, merges) = growing.finish();

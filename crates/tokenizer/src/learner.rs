@@ -1,6 +1,6 @@
 //! Byte-pair learning over counted words: again and again, make a piece of the most frequent pair.
 //!
-//! The counts of pairs are kept up to date and stand in a heap, each pair knows where it occurs, so
+//! The counts of pairs are kept up to date and each pair knows where it occurs (`pairs.rs`), so
 //! a step costs as much as the places it changes. Two things follow what the encoder will do with
 //! the pieces rather than the classic algorithm: a new piece joins *every* pair of neighbours whose
 //! text it is, not only the pair that was counted; and a pair that comes to stand side by side
@@ -10,19 +10,16 @@
 //! symbol stands at its first place; its length stands at its first and its last, so both
 //! neighbours are found by looking.
 
-use std::cmp::Reverse;
-use std::collections::BinaryHeap;
-
 use rustc_hash::FxHashMap;
 
-use crate::counting::LONGEST_PIECE;
+use crate::normalizer::SPACE_MARK;
+use crate::pairs::{PairKey, Pairs, key, parts};
+use crate::rules::LearnRules;
 
 /// A symbol that joins nothing: the end of a word, or a character that has no piece.
 pub const BARRIER: u32 = u32::MAX;
 /// A place inside a longer symbol.
 const INSIDE: u32 = u32::MAX - 1;
-/// Pairs seen less often are chance.
-const LEAST_COUNT: u64 = 2;
 
 /// A piece and how often it was made.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,57 +30,62 @@ pub struct LearnedPiece {
     pub count: u64,
 }
 
-#[derive(Default)]
-struct Pair {
+/// One character of a word, and the symbol that begins or ends there.
+#[derive(Clone, Copy)]
+struct Place {
+    /// How often the word occurs.
     count: u64,
-    places: Vec<u32>,
+    symbol: u32,
+    length: u8,
 }
 
 /// Words as symbols, and the pairs in them.
 pub struct Learner {
     texts: Vec<Box<str>>,
     ids: FxHashMap<Box<str>, u32>,
-    symbols: Vec<u32>,
-    lengths: Vec<u8>,
-    word_at: Vec<u32>,
-    word_counts: Vec<u64>,
-    pairs: FxHashMap<u64, Pair>,
-    heap: BinaryHeap<(u64, Reverse<u64>)>,
-    /// Pairs whose count has grown since they were put into the heap.
-    grown: Vec<u64>,
+    places: Vec<Place>,
+    pairs: Pairs,
+    /// Pairs that are new and whose text is a piece already, each after that piece.
+    known: Vec<(u32, PairKey)>,
+    min_frequency: u64,
+    max_piece_length: usize,
+    /// The symbol of a single blank where pieces may go on over one.
+    inner_blank: Option<u32>,
+    /// Room for a text, and for places, used again and again.
+    text: String,
+    to_join: Vec<u32>,
 }
 
 impl Learner {
     /// Begins with symbols that stand for these texts, numbered from 0.
-    pub fn new(texts: Vec<Box<str>>) -> Learner {
-        let ids = texts.iter().cloned().zip(0..).collect();
+    pub fn new(texts: Vec<Box<str>>, rules: &LearnRules) -> Learner {
+        let ids: FxHashMap<Box<str>, u32> = texts.iter().cloned().zip(0..).collect();
+        let blank = ids.get(SPACE_MARK.encode_utf8(&mut [0; 4])).copied();
         Learner {
-            texts,
+            inner_blank: blank.filter(|_| rules.cross_space),
             ids,
-            symbols: vec![BARRIER],
-            lengths: vec![1],
-            word_at: vec![0],
-            word_counts: Vec::new(),
-            pairs: FxHashMap::default(),
-            heap: BinaryHeap::new(),
-            grown: Vec::new(),
+            texts,
+            places: vec![Place { count: 0, symbol: BARRIER, length: 1 }],
+            pairs: Pairs::default(),
+            known: Vec::new(),
+            min_frequency: rules.min_frequency,
+            max_piece_length: rules.max_piece_length,
+            text: String::new(),
+            to_join: Vec::new(),
         }
     }
 
     /// Adds a word, as symbols, that occurs `count` times.
     pub fn add_word(&mut self, symbols: &[u32], count: u64) {
-        let word = self.word_counts.len() as u32;
-        self.word_counts.push(count);
         for &symbol in symbols.iter().chain(&[BARRIER]) {
             let length = match symbol {
                 BARRIER => 1,
                 _ => self.texts[symbol as usize].chars().count(),
             };
-            let start = self.symbols.len();
-            self.symbols.push(symbol);
-            self.symbols.resize(start + length, INSIDE);
-            self.lengths.resize(start + length, length as u8);
-            self.word_at.resize(start + length, word);
+            let place = Place { count, symbol, length: length as u8 };
+            self.places.push(place);
+            let inside = Place { symbol: INSIDE, ..place };
+            self.places.extend(std::iter::repeat_n(inside, length - 1));
         }
     }
 
@@ -94,30 +96,33 @@ impl Learner {
             self.add_pair(at, next);
             at = next;
         }
-        self.offer_grown();
+        // What the base does not join though it could is left alone.
+        self.known.clear();
+        self.pairs.offer(self.min_frequency);
     }
 
-    /// Learns the next piece; `None` when no pair occurs twice any more.
+    /// Learns the next piece; `None` when every pair has become too rare.
     pub fn next_piece(&mut self) -> Option<LearnedPiece> {
-        while let Some((count, Reverse(key))) = self.heap.pop() {
-            let now = self.pairs.get(&key).map_or(0, |pair| pair.count);
-            if now < LEAST_COUNT || now > count {
-                // Too rare, or there is a newer entry for it.
-                continue;
+        let (pair, count) = self.pairs.pop_most_frequent(self.min_frequency)?;
+        self.join_texts(pair);
+        let text = self.text.clone();
+        let piece = self.texts.len() as u32;
+        self.texts.push(text.as_str().into());
+        self.ids.insert(text.as_str().into(), piece);
+        self.join_all_splits(piece);
+        self.settle();
+        Some(LearnedPiece { text, count })
+    }
+
+    /// How often each symbol stands in the words as they are now.
+    pub fn occurrences(&self) -> Vec<u64> {
+        let mut occurrences = vec![0; self.texts.len()];
+        for place in &self.places {
+            if let Some(count) = occurrences.get_mut(place.symbol as usize) {
+                *count += place.count;
             }
-            if now < count {
-                self.heap.push((now, Reverse(key)));
-                continue;
-            }
-            let text = self.joined_text(key);
-            let piece = self.texts.len() as u32;
-            self.texts.push(text.as_str().into());
-            self.ids.insert(text.as_str().into(), piece);
-            self.join_all_splits(piece);
-            self.settle();
-            return Some(LearnedPiece { text, count });
         }
-        None
+        occurrences
     }
 
     fn join_all_splits(&mut self, piece: u32) {
@@ -131,106 +136,89 @@ impl Learner {
     }
 
     /// Joins new neighbours whose text is a piece already, the oldest piece first; then offers the
-    /// rest to the heap.
+    /// rest.
     fn settle(&mut self) {
-        loop {
-            self.grown.sort_unstable();
-            self.grown.dedup();
-            let known = |&pair: &u64| Some((*self.ids.get(self.joined_text(pair).as_str())?, pair));
-            let Some((piece, pair)) = self.grown.iter().filter_map(known).min() else {
-                break;
-            };
-            self.join(pair, piece);
-            self.grown.retain(|&other| other != pair);
+        while let Some(&oldest) = self.known.iter().min() {
+            self.known.retain(|&other| other != oldest);
+            self.join(oldest.1, oldest.0);
         }
-        self.offer_grown();
-    }
-
-    fn offer_grown(&mut self) {
-        self.grown.sort_unstable();
-        self.grown.dedup();
-        for key in std::mem::take(&mut self.grown) {
-            if let Some(pair) = self.pairs.get(&key) {
-                self.heap.push((pair.count, Reverse(key)));
-            }
-        }
+        self.pairs.offer(self.min_frequency);
     }
 
     /// Joins a pair wherever it stands.
-    fn join(&mut self, pair: u64, piece: u32) {
-        let Some(Pair { mut places, .. }) = self.pairs.remove(&pair) else {
-            return;
-        };
+    fn join(&mut self, pair: PairKey, piece: u32) {
         // From left to right, so that in a run of one symbol the leftmost two are joined.
-        places.sort_unstable();
-        let (left, right) = ((pair >> 32) as u32, pair as u32);
-        for place in places {
+        let mut places = std::mem::take(&mut self.to_join);
+        self.pairs.take(pair, &mut places);
+        let (left, right) = parts(pair);
+        for &place in &places {
             let at = place as usize;
             let Some(second) = self.after(at) else {
                 continue;
             };
-            if self.symbols[at] == left && self.symbols[second] == right {
+            if self.places[at].symbol == left && self.places[second].symbol == right {
                 self.join_at(at, second, piece);
             }
         }
+        self.to_join = places;
     }
 
     fn join_at(&mut self, at: usize, second: usize, piece: u32) {
-        let before = at - usize::from(self.lengths[at - 1]);
-        let next = second + usize::from(self.lengths[second]);
+        let before = at - usize::from(self.places[at - 1].length);
+        let next = second + usize::from(self.places[second].length);
         self.remove_pair(before, at);
         self.remove_pair(second, next);
         let length = (next - at) as u8;
-        self.symbols[at] = piece;
-        self.symbols[second] = INSIDE;
-        self.lengths[at] = length;
-        self.lengths[next - 1] = length;
+        self.places[second].symbol = INSIDE;
+        self.places[at].symbol = piece;
+        self.places[at].length = length;
+        self.places[next - 1].length = length;
         self.add_pair(before, at);
         self.add_pair(at, next);
     }
 
     /// The place of the symbol that follows; there is none after the last barrier.
     fn after(&self, at: usize) -> Option<usize> {
-        let next = at + usize::from(self.lengths[at]);
-        (next < self.symbols.len()).then_some(next)
+        let next = at + usize::from(self.places[at].length);
+        (next < self.places.len()).then_some(next)
     }
 
-    fn pair_at(&self, left: usize, right: usize) -> Option<u64> {
-        let (a, b) = (self.symbols[left], self.symbols[right]);
-        let length = usize::from(self.lengths[left]) + usize::from(self.lengths[right]);
-        (a != BARRIER && b != BARRIER && length <= LONGEST_PIECE).then(|| key(a, b))
+    fn pair_at(&self, left: usize, right: usize) -> Option<PairKey> {
+        let (a, b) = (&self.places[left], &self.places[right]);
+        let length = usize::from(a.length) + usize::from(b.length);
+        let joins = a.symbol != BARRIER && b.symbol != BARRIER && length <= self.max_piece_length;
+        (joins && !self.ends_in_blank(a.symbol, b.symbol)).then(|| key(a.symbol, b.symbol))
+    }
+
+    /// Whether a pair would be a word with the blank of the next: that belongs to the next.
+    fn ends_in_blank(&self, left: u32, right: u32) -> bool {
+        self.inner_blank == Some(right) && !self.texts[left as usize].ends_with(SPACE_MARK)
     }
 
     fn add_pair(&mut self, left: usize, right: usize) {
         let Some(key) = self.pair_at(left, right) else {
             return;
         };
-        let pair = self.pairs.entry(key).or_default();
-        pair.count += self.word_counts[self.word_at[left] as usize];
-        pair.places.push(left as u32);
-        self.grown.push(key);
-    }
-
-    fn remove_pair(&mut self, left: usize, right: usize) {
-        let Some(key) = self.pair_at(left, right) else {
-            return;
-        };
-        if let Some(pair) = self.pairs.get_mut(&key) {
-            pair.count -= self.word_counts[self.word_at[left] as usize];
-            if pair.count == 0 {
-                self.pairs.remove(&key);
+        if self.pairs.add(key, left as u32, self.places[left].count) {
+            self.join_texts(key);
+            if let Some(&piece) = self.ids.get(self.text.as_str()) {
+                self.known.push((piece, key));
             }
         }
     }
 
-    fn joined_text(&self, pair: u64) -> String {
-        let text = |symbol: u64| self.texts[symbol as usize].as_ref();
-        [text(pair >> 32), text(pair & u64::from(u32::MAX))].concat()
+    fn remove_pair(&mut self, left: usize, right: usize) {
+        if let Some(key) = self.pair_at(left, right) {
+            self.pairs.remove(key, self.places[left].count);
+        }
     }
-}
 
-fn key(left: u32, right: u32) -> u64 {
-    u64::from(left) << 32 | u64::from(right)
+    fn join_texts(&mut self, pair: PairKey) {
+        let (left, right) = parts(pair);
+        self.text.clear();
+        self.text.push_str(&self.texts[left as usize]);
+        self.text.push_str(&self.texts[right as usize]);
+    }
 }
 
 #[cfg(test)]
@@ -243,7 +231,7 @@ mod tests {
         characters.dedup();
         let id = |c| characters.binary_search(&c).expect("listed") as u32;
         let texts = characters.iter().map(|c| c.to_string().into()).collect();
-        let mut learner = Learner::new(texts);
+        let mut learner = Learner::new(texts, &LearnRules::default());
         for (word, count) in words {
             learner.add_word(&word.chars().map(id).collect::<Vec<_>>(), *count);
         }

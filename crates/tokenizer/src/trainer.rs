@@ -5,15 +5,17 @@
 
 use std::path::Path;
 
-use crate::counting::{Counter, Counts, covering};
+use crate::counting::{Counts, count, covering};
 use crate::definition::{Carried, Definition, Specials};
 use crate::error::TokenizerError;
 use crate::growing::{Growing, all_reachable};
 use crate::learner::{BARRIER, Learner};
 use crate::merges::Merges;
-use crate::normalizer::{Normalizer, Prefix, PrefixPlace, SPACE_MARK};
+use crate::normalizer::{Normalizer, Prefix, PrefixPlace, SPACE_MARK, marked};
+use crate::rules::LearnRules;
 use crate::tokenizer::Tokenizer;
 use crate::vocabulary::{Piece, PieceKind, TokenId, Vocabulary, byte_text};
+use crate::word_table::WordTable;
 
 /// The special pieces and the bytes.
 const FIXED: usize = 3 + 256;
@@ -32,31 +34,42 @@ pub fn train<E: From<TokenizerError>>(
     vocab_size: usize,
     coverage: f64,
 ) -> Result<Tokenizer, E> {
-    let mut counter = Counter::new(None);
-    for text in texts {
-        counter.add(&text?);
-    }
-    Ok(train_from_counts(counter.finish(), vocab_size, coverage)?)
+    train_with(texts, vocab_size, coverage, &LearnRules::default())
+}
+
+/// As [`train`], by other rules than the usual.
+///
+/// # Errors
+/// Those of [`train`], and rules that nothing can be learned by.
+pub fn train_with<E: From<TokenizerError>>(
+    texts: impl Iterator<Item = Result<String, E>>,
+    vocab_size: usize,
+    coverage: f64,
+    rules: &LearnRules,
+) -> Result<Tokenizer, E> {
+    rules.check()?;
+    let counts = count(texts, None, rules)?;
+    Ok(train_from_counts(counts, vocab_size, coverage, rules)?)
 }
 
 fn train_from_counts(
     counts: Counts,
     vocab_size: usize,
     coverage: f64,
+    rules: &LearnRules,
 ) -> Result<Tokenizer, TokenizerError> {
     let floor = FIXED + 1;
     if vocab_size <= floor {
         let reason = "<unk>, <s>, </s>, 256 bytes and ▁ are always in it";
         return Err(TokenizerError::SizeTooSmall { size: vocab_size, floor, reason });
     }
-    let by_frequency = counts.by_frequency();
-    let covered = covering(&by_frequency, coverage, vocab_size - floor);
+    let covered = covering(&counts.characters, coverage, vocab_size - floor);
     let characters: Vec<char> = std::iter::once(SPACE_MARK)
         .chain(covered.iter().map(|&(character, _)| character))
         .collect();
     let wanted = vocab_size - FIXED - characters.len();
-    let total = counts.total_characters();
-    let pieces = learn_pieces(counts, &characters, wanted)?;
+    let total = counts.counted.characters;
+    let pieces = learn_pieces(&counts.words, &characters, wanted, rules)?;
     if pieces.len() < wanted {
         let (wanted, found) = (vocab_size - FIXED, pieces.len() + characters.len());
         return Err(TokenizerError::CorpusTooSmall { wanted, found, characters: total });
@@ -65,17 +78,18 @@ fn train_from_counts(
 }
 
 fn learn_pieces(
-    counts: Counts,
+    words: &WordTable,
     characters: &[char],
     wanted: usize,
+    rules: &LearnRules,
 ) -> Result<Vec<String>, TokenizerError> {
     let texts = characters.iter().map(|character| character.to_string().into());
-    let mut learner = Learner::new(texts.collect());
+    let mut learner = Learner::new(texts.collect(), rules);
     let ids: rustc_hash::FxHashMap<char, u32> = characters.iter().copied().zip(0..).collect();
     let mut symbols = Vec::new();
-    for (word, count) in counts.words {
+    for (word, count) in words.iter() {
         symbols.clear();
-        symbols.extend(word.chars().map(|c| ids.get(&c).copied().unwrap_or(BARRIER)));
+        symbols.extend(word.chars().map(marked).map(|c| ids.get(&c).copied().unwrap_or(BARRIER)));
         learner.add_word(&symbols, count);
     }
     learner.count_pairs();
