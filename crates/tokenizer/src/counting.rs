@@ -63,7 +63,7 @@ pub fn count<E>(
     let mut counted = Counted::default();
     while count_round(&mut texts, &cutter, &mut tallies)? {
         // Whether words are dropped must not depend on how they are spread over threads.
-        if tallies.iter().map(|tally| tally.words.len()).sum::<usize>() > rules.most_words {
+        if tallies.iter_mut().map(|tally| tally.words.len()).sum::<usize>() > rules.most_words {
             let words = &mut merge(&mut tallies).words;
             drop_rarest(words, rules.most_words, &mut counted);
         }
@@ -141,7 +141,7 @@ fn drop_rarest(words: &mut WordTable, most: usize, counted: &mut Counted) {
     }
 }
 
-fn finish(tally: Tally, mut counted: Counted) -> Counts {
+fn finish(mut tally: Tally, mut counted: Counted) -> Counts {
     let mut characters: Vec<_> = tally.characters().collect();
     characters.sort_unstable_by_key(|&(character, count)| (Reverse(count), character));
     counted.characters = characters.iter().map(|&(_, count)| count).sum();
@@ -172,9 +172,9 @@ mod tests {
         count(texts, None, rules).unwrap()
     }
 
-    fn words(counts: &Counts) -> Vec<(String, u64)> {
-        let mut words: Vec<_> =
-            counts.words.iter().map(|(word, count)| (word.to_owned(), count)).collect();
+    fn words(counts: &mut Counts) -> Vec<(String, u64)> {
+        let mut words = Vec::new();
+        counts.words.for_each(|word, count| words.push((word.to_owned(), count)));
         words.sort_unstable();
         words
     }
@@ -184,35 +184,46 @@ mod tests {
         let text = "가 나 다라 a,b 12 ".repeat(BATCH_BYTES / 10);
         let texts = [text.as_str(); 5];
         let by = |threads| counts(&texts, &LearnRules { threads, ..LearnRules::default() });
-        let [one, three] = [by(1), by(3)];
-        assert_eq!(words(&one), words(&three));
+        let [mut one, mut three] = [by(1), by(3)];
+        assert_eq!(words(&mut one), words(&mut three));
         assert_eq!(one.characters, three.characters);
         assert_eq!(one.counted, three.counted);
     }
 
     #[test]
     fn a_text_begins_after_a_blank_and_a_literal_mark_is_a_blank() {
-        let counts = counts(&["가▁나", " 다"], &LearnRules::default());
+        let mut counts = counts(&["가▁나", " 다"], &LearnRules::default());
         let expected = [(" ", 1), (" 가", 1), (" 나", 1), (" 다", 1)];
-        assert_eq!(words(&counts), expected.map(|(word, count)| (word.to_owned(), count)));
+        assert_eq!(words(&mut counts), expected.map(|(word, count)| (word.to_owned(), count)));
         assert_eq!(counts.counted.characters, 3);
     }
 
     #[test]
     fn the_rarest_words_are_dropped_and_the_loss_is_known() {
-        // Each text fills a round: a thousand words twice, one word often, ten words ten times.
-        let text = |round: u32| {
-            let rare: String = (0..1000).map(|word| format!("w{word}x{round} ")).collect();
-            let some: String = (0..10).map(|word| format!("s{word} ")).collect();
-            let line = rare.repeat(2) + &some.repeat(10);
-            let often = "often ".repeat((ROUND_BYTES - line.len()) / 6 + 1);
-            line + &often
+        // Each text fills a round: rare words twice, some words ten times, one word often.
+        let letters = |number: u32| {
+            let letter = |place| char::from(b'a' + (number / 26u32.pow(place) % 26) as u8);
+            (0..4).map(letter).collect::<String>()
         };
-        let letters = |text: String| text.replace(|c: char| c.is_ascii_digit(), "ö");
-        let _ = letters;
+        let text = |round: u32| {
+            let rare: String =
+                (0..1000).map(|word| format!("r{} ", letters(1000 * round + word))).collect();
+            let some: String = (0..10).map(|word| format!("s{} ", letters(word))).collect();
+            let often = "often ".repeat(ROUND_BYTES / 6);
+            rare.repeat(2) + &some.repeat(10) + &often
+        };
         let texts: Vec<String> = (0..3).map(text).collect();
         let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
-        let _ = texts;
+        for threads in [1, 3] {
+            let rules = LearnRules { most_words: 500, threads, ..LearnRules::default() };
+            let mut counts = counts(&texts, &rules);
+            let found = words(&mut counts);
+            assert_eq!(found.len(), 11);
+            assert_eq!(found[0], (" often".to_owned(), 3 * (ROUND_BYTES as u64 / 6)));
+            assert!(found[1..].iter().all(|(_, count)| *count == 30));
+            let Counted { words_dropped, largest_undercount, .. } = counts.counted;
+            assert_eq!((words_dropped, largest_undercount), (3000, 6));
+        }
     }
 
     #[test]

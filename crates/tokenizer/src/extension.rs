@@ -128,7 +128,7 @@ fn missing_characters(base: &Tokenizer, counts: &Counts, coverage: f64) -> Vec<(
 /// A learner that stands where the base's merges have ended.
 fn continue_base(
     base: &Tokenizer,
-    counts: Counts,
+    mut counts: Counts,
     new_characters: &[(char, u64)],
     rules: &LearnRules,
 ) -> Learner {
@@ -148,7 +148,7 @@ fn continue_base(
         .zip(vocabulary.len() as u32..)
         .collect();
     let (mut symbols, mut run) = (Vec::new(), Vec::new());
-    for (word, count) in counts.words.iter() {
+    counts.words.for_each(|word, count| {
         symbols.clear();
         for character in word.chars().map(marked) {
             match old.of(character) {
@@ -163,7 +163,7 @@ fn continue_base(
         join(&mut run, &definition.merges);
         symbols.append(&mut run);
         learner.add_word(&symbols, count);
-    }
+    });
     learner.count_pairs();
     learner
 }

@@ -1,7 +1,7 @@
 //! Byte-pair learning over counted words: again and again, make a piece of the most frequent pair.
 //!
-//! The counts of pairs are kept up to date and each pair knows where it occurs (`pairs.rs`), so
-//! a step costs as much as the places it changes. Two things follow what the encoder will do with
+//! The counts of pairs are kept up to date and each pair knows where it occurs (`pairs.rs`), so a
+//! step costs as much as the places it changes. Two things follow what the encoder will do with
 //! the pieces rather than the classic algorithm: a new piece joins *every* pair of neighbours whose
 //! text it is, not only the pair that was counted; and a pair that comes to stand side by side
 //! later, and whose text has long been a piece, is joined at once.
@@ -13,13 +13,14 @@
 use rustc_hash::FxHashMap;
 
 use crate::normalizer::SPACE_MARK;
+use crate::neighbours::Neighbours;
 use crate::pairs::{PairKey, Pairs, key, parts};
 use crate::rules::LearnRules;
 
 /// A symbol that joins nothing: the end of a word, or a character that has no piece.
-pub const BARRIER: u32 = u32::MAX;
+pub const BARRIER: u32 = (1 << 24) - 1;
 /// A place inside a longer symbol.
-const INSIDE: u32 = u32::MAX - 1;
+const INSIDE: u32 = BARRIER - 1;
 
 /// A piece and how often it was made.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,13 +31,28 @@ pub struct LearnedPiece {
     pub count: u64,
 }
 
-/// One character of a word, and the symbol that begins or ends there.
+/// One character of a word. Small, because waiting for memory is what learning spends its time on.
 #[derive(Clone, Copy)]
 struct Place {
-    /// How often the word occurs.
-    count: u64,
-    symbol: u32,
-    length: u8,
+    /// How often the word occurs; from four thousand million on it does not matter how often.
+    count: u32,
+    /// The symbol that begins here, and in the upper eight bits the length of the one that begins
+    /// or ends here.
+    symbol_and_length: u32,
+}
+
+impl Place {
+    fn new(count: u32, symbol: u32, length: usize) -> Place {
+        Place { count, symbol_and_length: (length as u32) << 24 | symbol }
+    }
+
+    fn symbol(self) -> u32 {
+        self.symbol_and_length & BARRIER
+    }
+
+    fn length(self) -> usize {
+        (self.symbol_and_length >> 24) as usize
+    }
 }
 
 /// Words as symbols, and the pairs in them.
@@ -45,14 +61,16 @@ pub struct Learner {
     ids: FxHashMap<Box<str>, u32>,
     places: Vec<Place>,
     pairs: Pairs,
+    /// What stands before and after the places of the pair that is being joined, and of the piece
+    /// that it becomes.
+    beside_pair: [Neighbours; 2],
+    beside_piece: [Neighbours; 2],
     /// Pairs that are new and whose text is a piece already, each after that piece.
     known: Vec<(u32, PairKey)>,
-    min_frequency: u64,
     max_piece_length: usize,
     /// The symbol of a single blank where pieces may go on over one.
     inner_blank: Option<u32>,
-    /// Room for a text, and for places, used again and again.
-    text: String,
+    /// Room for places, used again and again.
     to_join: Vec<u32>,
 }
 
@@ -62,55 +80,63 @@ impl Learner {
         let ids: FxHashMap<Box<str>, u32> = texts.iter().cloned().zip(0..).collect();
         let blank = ids.get(SPACE_MARK.encode_utf8(&mut [0; 4])).copied();
         Learner {
-            inner_blank: blank.filter(|_| rules.cross_space),
             ids,
             texts,
-            places: vec![Place { count: 0, symbol: BARRIER, length: 1 }],
-            pairs: Pairs::default(),
+            places: vec![Place::new(0, BARRIER, 1)],
+            pairs: Pairs::new(rules.min_frequency),
+            beside_pair: Default::default(),
+            beside_piece: Default::default(),
             known: Vec::new(),
-            min_frequency: rules.min_frequency,
             max_piece_length: rules.max_piece_length,
-            text: String::new(),
+            inner_blank: blank.filter(|_| rules.cross_space),
             to_join: Vec::new(),
         }
     }
 
     /// Adds a word, as symbols, that occurs `count` times.
     pub fn add_word(&mut self, symbols: &[u32], count: u64) {
+        let count = count.min(u32::MAX.into()) as u32;
         for &symbol in symbols.iter().chain(&[BARRIER]) {
             let length = match symbol {
                 BARRIER => 1,
                 _ => self.texts[symbol as usize].chars().count(),
             };
-            let place = Place { count, symbol, length: length as u8 };
-            self.places.push(place);
-            let inside = Place { symbol: INSIDE, ..place };
+            self.places.push(Place::new(count, symbol, length));
+            let inside = Place::new(count, INSIDE, length);
             self.places.extend(std::iter::repeat_n(inside, length - 1));
         }
     }
 
     /// Counts all pairs; call once, after the last word.
     pub fn count_pairs(&mut self) {
-        let mut at = 0;
-        while let Some(next) = self.after(at) {
-            self.add_pair(at, next);
-            at = next;
-        }
-        // What the base does not join though it could is left alone.
-        self.known.clear();
-        self.pairs.offer(self.min_frequency);
+        let mut pairs = std::mem::replace(&mut self.pairs, Pairs::new(0));
+        pairs.add_all(|| {
+            let following = |&at: &usize| self.after(at);
+            std::iter::successors(Some(0), following).filter_map(|at| {
+                let key = self.pair_at(at, self.after(at)?)?;
+                Some((key, at as u32, self.places[at].count.into()))
+            })
+        });
+        self.pairs = pairs;
     }
 
     /// Learns the next piece; `None` when every pair has become too rare.
     pub fn next_piece(&mut self) -> Option<LearnedPiece> {
-        let (pair, count) = self.pairs.pop_most_frequent(self.min_frequency)?;
-        self.join_texts(pair);
-        let text = self.text.clone();
         let piece = self.texts.len() as u32;
+        if piece == INSIDE {
+            return None;
+        }
+        let (pair, count) = self.pairs.pop_most_frequent()?;
+        let text = joined_text(&self.texts, pair);
         self.texts.push(text.as_str().into());
         self.ids.insert(text.as_str().into(), piece);
         self.join_all_splits(piece);
-        self.settle();
+        // Joins new neighbours whose text is a piece already, the oldest piece first.
+        while let Some(&(known, pair)) = self.known.iter().min() {
+            self.known.retain(|&other| other != (known, pair));
+            self.join(pair, known);
+            self.offer(known);
+        }
         Some(LearnedPiece { text, count })
     }
 
@@ -118,8 +144,8 @@ impl Learner {
     pub fn occurrences(&self) -> Vec<u64> {
         let mut occurrences = vec![0; self.texts.len()];
         for place in &self.places {
-            if let Some(count) = occurrences.get_mut(place.symbol as usize) {
-                *count += place.count;
+            if let Some(count) = occurrences.get_mut(place.symbol() as usize) {
+                *count += u64::from(place.count);
             }
         }
         occurrences
@@ -133,20 +159,14 @@ impl Learner {
                 self.join(key(left, right), piece);
             }
         }
-    }
-
-    /// Joins new neighbours whose text is a piece already, the oldest piece first; then offers the
-    /// rest.
-    fn settle(&mut self) {
-        while let Some(&oldest) = self.known.iter().min() {
-            self.known.retain(|&other| other != oldest);
-            self.join(oldest.1, oldest.0);
-        }
-        self.pairs.offer(self.min_frequency);
+        self.offer(piece);
     }
 
     /// Joins a pair wherever it stands.
     fn join(&mut self, pair: PairKey, piece: u32) {
+        for beside in self.beside_pair.iter_mut().chain(&mut self.beside_piece) {
+            beside.grow(self.texts.len());
+        }
         // From left to right, so that in a run of one symbol the leftmost two are joined.
         let mut places = std::mem::take(&mut self.to_join);
         self.pairs.take(pair, &mut places);
@@ -156,69 +176,75 @@ impl Learner {
             let Some(second) = self.after(at) else {
                 continue;
             };
-            if self.places[at].symbol == left && self.places[second].symbol == right {
+            if self.places[at].symbol() == left && self.places[second].symbol() == right {
                 self.join_at(at, second, piece);
             }
         }
         self.to_join = places;
+        let [before, after] = &mut self.beside_pair;
+        before.drain(|symbol, sum| self.pairs.remove(key(symbol, left), sum.count));
+        after.drain(|symbol, sum| self.pairs.remove(key(right, symbol), sum.count));
     }
 
     fn join_at(&mut self, at: usize, second: usize, piece: u32) {
-        let before = at - usize::from(self.places[at - 1].length);
-        let next = second + usize::from(self.places[second].length);
-        self.remove_pair(before, at);
-        self.remove_pair(second, next);
-        let length = (next - at) as u8;
-        self.places[second].symbol = INSIDE;
-        self.places[at].symbol = piece;
-        self.places[at].length = length;
-        self.places[next - 1].length = length;
-        self.add_pair(before, at);
-        self.add_pair(at, next);
+        let before = at - self.places[at - 1].length();
+        let next = second + self.places[second].length();
+        let (length, count) = (next - at, self.places[at].count);
+        let joined = Place::new(count, piece, length);
+        self.places[second] = Place::new(count, INSIDE, self.places[second].length());
+        self.places[at] = joined;
+        self.places[next - 1].symbol_and_length =
+            Place::new(count, self.places[next - 1].symbol(), length).symbol_and_length;
+        let count = u64::from(count);
+        for (side, place, key) in [(0, before, self.pair_at(before, at)), (1, at, self.pair_at(at, next))] {
+            let symbol = self.places[[before, next][side]].symbol();
+            if symbol != BARRIER {
+                self.beside_pair[side].see(symbol, count);
+            }
+            if key.is_some() {
+                self.beside_piece[side].see_at(symbol, count, place as u32);
+            }
+        }
+    }
+
+    /// Offers the pairs of a piece with its neighbours; those whose text is a piece already are
+    /// known.
+    fn offer(&mut self, piece: u32) {
+        let mut is_new = |pair| {
+            if let Some(&known) = self.ids.get(joined_text(&self.texts, pair).as_str()) {
+                self.known.push((known, pair));
+            }
+        };
+        let [before, after] = &mut self.beside_piece;
+        self.pairs.add(before, |symbol| key(symbol, piece), &mut is_new);
+        self.pairs.add(after, |symbol| key(piece, symbol), &mut is_new);
     }
 
     /// The place of the symbol that follows; there is none after the last barrier.
     fn after(&self, at: usize) -> Option<usize> {
-        let next = at + usize::from(self.places[at].length);
+        let next = at + self.places[at].length();
         (next < self.places.len()).then_some(next)
     }
 
     fn pair_at(&self, left: usize, right: usize) -> Option<PairKey> {
-        let (a, b) = (&self.places[left], &self.places[right]);
-        let length = usize::from(a.length) + usize::from(b.length);
-        let joins = a.symbol != BARRIER && b.symbol != BARRIER && length <= self.max_piece_length;
-        (joins && !self.ends_in_blank(a.symbol, b.symbol)).then(|| key(a.symbol, b.symbol))
+        let (a, b) = (self.places[left], self.places[right]);
+        let (left, right) = (a.symbol(), b.symbol());
+        let joins = left != BARRIER
+            && right != BARRIER
+            && a.length() + b.length() <= self.max_piece_length
+            && !self.ends_in_blank(left, right);
+        joins.then(|| key(left, right))
     }
 
     /// Whether a pair would be a word with the blank of the next: that belongs to the next.
     fn ends_in_blank(&self, left: u32, right: u32) -> bool {
         self.inner_blank == Some(right) && !self.texts[left as usize].ends_with(SPACE_MARK)
     }
+}
 
-    fn add_pair(&mut self, left: usize, right: usize) {
-        let Some(key) = self.pair_at(left, right) else {
-            return;
-        };
-        if self.pairs.add(key, left as u32, self.places[left].count) {
-            self.join_texts(key);
-            if let Some(&piece) = self.ids.get(self.text.as_str()) {
-                self.known.push((piece, key));
-            }
-        }
-    }
-
-    fn remove_pair(&mut self, left: usize, right: usize) {
-        if let Some(key) = self.pair_at(left, right) {
-            self.pairs.remove(key, self.places[left].count);
-        }
-    }
-
-    fn join_texts(&mut self, pair: PairKey) {
-        let (left, right) = parts(pair);
-        self.text.clear();
-        self.text.push_str(&self.texts[left as usize]);
-        self.text.push_str(&self.texts[right as usize]);
-    }
+fn joined_text(texts: &[Box<str>], pair: PairKey) -> String {
+    let (left, right) = parts(pair);
+    [&*texts[left as usize], &*texts[right as usize]].concat()
 }
 
 #[cfg(test)]

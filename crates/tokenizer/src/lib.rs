@@ -50,6 +50,7 @@ mod joining;
 mod learner;
 mod llama_files;
 mod merges;
+mod neighbours;
 mod normalizer;
 mod pairs;
 mod protobuf;

@@ -69,7 +69,7 @@ fn train_from_counts(
         .collect();
     let wanted = vocab_size - FIXED - characters.len();
     let total = counts.counted.characters;
-    let pieces = learn_pieces(&counts.words, &characters, wanted, rules)?;
+    let pieces = learn_pieces(counts.words, &characters, wanted, rules)?;
     if pieces.len() < wanted {
         let (wanted, found) = (vocab_size - FIXED, pieces.len() + characters.len());
         return Err(TokenizerError::CorpusTooSmall { wanted, found, characters: total });
@@ -78,7 +78,7 @@ fn train_from_counts(
 }
 
 fn learn_pieces(
-    words: &WordTable,
+    mut words: WordTable,
     characters: &[char],
     wanted: usize,
     rules: &LearnRules,
@@ -87,11 +87,11 @@ fn learn_pieces(
     let mut learner = Learner::new(texts.collect(), rules);
     let ids: rustc_hash::FxHashMap<char, u32> = characters.iter().copied().zip(0..).collect();
     let mut symbols = Vec::new();
-    for (word, count) in words.iter() {
+    words.for_each(|word, count| {
         symbols.clear();
         symbols.extend(word.chars().map(marked).map(|c| ids.get(&c).copied().unwrap_or(BARRIER)));
         learner.add_word(&symbols, count);
-    }
+    });
     learner.count_pairs();
     let alphabet =
         characters.iter().map(|character| Piece::normal(character.encode_utf8(&mut [0; 4])));
