@@ -65,6 +65,8 @@ pub struct Learner {
     /// that it becomes.
     beside_pair: [Neighbours; 2],
     beside_piece: [Neighbours; 2],
+    /// Pairs with the piece that is being made, and how often they have ceased to stand already.
+    passed: Vec<(PairKey, u64)>,
     /// Pairs that are new and whose text is a piece already, each after that piece.
     known: Vec<(u32, PairKey)>,
     max_piece_length: usize,
@@ -86,6 +88,7 @@ impl Learner {
             pairs: Pairs::new(rules.min_frequency),
             beside_pair: Default::default(),
             beside_piece: Default::default(),
+            passed: Vec::new(),
             known: Vec::new(),
             max_piece_length: rules.max_piece_length,
             inner_blank: blank.filter(|_| rules.cross_space),
@@ -181,9 +184,14 @@ impl Learner {
             }
         }
         self.to_join = places;
+        // A pair with the piece itself is not offered yet.
+        let mut remove = |symbol, pair, count| match symbol == piece {
+            true => self.passed.push((pair, count)),
+            false => self.pairs.remove(pair, count),
+        };
         let [before, after] = &mut self.beside_pair;
-        before.drain(|symbol, sum| self.pairs.remove(key(symbol, left), sum.count));
-        after.drain(|symbol, sum| self.pairs.remove(key(right, symbol), sum.count));
+        before.drain(|symbol, sum| remove(symbol, key(symbol, left), sum.count));
+        after.drain(|symbol, sum| remove(symbol, key(right, symbol), sum.count));
     }
 
     fn join_at(&mut self, at: usize, second: usize, piece: u32) {
@@ -218,6 +226,7 @@ impl Learner {
         let [before, after] = &mut self.beside_piece;
         self.pairs.add(before, |symbol| key(symbol, piece), &mut is_new);
         self.pairs.add(after, |symbol| key(piece, symbol), &mut is_new);
+        self.passed.drain(..).for_each(|(pair, count)| self.pairs.remove(pair, count));
     }
 
     /// The place of the symbol that follows; there is none after the last barrier.
