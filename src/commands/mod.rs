@@ -4,11 +4,12 @@ mod bench;
 pub mod corpus;
 mod eval;
 mod generate;
+mod learning;
 pub mod model;
 mod quickstart;
 mod run;
 mod score;
-pub mod tokenizer;
+mod tokenizer;
 pub mod train;
 
 use crate::choices::StoredType;
@@ -29,7 +30,7 @@ pub fn dispatch(cli: Cli) -> Result<()> {
     match cli.command {
         Command::Quickstart(flags) => quickstart::quickstart(&flags, &device()?),
         Command::Run(flags) => run::run(&flags, threads),
-        Command::Tokenizer(verb) => tokenizer::tokenizer(verb),
+        Command::Tokenizer(verb) => tokenizer::tokenizer(verb, threads),
         Command::Model(verb) => model::model(verb),
         Command::Corpus(verb) => corpus::corpus(verb),
         Command::Train(flags) => train::train(flags, &device()?),

@@ -111,9 +111,7 @@ fn count_batches(receiver: &Mutex<Receiver<String>>, cutter: &Cutter, tally: &mu
 }
 
 /// Some texts in one, each after a line end and the blank that the encoder puts before a text.
-fn next_batch<E>(
-    texts: &mut impl Iterator<Item = Result<String, E>>,
-) -> Result<Option<String>, E> {
+fn next_batch<E>(texts: &mut impl Iterator<Item = Result<String, E>>) -> Result<Option<String>, E> {
     let mut batch = String::with_capacity(BATCH_BYTES + BATCH_BYTES / 4);
     for text in texts {
         batch.push_str("\n ");

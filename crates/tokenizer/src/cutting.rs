@@ -96,14 +96,7 @@ impl Cutter {
     }
 
     /// Begins a word with the last blank before it; other blanks are a word of their own.
-    fn begin(
-        &self,
-        text: &str,
-        at: usize,
-        group: Group,
-        blanks: usize,
-        tally: &mut Tally,
-    ) -> Word {
+    fn begin(&self, text: &str, at: usize, group: Group, blanks: usize, tally: &mut Tally) -> Word {
         if group == OTHER || group == DIGIT {
             return Word { start: at, end: at, characters: 0, group: OTHER };
         }

@@ -12,8 +12,8 @@
 
 use rustc_hash::FxHashMap;
 
-use crate::normalizer::SPACE_MARK;
 use crate::neighbours::Neighbours;
+use crate::normalizer::SPACE_MARK;
 use crate::pairs::{PairKey, Pairs, key, parts};
 use crate::rules::LearnRules;
 
@@ -29,6 +29,8 @@ pub struct LearnedPiece {
     pub text: String,
     /// How often it occurred when it was learned.
     pub count: u64,
+    /// How often it stands in the texts once all pieces are learned: longer ones take over.
+    pub uses: u64,
 }
 
 /// One character of a word. Small, because waiting for memory is what learning spends its time on.
@@ -123,6 +125,22 @@ impl Learner {
         self.pairs = pairs;
     }
 
+    /// Learns until there are `wanted` pieces, or every pair has become too rare; `progress` hears
+    /// how many there are.
+    pub fn learn_up_to(
+        &mut self,
+        wanted: usize,
+        pieces: &mut Vec<LearnedPiece>,
+        progress: &mut dyn FnMut(usize),
+    ) {
+        while pieces.len() < wanted
+            && let Some(piece) = self.next_piece()
+        {
+            pieces.push(piece);
+            progress(pieces.len());
+        }
+    }
+
     /// Learns the next piece; `None` when every pair has become too rare.
     pub fn next_piece(&mut self) -> Option<LearnedPiece> {
         let piece = self.texts.len() as u32;
@@ -140,7 +158,12 @@ impl Learner {
             self.join(pair, known);
             self.offer(known);
         }
-        Some(LearnedPiece { text, count })
+        Some(LearnedPiece { text, count, uses: count })
+    }
+
+    /// The symbol of the piece learned last.
+    pub fn newest(&self) -> usize {
+        self.texts.len() - 1
     }
 
     /// How often each symbol stands in the words as they are now.
@@ -204,7 +227,9 @@ impl Learner {
         self.places[next - 1].symbol_and_length =
             Place::new(count, self.places[next - 1].symbol(), length).symbol_and_length;
         let count = u64::from(count);
-        for (side, place, key) in [(0, before, self.pair_at(before, at)), (1, at, self.pair_at(at, next))] {
+        for (side, place, key) in
+            [(0, before, self.pair_at(before, at)), (1, at, self.pair_at(at, next))]
+        {
             let symbol = self.places[[before, next][side]].symbol();
             if symbol != BARRIER {
                 self.beside_pair[side].see(symbol, count);

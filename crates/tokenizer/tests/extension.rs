@@ -88,7 +88,11 @@ fn llama_2_grows_into_korean() {
     let options = LearnOptions::hangul(size - base.vocab_size());
     let learned = learn(&base, sound(corpus), &options).expect("learned");
     let extension = extend(&base, &learned, size).expect("enough text");
-    println!("{} characters, {} unreachable", learned.counted.characters, extension.unreachable.len());
+    println!(
+        "{} characters, {} unreachable",
+        learned.counted.characters,
+        extension.unreachable.len()
+    );
     check_structure(&base, &extension, size);
     let english = data("en-corpus").expect("beside the other data");
     for name in ["rust-book.jsonl.zst", "tinyshakespeare.jsonl.zst", "python-docs.jsonl.zst"] {
@@ -149,8 +153,7 @@ fn digits_of_a_script_become_pieces() {
     let (base, _) = small_base_and_korean();
     let thai = || sound(std::iter::repeat_n("ปี ๒๕๖๗ ปี ๒๕๖๘ in 2024 ".to_owned(), 20));
     // Single characters are at most a quarter of the pieces; these are seven.
-    let options =
-        LearnOptions { script: "Thai".into(), coverage: 1.0, ..LearnOptions::hangul(28) };
+    let options = LearnOptions { script: "Thai".into(), coverage: 1.0, ..LearnOptions::hangul(28) };
     let learned = learn(&base, thai(), &options).expect("learned");
     let extension = extend(&base, &learned, base.vocab_size() + 7).expect("enough");
     for digit in ["๒", "๕", "๖", "๗", "๘"] {
