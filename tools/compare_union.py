@@ -48,16 +48,17 @@ def name_of(path):
 def hold_out(paths, work):
     """Writes what is learned from, once as documents and once as lines; returns the rest."""
     held = {}
-    documents, lines = f"{work}/documents.jsonl", f"{work}/lines.txt"
-    with open(documents, "w") as as_documents, open(lines, "w") as as_lines:
+    documents, lines = f"{work}/documents", f"{work}/lines.txt"
+    os.makedirs(documents, exist_ok=True)
+    with open(lines, "w") as as_lines:
         for path in paths:
-            held[name_of(path)] = []
-            for number, text in enumerate(texts(path)):
-                if number % 10 == 0:
-                    held[name_of(path)].append(text)
-                    continue
-                as_documents.write(json.dumps({"text": text}, ensure_ascii=False) + "\n")
-                as_lines.write(text + "\n")
+            every = list(texts(path))
+            held[name_of(path)] = every[::10]
+            kept = [text for number, text in enumerate(every) if number % 10]
+            as_lines.writelines(text + "\n" for text in kept)
+            packed = "".join(json.dumps({"text": text}, ensure_ascii=False) + "\n" for text in kept)
+            with open(f"{documents}/{name_of(path)}.jsonl.zst", "wb") as file:
+                file.write(zstandard.ZstdCompressor(level=12).compress(packed.encode()))
     return held, documents, lines
 
 

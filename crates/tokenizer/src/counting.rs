@@ -18,6 +18,7 @@ use crate::cutting::Cutter;
 use crate::normalizer::blank_form;
 use crate::rules::LearnRules;
 use crate::tally::Tally;
+use crate::weighted_text::{PARTS, WeightedText};
 use crate::word_table::WordTable;
 
 /// Bytes of text after which the number of words is looked at.
@@ -41,7 +42,7 @@ pub struct Counted {
 /// Words and characters with the number of times they occur.
 #[derive(Default)]
 pub struct Counts {
-    /// Words in blank form.
+    /// Words in blank form, counted in parts of an occurrence.
     pub words: WordTable,
     /// The characters, the most frequent first, equals in the order of Unicode.
     pub characters: Vec<(char, u64)>,
@@ -54,14 +55,15 @@ pub struct Counts {
 /// # Errors
 /// The first one that reading the texts gives.
 pub fn count<E>(
-    mut texts: impl Iterator<Item = Result<String, E>>,
+    mut texts: impl Iterator<Item = Result<impl Into<WeightedText>, E>>,
     only: Option<Script>,
     rules: &LearnRules,
 ) -> Result<Counts, E> {
     let cutter = Cutter::new(only, rules);
     let mut tallies: Vec<Tally> = (0..rules.threads.max(1)).map(|_| Tally::default()).collect();
     let mut counted = Counted::default();
-    while count_round(&mut texts, &cutter, &mut tallies)? {
+    let mut next = None;
+    while count_round(&mut texts, &mut next, &cutter, &mut tallies)? {
         // Whether words are dropped must not depend on how they are spread over threads.
         if tallies.iter_mut().map(|tally| tally.words.len()).sum::<usize>() > rules.most_words {
             let words = &mut merge(&mut tallies).words;
@@ -73,8 +75,9 @@ pub fn count<E>(
 }
 
 /// Counts one round; whether texts are left.
-fn count_round<E>(
-    texts: &mut impl Iterator<Item = Result<String, E>>,
+fn count_round<T: Into<WeightedText>, E>(
+    texts: &mut impl Iterator<Item = Result<T, E>>,
+    next: &mut Option<WeightedText>,
     cutter: &Cutter,
     tallies: &mut [Tally],
 ) -> Result<bool, E> {
@@ -89,38 +92,52 @@ fn count_round<E>(
         }
         let mut left = ROUND_BYTES;
         while left > 0 {
-            let Some(batch) = next_batch(texts)? else {
+            let Some(batch) = next_batch(texts, next)? else {
                 return Ok(false);
             };
-            left = left.saturating_sub(batch.len());
+            left = left.saturating_sub(batch.text.len());
             // While all are busy, reading makes no sense.
             if let Err(refused) = sender.try_send(batch) {
                 let (Full(batch) | Disconnected(batch)) = refused;
-                cutter.cut(&blank_form(&batch), own);
+                cutter.cut(&blank_form(&batch.text), batch.parts, own);
             }
         }
         Ok(true)
     })
 }
 
-fn count_batches(receiver: &Mutex<Receiver<String>>, cutter: &Cutter, tally: &mut Tally) {
+fn count_batches(receiver: &Mutex<Receiver<WeightedText>>, cutter: &Cutter, tally: &mut Tally) {
     let next = || receiver.lock().unwrap_or_else(PoisonError::into_inner).recv().ok();
     while let Some(batch) = next() {
-        cutter.cut(&blank_form(&batch), tally);
+        cutter.cut(&blank_form(&batch.text), batch.parts, tally);
     }
 }
 
-/// Some texts in one, each after a line end and the blank that the encoder puts before a text.
-fn next_batch<E>(texts: &mut impl Iterator<Item = Result<String, E>>) -> Result<Option<String>, E> {
-    let mut batch = String::with_capacity(BATCH_BYTES + BATCH_BYTES / 4);
-    for text in texts {
-        batch.push_str("\n ");
-        batch.push_str(&text?);
-        if batch.len() >= BATCH_BYTES {
+/// Some texts of one weight in one, each after a line end and the blank that the encoder puts
+/// before a text. The first text of another weight is left in `next`.
+fn next_batch<T: Into<WeightedText>, E>(
+    texts: &mut impl Iterator<Item = Result<T, E>>,
+    next: &mut Option<WeightedText>,
+) -> Result<Option<WeightedText>, E> {
+    let mut batch = WeightedText::from(String::with_capacity(BATCH_BYTES + BATCH_BYTES / 4));
+    while batch.text.len() < BATCH_BYTES {
+        let text = match next.take() {
+            Some(text) => text,
+            None => match texts.next() {
+                Some(text) => text?.into(),
+                None => break,
+            },
+        };
+        if batch.text.is_empty() {
+            batch.parts = text.parts;
+        } else if batch.parts != text.parts {
+            *next = Some(text);
             break;
         }
+        batch.text.push_str("\n ");
+        batch.text.push_str(&text.text);
     }
-    Ok((!batch.is_empty()).then_some(batch))
+    Ok((!batch.text.is_empty()).then_some(batch))
 }
 
 /// Puts the counts of all threads into the first tally.
@@ -134,7 +151,8 @@ fn merge(tallies: &mut [Tally]) -> &mut Tally {
 fn drop_rarest(words: &mut WordTable, most: usize, counted: &mut Counted) {
     let before = words.len();
     if before > most {
-        counted.largest_undercount += words.drop_rarest(most / 2);
+        // Rounded up: a bound must hold.
+        counted.largest_undercount += words.drop_rarest(most / 2).div_ceil(PARTS);
         counted.words_dropped += (before - words.len()) as u64;
     }
 }
@@ -172,7 +190,7 @@ mod tests {
 
     fn words(counts: &mut Counts) -> Vec<(String, u64)> {
         let mut words = Vec::new();
-        counts.words.for_each(|word, count| words.push((word.to_owned(), count)));
+        counts.words.for_each(|word, count| words.push((word.to_owned(), count / PARTS)));
         words.sort_unstable();
         words
     }

@@ -53,8 +53,8 @@ impl Cutter {
         }
     }
 
-    /// Counts the words and characters of a text in blank form.
-    pub fn cut(&self, text: &str, tally: &mut Tally) {
+    /// Counts the words, `parts` each, and characters of a text in blank form.
+    pub fn cut(&self, text: &str, parts: u64, tally: &mut Tally) {
         let mut word = Word { start: 0, end: 0, characters: 0, group: OTHER };
         let mut blanks = 0;
         for (at, character) in text.char_indices() {
@@ -72,14 +72,17 @@ impl Cutter {
             }
             let end = at + character.len_utf8();
             if !self.continues(&word, group, blanks) {
-                word.count(text, tally);
-                word = self.begin(text, at, group, blanks, tally);
+                word.count(text, parts, tally);
+                if blanks > 1 {
+                    self.count_blanks(text, at, blanks, parts, tally);
+                }
+                word = begin(at, group, blanks);
             }
             word.characters += 1 + blanks;
             word.end = end;
             blanks = 0;
         }
-        word.count(text, tally);
+        word.count(text, parts, tally);
     }
 
     #[inline]
@@ -95,25 +98,29 @@ impl Cutter {
             && word.characters + blanks < self.longest_word
     }
 
-    /// Begins a word with the last blank before it; other blanks are a word of their own.
-    fn begin(&self, text: &str, at: usize, group: Group, blanks: usize, tally: &mut Tally) -> Word {
-        if group == OTHER || group == DIGIT {
-            return Word { start: at, end: at, characters: 0, group: OTHER };
-        }
-        if blanks > 1 && self.only.is_none() {
+    /// All blanks but the last, which begins the next word, are a word of their own.
+    fn count_blanks(&self, text: &str, at: usize, blanks: usize, parts: u64, tally: &mut Tally) {
+        if self.only.is_none() {
             let run = (blanks - 1).min(self.longest_word);
-            tally.words.add(&text[at - 1 - run..at - 1], 1);
+            tally.words.add(&text[at - 1 - run..at - 1], parts);
         }
-        let start = at - blanks.min(1);
-        Word { start, end: at, characters: 0, group }
     }
+}
+
+/// Begins a word with the last of the blanks before it.
+fn begin(at: usize, group: Group, blanks: usize) -> Word {
+    let (start, group) = match group {
+        OTHER | DIGIT => (at, OTHER),
+        _ => (at - blanks.min(1), group),
+    };
+    Word { start, end: at, characters: 0, group }
 }
 
 impl Word {
     #[inline]
-    fn count(&self, text: &str, tally: &mut Tally) {
+    fn count(&self, text: &str, parts: u64, tally: &mut Tally) {
         if self.group != OTHER {
-            tally.words.add(&text[self.start..self.end], 1);
+            tally.words.add(&text[self.start..self.end], parts);
         }
     }
 }
@@ -141,7 +148,7 @@ mod tests {
 
     fn cut(text: &str, only: Option<Script>, rules: &LearnRules) -> Tally {
         let mut tally = Tally::default();
-        Cutter::new(only, rules).cut(text, &mut tally);
+        Cutter::new(only, rules).cut(text, 1, &mut tally);
         tally
     }
 

@@ -16,6 +16,7 @@ use crate::neighbours::Neighbours;
 use crate::normalizer::SPACE_MARK;
 use crate::pairs::{PairKey, Pairs, key, parts};
 use crate::rules::LearnRules;
+use crate::weighted_text::PARTS;
 
 /// A symbol that joins nothing: the end of a word, or a character that has no piece.
 pub const BARRIER: u32 = (1 << 24) - 1;
@@ -27,16 +28,17 @@ const INSIDE: u32 = BARRIER - 1;
 pub struct LearnedPiece {
     /// The text, with `▁` for a blank.
     pub text: String,
-    /// How often it occurred when it was learned.
+    /// How often it occurred when it was learned, by the weight of the texts.
     pub count: u64,
-    /// How often it stands in the texts once all pieces are learned: longer ones take over.
+    /// How often it stands in the texts once all pieces are learned, by their weight: longer
+    /// ones take over.
     pub uses: u64,
 }
 
 /// One character of a word. Small, because waiting for memory is what learning spends its time on.
 #[derive(Clone, Copy)]
 struct Place {
-    /// How often the word occurs; from four thousand million on it does not matter how often.
+    /// In how many parts of an occurrence; from a hundred million whole ones on it does not matter.
     count: u32,
     /// The symbol that begins here, and in the upper eight bits the length of the one that begins
     /// or ends here.
@@ -87,7 +89,7 @@ impl Learner {
             ids,
             texts,
             places: vec![Place::new(0, BARRIER, 1)],
-            pairs: Pairs::new(rules.min_frequency),
+            pairs: Pairs::new(rules.min_frequency * PARTS),
             beside_pair: Default::default(),
             beside_piece: Default::default(),
             passed: Vec::new(),
@@ -98,7 +100,7 @@ impl Learner {
         }
     }
 
-    /// Adds a word, as symbols, that occurs `count` times.
+    /// Adds a word, as symbols, that occurs `count` times, in parts of an occurrence.
     pub fn add_word(&mut self, symbols: &[u32], count: u64) {
         let count = count.min(u32::MAX.into()) as u32;
         for &symbol in symbols.iter().chain(&[BARRIER]) {
@@ -158,6 +160,7 @@ impl Learner {
             self.join(pair, known);
             self.offer(known);
         }
+        let count = count / PARTS;
         Some(LearnedPiece { text, count, uses: count })
     }
 
@@ -174,7 +177,7 @@ impl Learner {
                 *count += u64::from(place.count);
             }
         }
-        occurrences
+        occurrences.iter().map(|parts| parts / PARTS).collect()
     }
 
     fn join_all_splits(&mut self, piece: u32) {
@@ -293,7 +296,7 @@ mod tests {
         let texts = characters.iter().map(|c| c.to_string().into()).collect();
         let mut learner = Learner::new(texts, &LearnRules::default());
         for (word, count) in words {
-            learner.add_word(&word.chars().map(id).collect::<Vec<_>>(), *count);
+            learner.add_word(&word.chars().map(id).collect::<Vec<_>>(), *count * PARTS);
         }
         learner.count_pairs();
         std::iter::from_fn(|| learner.next_piece()).map(|p| (p.text, p.count)).collect()

@@ -16,6 +16,7 @@ use crate::normalizer::marked;
 use crate::rules::LearnRules;
 use crate::tokenizer::Tokenizer;
 use crate::vocabulary::PieceKind;
+use crate::weighted_text::WeightedText;
 use crate::word_table::WordTable;
 
 /// What to learn.
@@ -81,7 +82,7 @@ fn script_named(name: &str) -> Result<Script, TokenizerError> {
 /// give.
 pub fn learn<E: From<TokenizerError>>(
     base: &Tokenizer,
-    texts: impl Iterator<Item = Result<String, E>>,
+    texts: impl Iterator<Item = Result<impl Into<WeightedText>, E>>,
     options: &LearnOptions,
 ) -> Result<Learned, E> {
     learn_with_progress(base, texts, options, &mut |_| {})
@@ -93,7 +94,7 @@ pub fn learn<E: From<TokenizerError>>(
 /// Those of [`learn`].
 pub fn learn_with_progress<E: From<TokenizerError>>(
     base: &Tokenizer,
-    texts: impl Iterator<Item = Result<String, E>>,
+    texts: impl Iterator<Item = Result<impl Into<WeightedText>, E>>,
     options: &LearnOptions,
     progress: &mut dyn FnMut(usize),
 ) -> Result<Learned, E> {

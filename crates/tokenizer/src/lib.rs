@@ -62,6 +62,7 @@ mod tally;
 mod tokenizer;
 mod trainer;
 mod vocabulary;
+mod weighted_text;
 mod word_table;
 
 pub use compare::{Comparison, pieces_of};
@@ -76,3 +77,4 @@ pub use rules::LearnRules;
 pub use tokenizer::Tokenizer;
 pub use trainer::{Trained, train, train_with_progress};
 pub use vocabulary::TokenId;
+pub use weighted_text::WeightedText;

@@ -18,6 +18,7 @@ use crate::normalizer::{Normalizer, Prefix, PrefixPlace, SPACE_MARK, marked};
 use crate::rules::LearnRules;
 use crate::tokenizer::Tokenizer;
 use crate::vocabulary::{Piece, PieceKind, TokenId, Vocabulary, byte_text};
+use crate::weighted_text::WeightedText;
 use crate::word_table::WordTable;
 
 /// The special pieces and the bytes.
@@ -44,7 +45,7 @@ pub struct Trained {
 /// A size that leaves no room beside special pieces, bytes and `▁`; texts that are too small;
 /// and whatever reading the texts may give.
 pub fn train<E: From<TokenizerError>>(
-    texts: impl Iterator<Item = Result<String, E>>,
+    texts: impl Iterator<Item = Result<impl Into<WeightedText>, E>>,
     vocab_size: usize,
     coverage: f64,
 ) -> Result<Tokenizer, E> {
@@ -58,7 +59,7 @@ pub fn train<E: From<TokenizerError>>(
 /// # Errors
 /// Those of [`train`], and rules that nothing can be learned by.
 pub fn train_with_progress<E: From<TokenizerError>>(
-    texts: impl Iterator<Item = Result<String, E>>,
+    texts: impl Iterator<Item = Result<impl Into<WeightedText>, E>>,
     vocab_size: usize,
     coverage: f64,
     rules: &LearnRules,
