@@ -156,7 +156,7 @@ fn usefulness(tokenizer: &Tokenizer, learned: &Learned, new: &[(u32, usize)]) ->
     let pieces = learned.pieces.iter().filter_map(|piece| {
         let id = tokenizer.id_of(&piece.text)?;
         let at = new.binary_search_by_key(&id, |&(id, _)| id).ok()?;
-        let tokens_saved = piece.uses * (new[at].1 as u64 - 1);
+        let tokens_saved = piece.uses * new[at].1.saturating_sub(1) as u64;
         Some(Useful { id, piece: piece.text.clone(), uses: piece.uses, tokens_saved })
     });
     pieces.collect()

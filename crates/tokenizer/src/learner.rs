@@ -89,7 +89,7 @@ impl Learner {
             ids,
             texts,
             places: vec![Place::new(0, BARRIER, 1)],
-            pairs: Pairs::new(rules.min_frequency * PARTS),
+            pairs: Pairs::new(rules.min_frequency.saturating_mul(PARTS)),
             beside_pair: Default::default(),
             beside_piece: Default::default(),
             passed: Vec::new(),
@@ -146,7 +146,7 @@ impl Learner {
     /// Learns the next piece; `None` when every pair has become too rare.
     pub fn next_piece(&mut self) -> Option<LearnedPiece> {
         let piece = self.texts.len() as u32;
-        if piece == INSIDE {
+        if piece >= INSIDE {
             return None;
         }
         let (pair, count) = self.pairs.pop_most_frequent()?;
@@ -224,22 +224,23 @@ impl Learner {
         let before = at - self.places[at - 1].length();
         let next = second + self.places[second].length();
         let (length, count) = (next - at, self.places[at].count);
-        let joined = Place::new(count, piece, length);
-        self.places[second] = Place::new(count, INSIDE, self.places[second].length());
-        self.places[at] = joined;
-        self.places[next - 1].symbol_and_length =
-            Place::new(count, self.places[next - 1].symbol(), length).symbol_and_length;
-        let count = u64::from(count);
-        for (side, place, key) in
-            [(0, before, self.pair_at(before, at)), (1, at, self.pair_at(at, next))]
-        {
-            let symbol = self.places[[before, next][side]].symbol();
-            if symbol != BARRIER {
-                self.beside_pair[side].see(symbol, count);
-            }
-            if key.is_some() {
-                self.beside_piece[side].see_at(symbol, count, place as u32);
-            }
+        let inside = Place::new(count, INSIDE, length);
+        self.places[second] = inside;
+        self.places[next - 1] = inside;
+        self.places[at] = Place::new(count, piece, length);
+        self.see(0, before, self.pair_at(before, at).map(|_| before), count);
+        self.see(1, next, self.pair_at(at, next).map(|_| at), count);
+    }
+
+    /// Sees what stands on one side of a pair that was joined; `pair` is where it makes a pair with
+    /// the piece.
+    fn see(&mut self, side: usize, neighbour: usize, pair: Option<usize>, count: u32) {
+        let symbol = self.places[neighbour].symbol();
+        if symbol != BARRIER {
+            self.beside_pair[side].see(symbol, count.into());
+        }
+        if let Some(place) = pair {
+            self.beside_piece[side].see_at(symbol, count.into(), place as u32);
         }
     }
 

@@ -23,6 +23,8 @@ pub struct LearnRules {
 
 /// The longest pieces that may be asked for.
 const LONGEST_PIECE: usize = 64;
+/// The longest words where they may hold blanks; learning writes a length in one byte.
+const LONGEST_PHRASE: usize = 128;
 
 impl Default for LearnRules {
     fn default() -> LearnRules {
@@ -40,7 +42,8 @@ impl LearnRules {
     /// The most characters that a word may have: longer ones are cut.
     pub(crate) fn longest_word(&self) -> usize {
         // A phrase has to be longer than the pieces that are found in it.
-        if self.cross_space { 4 * self.max_piece_length } else { self.max_piece_length }
+        let phrase = (4 * self.max_piece_length).min(LONGEST_PHRASE);
+        if self.cross_space { phrase } else { self.max_piece_length }
     }
 
     /// Refuses rules that nothing can be learned by.

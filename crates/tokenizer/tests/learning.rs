@@ -4,8 +4,8 @@
 mod support;
 
 use kollama_tokenizer::{
-    LearnOptions, LearnRules, Learned, Tokenizer, TokenizerError, extend, learn, train,
-    train_with_progress,
+    LearnOptions, LearnRules, Learned, Tokenizer, TokenizerError, WeightedText, extend, learn,
+    train, train_with_progress,
 };
 use support::{LINES, sound};
 
@@ -160,6 +160,25 @@ fn uses_say_how_often_a_piece_stands_in_the_texts() {
         let id = larger.id_of(&piece.text).expect("all are reached");
         assert_eq!(uses[id as usize], piece.uses, "{:?}", piece.text);
     }
+}
+
+#[test]
+fn a_text_that_weighs_three_counts_like_three() {
+    let options = LearnOptions::hangul(100);
+    let [light, heavy] = ["책을 읽었습니다 책을 ", "음악을 듣습니다 "].map(|line| line.repeat(20));
+    let text = |text: &String, weight| Ok(WeightedText::new(text.clone(), weight));
+    let weighted = vec![text(&light, 1.0), text(&heavy, 3.0), text(&light, 1.0)];
+    let plain = [&light, &heavy, &heavy, &heavy, &light].map(|text| text.clone());
+    let learned = |texts: Vec<Result<WeightedText, TokenizerError>>| {
+        learn(&english_base(), texts.into_iter(), &options).expect("learned").pieces
+    };
+    let plain = plain.map(|text| Ok(text.into())).into();
+    let longer = |pieces: Vec<kollama_tokenizer::LearnedPiece>| {
+        pieces.into_iter().filter(|piece| piece.text.chars().count() > 1).collect::<Vec<_>>()
+    };
+    let found = longer(learned(weighted));
+    assert!(found.len() > 5);
+    assert_eq!(found, longer(learned(plain)));
 }
 
 #[test]
