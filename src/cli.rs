@@ -117,6 +117,9 @@ pub enum Tokenizer {
     /// digit is its own piece and in no other; line ends are bytes. Of pairs seen equally often the
     /// one with the older left half comes first, then the one with the older right half.
     ///
+    /// The texts of smaller files count for more: of one a thousand times smaller than the largest, 1.6
+    /// times.
+    ///
     /// Memory: at most 8 million distinct words are counted (and those of the last 32 MB of text),
     /// however large the corpus is; beyond that the rarest are dropped (lossy counting, Manku and
     /// Motwani 2002). The report in the folder says how many, and how much a count may be too low.
@@ -143,6 +146,9 @@ pub enum Tokenizer {
     /// and every other script keep the ids that they have, and no new piece glues them to a letter.
     /// A digit of the script itself is its own piece and in no other. Of pairs seen equally often
     /// the one with the older left half comes first, then the one with the older right half.
+    ///
+    /// The texts of smaller files count for more: of one a thousand times smaller than the largest, 1.6
+    /// times.
     ///
     /// Memory: at most 8 million distinct words are counted (and those of the last 32 MB of text),
     /// however large the corpus is; beyond that the rarest are dropped (lossy counting, Manku and
