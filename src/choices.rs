@@ -12,6 +12,15 @@ pub enum StoredType {
     Bf16,
 }
 
+/// Whether something may be.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum YesOrNo {
+    /// It may
+    Yes,
+    /// It may not
+    No,
+}
+
 /// What a new embedding row starts as.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize, ValueEnum)]
 #[serde(rename_all = "kebab-case")]

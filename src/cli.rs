@@ -2,7 +2,7 @@
 //! stands in `commands/`.
 
 use crate::choices::{
-    DocumentSize, Documents, Order, Recompute, RowInit, Schedule, StoredType, TrainOnly,
+    DocumentSize, Documents, Order, Recompute, RowInit, Schedule, StoredType, TrainOnly, YesOrNo,
 };
 use clap::{Args, Parser, Subcommand};
 use std::num::NonZeroUsize;
@@ -111,6 +111,18 @@ pub struct Run {
 #[derive(Subcommand)]
 pub enum Tokenizer {
     /// Learn a Llama-style vocabulary from nothing
+    ///
+    /// Pieces are learned inside words: runs of characters of one script with the blank before them.
+    /// Punctuation and symbols count as a script of their own, so none is glued to a letter; each
+    /// digit is its own piece and in no other; line ends are bytes. Of pairs seen equally often the
+    /// one with the older left half comes first, then the one with the older right half.
+    ///
+    /// The texts of smaller files count for more: of one a thousand times smaller than the largest, 1.6
+    /// times.
+    ///
+    /// Memory: at most 8 million distinct words are counted (and those of the last 32 MB of text),
+    /// however large the corpus is; beyond that the rarest are dropped (lossy counting, Manku and
+    /// Motwani 2002). The report in the folder says how many, and how much a count may be too low.
     #[command(
         after_help = "Example:\n  kollama tokenizer train --corpus texts/ --vocab-size 8000 --out tok"
     )]
@@ -121,14 +133,31 @@ pub enum Tokenizer {
         /// Ids in the result, bytes and special pieces included
         #[arg(long, value_name = "N")]
         vocab_size: usize,
+        /// How pieces are learned
+        #[command(flatten)]
+        rules: PieceRules,
         /// Folder to write
         #[arg(long, value_name = "DIR")]
         out: PathBuf,
     },
     /// Add pieces of a new language without moving an old id
+    ///
+    /// New pieces hold characters of one script only, and the blank before them: digits, punctuation
+    /// and every other script keep the ids that they have, and no new piece glues them to a letter.
+    /// A digit of the script itself is its own piece and in no other. Of pairs seen equally often
+    /// the one with the older left half comes first, then the one with the older right half.
+    ///
+    /// The texts of smaller files count for more: of one a thousand times smaller than the largest, 1.6
+    /// times.
+    ///
+    /// Memory: at most 8 million distinct words are counted (and those of the last 32 MB of text),
+    /// however large the corpus is; beyond that the rarest are dropped (lossy counting, Manku and
+    /// Motwani 2002). The report in the folder says how many, and how much a count may be too low.
     #[command(
-        after_help = "Example:\n  kollama tokenizer extend --base Llama-2-7b --corpus korean/ \
-                            --vocab-size 46336 --out tok-ko"
+        after_help = "Examples:\n  kollama tokenizer extend --base Llama-2-7b --corpus korean/ \
+                            --vocab-size 46336 --out tok-ko\n  \
+                            kollama tokenizer extend --base Llama-2-7b --corpus thai.txt \
+                            --script Thai --vocab-size 40000 --out tok-th"
     )]
     Extend {
         /// Tokenizer to grow: a folder, tokenizer.json or tokenizer.model
@@ -140,9 +169,12 @@ pub enum Tokenizer {
         /// Ids in the result, the old ones included
         #[arg(long, value_name = "N")]
         vocab_size: usize,
-        /// Unicode script that a new piece must hold a character of
-        #[arg(long, value_name = "SCRIPT", default_value = "Hangul")]
+        /// Unicode script of the new pieces: Hangul, Thai, Arabic, Devanagari, Greek, …
+        #[arg(long, value_name = "NAME", default_value = "Hangul")]
         script: String,
+        /// How pieces are learned
+        #[command(flatten)]
+        rules: PieceRules,
         /// Folder to write
         #[arg(long, value_name = "DIR")]
         out: PathBuf,
@@ -202,6 +234,20 @@ pub enum Tokenizer {
         #[arg(long, value_name = "FILE")]
         html: Option<PathBuf>,
     },
+}
+
+/// Flags of `tokenizer train` and `tokenizer extend`.
+#[derive(Args)]
+pub struct PieceRules {
+    /// A pair of neighbours seen less often becomes no piece
+    #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u64).range(1..))]
+    pub min_frequency: u64,
+    /// Characters of the longest piece, the blank before it included: 2 to 64
+    #[arg(long, value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u8).range(2..=64))]
+    pub max_piece_length: u8,
+    /// Whether a piece may go on over a single blank between two words
+    #[arg(long, value_enum, default_value_t = YesOrNo::No)]
+    pub pieces_may_cross_space: YesOrNo,
 }
 
 /// Verbs of `model`.

@@ -13,6 +13,8 @@ mod recipe;
 mod sample;
 mod stages;
 mod staging;
+mod text_sample;
+mod tokenizer_report;
 mod usage;
 
 use clap::Parser;

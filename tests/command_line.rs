@@ -116,6 +116,34 @@ fn encode_without_json_shows_the_tokens() {
 }
 
 #[test]
+fn learning_leaves_a_report_that_says_what_was_learned_and_how() {
+    let place = Workplace::with_tokenizer();
+    let extend = "tokenizer extend --base tok --corpus korean.txt --vocab-size 400";
+    place.done(&format!("{extend} --out larger --min-frequency 3 --max-piece-length 4"));
+    let read = |name: &str| String::from_utf8(place.read(name)).unwrap();
+    let report: Value = serde_json::from_str(&read("larger/tokenizer_report.json")).unwrap();
+    assert_eq!(report["settings"]["command"], "extend");
+    assert_eq!(report["settings"]["min_frequency"], 3);
+    assert_eq!(report["settings"]["max_piece_length"], 4);
+    assert_eq!(report["corpus"]["words_dropped"], 0);
+    assert_eq!(report["reachability"]["reached"], report["reachability"]["new_pieces"]);
+    let source = &report["sources"][0];
+    let share = |when: &str| source[format!("tokens_per_character_{when}")].as_f64().unwrap();
+    assert!(share("after") < share("before"), "{source}");
+    let saved = |list: &str| report[list][0]["tokens_saved"].as_u64().unwrap();
+    assert!(saved("most_useful") > saved("least_useful"));
+    let markdown = read("larger/tokenizer_report.md");
+    let best = report["most_useful"][0]["piece"].as_str().unwrap();
+    assert!(markdown.contains(best), "{markdown}");
+    place.done("tokenizer train --corpus korean.txt --vocab-size 500 --out new");
+    let report: Value = serde_json::from_str(&read("new/tokenizer_report.json")).unwrap();
+    assert_eq!(report["settings"]["command"], "train");
+    for wrong in ["--min-frequency 0", "--max-piece-length 1", "--pieces-may-cross-space maybe"] {
+        assert_eq!(place.run(&format!("{extend} --out other {wrong}")).code, Some(2), "{wrong}");
+    }
+}
+
+#[test]
 fn what_was_encoded_is_decoded_to_the_same_text() {
     let place = Workplace::with_tokenizer();
     place.done("tokenizer extend --base tok --corpus korean.txt --vocab-size 400 --out larger");

@@ -7,12 +7,13 @@ mod compare_page;
 pub mod corpus;
 mod eval;
 mod generate;
+mod learning;
 pub mod model;
 mod peers;
 mod quickstart;
 mod run;
 mod score;
-pub mod tokenizer;
+mod tokenizer;
 pub mod train;
 
 use crate::choices::StoredType;
@@ -33,7 +34,7 @@ pub fn dispatch(cli: Cli) -> Result<()> {
     match cli.command {
         Command::Quickstart(flags) => quickstart::quickstart(&flags, threads),
         Command::Run(flags) => run::run(&flags, threads),
-        Command::Tokenizer(verb) => tokenizer::tokenizer(verb),
+        Command::Tokenizer(verb) => tokenizer::tokenizer(verb, threads),
         Command::Model(verb) => model::model(verb),
         Command::Corpus(verb) => corpus::corpus(verb, threads),
         Command::Train(flags) => train::train(flags, &device()?),

@@ -1,7 +1,7 @@
 //! A recipe, stage by stage. Each stage writes one folder of the run and is skipped while it is
 //! done from the same inputs; a stage of training that was cut off goes on where it was.
 
-use super::{corpus, model, tokenizer, train};
+use super::{corpus, learning, model, train};
 use crate::choices::StoredType;
 use crate::cli::Run as Flags;
 use crate::comparison;
@@ -12,7 +12,7 @@ use crate::staging::must_be_free;
 use crate::usage::usage;
 use anyhow::{Context, Result, bail, ensure};
 use kollama_kernels::Device;
-use kollama_tokenizer::Tokenizer;
+use kollama_tokenizer::{LearnRules, Tokenizer};
 use kollama_trainer::TrainSettings;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -226,7 +226,9 @@ fn learn_tokenizer(data: &Data, vocab_size: usize, out: PathBuf) -> Stage<'_> {
         reads: data.sources.clone(),
         out,
         resumes: false,
-        work: Box::new(move |out| tokenizer::train(&data.sources, vocab_size, out)),
+        work: Box::new(move |out| {
+            learning::train(&data.sources, vocab_size, &LearnRules::default(), out)
+        }),
     }
 }
 
@@ -253,7 +255,8 @@ fn extend_tokenizer(recipe: &Recipe, base: PathBuf, out: PathBuf) -> Stage<'_> {
         resumes: false,
         work: Box::new(move |out| {
             let (corpus, size) = (&extension.corpus, extension.vocab_size);
-            tokenizer::extend(&base, corpus, size, &extension.script, out)
+            let rules = LearnRules::default();
+            learning::extend(&base, corpus, size, &extension.script, &rules, out)
         }),
     }
 }

@@ -1,23 +1,23 @@
-//! Make, extend and apply tokenizers; `compare.rs` compares them.
+//! Apply tokenizers; `learning.rs` makes and extends them, `compare.rs` compares them.
 
 use super::compare::compare;
-use super::{lines_of, place};
+use super::{learning, lines_of, place};
 use crate::cli::Tokenizer as Verb;
-use crate::progress::{Progress, Unit};
-use crate::staging::{must_be_free, staged};
 use anyhow::{Context, Result};
-use kollama_corpus::documents;
-use kollama_tokenizer::{Extension, LearnOptions, Tokenizer};
+use kollama_tokenizer::Tokenizer;
 use serde_json::json;
 use std::io::{BufRead, BufWriter, Write, stdout};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// Does one of the verbs.
-pub fn tokenizer(verb: Verb) -> Result<()> {
+pub fn tokenizer(verb: Verb, threads: usize) -> Result<()> {
     match verb {
-        Verb::Train { corpus, vocab_size, out } => train(&corpus, vocab_size, &out),
-        Verb::Extend { base, corpus, vocab_size, script, out } => {
-            extend(&base, &corpus, vocab_size, &script, &out)
+        Verb::Train { corpus, vocab_size, rules, out } => {
+            learning::train(&corpus, vocab_size, &learning::rules(&rules, threads), &out)
+        }
+        Verb::Extend { base, corpus, vocab_size, script, rules, out } => {
+            let rules = learning::rules(&rules, threads);
+            learning::extend(&base, &corpus, vocab_size, &script, &rules, &out)
         }
         Verb::Encode { tokenizer, text, input, add_bos, json } => {
             encode(&Tokenizer::open(&tokenizer)?, text, input.as_deref(), add_bos, json)
@@ -29,69 +29,6 @@ pub fn tokenizer(verb: Verb) -> Result<()> {
             compare([&a, &b], &text, &corpus, html.as_deref())
         }
     }
-}
-
-/// Share of the characters of the texts that single pieces must cover.
-const COVERAGE: f64 = 0.9995;
-
-/// Learns a tokenizer from nothing and writes its folder.
-pub fn train(corpus: &[PathBuf], vocab_size: usize, out: &Path) -> Result<()> {
-    must_be_free(out)?;
-    let learned = reading(corpus, |texts| kollama_tokenizer::train(texts, vocab_size, COVERAGE))?;
-    staged(out, |folder| Ok(learned.save(folder)?))?;
-    eprintln!("{}: {} ids", out.display(), learned.vocab_size());
-    Ok(())
-}
-
-/// Grows a tokenizer and writes its folder.
-pub fn extend(
-    base: &Path,
-    corpus: &[PathBuf],
-    vocab_size: usize,
-    script: &str,
-    out: &Path,
-) -> Result<()> {
-    must_be_free(out)?;
-    let base = Tokenizer::open(base)?;
-    let new_pieces = vocab_size.checked_sub(base.vocab_size()).filter(|&new| new > 0);
-    let new_pieces = new_pieces.with_context(|| {
-        format!("--vocab-size {vocab_size} must be more than the base's {}", base.vocab_size())
-    })?;
-    let options = LearnOptions { new_pieces, script: script.to_owned(), coverage: COVERAGE };
-    let learned = reading(corpus, |texts| kollama_tokenizer::learn(&base, texts, &options))?;
-    let extension = kollama_tokenizer::extend(&base, &learned, vocab_size)?;
-    staged(out, |folder| Ok(extension.tokenizer.save(folder)?))?;
-    say_extension(&base, &extension, out);
-    Ok(())
-}
-
-fn say_extension(base: &Tokenizer, extension: &Extension, out: &Path) {
-    let count = extension.made_of.len();
-    let pieces: usize = extension.made_of.iter().map(Vec::len).sum();
-    eprintln!(
-        "{}: {} ids, {} of them new; a new piece stands for {:.2} old ones on average",
-        out.display(),
-        base.vocab_size() + count,
-        count,
-        pieces as f64 / count as f64
-    );
-}
-
-/// Hands the texts of a corpus to `learn`, with progress.
-fn reading<T>(
-    corpus: &[PathBuf],
-    learn: impl FnOnce(&mut dyn Iterator<Item = Result<String>>) -> Result<T>,
-) -> Result<T> {
-    let mut documents = documents(corpus)?;
-    let mut progress = Progress::new("reading", documents.bytes_total(), Unit::Bytes);
-    let mut texts = std::iter::from_fn(|| {
-        let document = documents.next()?;
-        progress.at(documents.bytes_read(), "");
-        Some(document.map(|document| document.text).map_err(anyhow::Error::from))
-    });
-    let learned = learn(&mut texts)?;
-    progress.finish("");
-    Ok(learned)
 }
 
 fn encode(

@@ -33,6 +33,8 @@ pub fn documents(sources: &[PathBuf]) -> Result<Documents, CorpusError> {
     let found = SourceFiles::find(sources)?;
     Ok(Documents {
         bytes_total: found.files.iter().map(|file| file.bytes).sum(),
+        largest_file: found.files.iter().map(|file| file.bytes).max().unwrap_or(0),
+        file_bytes: 0,
         bytes_read: Arc::default(),
         skipped: found.skipped,
         files: found.files.into_iter(),
@@ -50,6 +52,8 @@ pub struct Documents {
     sources: Vec<PathBuf>,
     skipped: Vec<PathBuf>,
     bytes_total: u64,
+    largest_file: u64,
+    file_bytes: u64,
     bytes_read: Arc<AtomicU64>,
     any: bool,
     ended: bool,
@@ -59,6 +63,16 @@ impl Documents {
     /// The length of all source files on disk.
     pub fn bytes_total(&self) -> u64 {
         self.bytes_total
+    }
+
+    /// The length on disk of the largest source file.
+    pub fn largest_file(&self) -> u64 {
+        self.largest_file
+    }
+
+    /// The length on disk of the file that the last document came from.
+    pub fn file_bytes(&self) -> u64 {
+        self.file_bytes
     }
 
     /// How many of these bytes have been read; runs a buffer ahead of the documents.
@@ -81,7 +95,10 @@ impl Documents {
                 return Ok(Some(document));
             }
             match self.files.next() {
-                Some(file) => self.open = Some(OpenFile::open(&file, &self.bytes_read)?),
+                Some(file) => {
+                    self.file_bytes = file.bytes;
+                    self.open = Some(OpenFile::open(&file, &self.bytes_read)?);
+                }
                 None if self.any => return Ok(None),
                 None => return Err(self.nothing_found()),
             }

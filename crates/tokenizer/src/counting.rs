@@ -1,42 +1,168 @@
-//! Texts to word counts: what learning looks at, in memory bounded by the number of *distinct*
-//! words.
+//! Texts to word counts: what learning looks at, in bounded memory.
 //!
-//! A word is a run of characters of one script, with the `▁` of the blank before it. Punctuation
-//! is a script of its own, each digit is a character and in no word, and a run of blanks is a word
-//! too: a learned piece never crosses a blank, never glues a full stop to a word, and never holds a
-//! line end.
+//! Documents are handed over in batches to threads that count each for itself; what comes out does
+//! not depend on how many there are. Memory holds the counted words: at most `most_words` and those
+//! of the last round of 32 MB. When there are more, the rarest are dropped (lossy counting, Manku and
+//! Motwani, "Approximate frequency counts over data streams", 2002), and it is kept in mind by how
+//! much a count may be too low now.
 
-use rustc_hash::FxHashMap;
-use unicode_script::{Script, UnicodeScript};
+use std::cmp::Reverse;
+use std::sync::mpsc::TrySendError::{Disconnected, Full};
+use std::sync::mpsc::{Receiver, sync_channel};
+use std::sync::{Mutex, PoisonError};
+use std::thread;
 
-use crate::normalizer::SPACE_MARK;
+use unicode_script::Script;
 
-/// Longer words are cut; no piece may be longer.
-pub const LONGEST_PIECE: usize = 16;
+use crate::cutting::Cutter;
+use crate::normalizer::blank_form;
+use crate::rules::LearnRules;
+use crate::tally::Tally;
+use crate::weighted_text::{PARTS, WeightedText};
+use crate::word_table::WordTable;
+
+/// Bytes of text after which the number of words is looked at.
+const ROUND_BYTES: usize = 32 << 20;
+/// Bytes of text handed to a thread at a time.
+const BATCH_BYTES: usize = 256 << 10;
+
+/// How the words were counted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counted {
+    /// Characters of the script, or all but blanks and control characters.
+    pub characters: u64,
+    /// Distinct words at the end.
+    pub words: usize,
+    /// How many times a word was dropped to keep within memory.
+    pub words_dropped: u64,
+    /// By how much the count of a word may be too low for that; 0 when nothing was dropped.
+    pub largest_undercount: u64,
+}
 
 /// Words and characters with the number of times they occur.
 #[derive(Default)]
 pub struct Counts {
-    /// Words as pieces hold them, with `▁`.
-    pub words: FxHashMap<Box<str>, u64>,
-    /// Characters but for blanks and control characters.
-    pub characters: FxHashMap<char, u64>,
+    /// Words in blank form, counted in parts of an occurrence.
+    pub words: WordTable,
+    /// The characters, the most frequent first, equals in the order of Unicode.
+    pub characters: Vec<(char, u64)>,
+    /// How they were counted.
+    pub counted: Counted,
 }
 
-impl Counts {
-    /// All characters counted.
-    pub fn total_characters(&self) -> u64 {
-        self.characters.values().sum()
+/// Counts the words of one script, or of all.
+///
+/// # Errors
+/// The first one that reading the texts gives.
+pub fn count<E>(
+    mut texts: impl Iterator<Item = Result<impl Into<WeightedText>, E>>,
+    only: Option<Script>,
+    rules: &LearnRules,
+) -> Result<Counts, E> {
+    let cutter = Cutter::new(only, rules);
+    let mut tallies: Vec<Tally> = (0..rules.threads.max(1)).map(|_| Tally::default()).collect();
+    let mut counted = Counted::default();
+    let mut next = None;
+    while count_round(&mut texts, &mut next, &cutter, &mut tallies)? {
+        // Whether words are dropped must not depend on how they are spread over threads.
+        if tallies.iter_mut().map(|tally| tally.words.len()).sum::<usize>() > rules.most_words {
+            let words = &mut merge(&mut tallies).words;
+            drop_rarest(words, rules.most_words, &mut counted);
+        }
     }
+    let tally = std::mem::take(merge(&mut tallies));
+    Ok(finish(tally, counted))
+}
 
-    /// The characters, the most frequent first, equals in the order of Unicode.
-    pub fn by_frequency(&self) -> Vec<(char, u64)> {
-        let mut characters: Vec<_> =
-            self.characters.iter().map(|(&c, &count)| (c, count)).collect();
-        characters
-            .sort_unstable_by_key(|&(character, count)| (std::cmp::Reverse(count), character));
-        characters
+/// Counts one round; whether texts are left.
+fn count_round<T: Into<WeightedText>, E>(
+    texts: &mut impl Iterator<Item = Result<T, E>>,
+    next: &mut Option<WeightedText>,
+    cutter: &Cutter,
+    tallies: &mut [Tally],
+) -> Result<bool, E> {
+    let (own, others) = tallies.split_first_mut().expect("there is at least one thread");
+    let (sender, receiver) = sync_channel(2 * others.len());
+    let receiver = Mutex::new(receiver);
+    thread::scope(|scope| {
+        // Dropped at the end of this block, which ends the threads.
+        let sender = sender;
+        for tally in others {
+            scope.spawn(|| count_batches(&receiver, cutter, tally));
+        }
+        let mut left = ROUND_BYTES;
+        while left > 0 {
+            let Some(batch) = next_batch(texts, next)? else {
+                return Ok(false);
+            };
+            left = left.saturating_sub(batch.text.len());
+            // While all are busy, reading makes no sense.
+            if let Err(refused) = sender.try_send(batch) {
+                let (Full(batch) | Disconnected(batch)) = refused;
+                cutter.cut(&blank_form(&batch.text), batch.parts, own);
+            }
+        }
+        Ok(true)
+    })
+}
+
+fn count_batches(receiver: &Mutex<Receiver<WeightedText>>, cutter: &Cutter, tally: &mut Tally) {
+    let next = || receiver.lock().unwrap_or_else(PoisonError::into_inner).recv().ok();
+    while let Some(batch) = next() {
+        cutter.cut(&blank_form(&batch.text), batch.parts, tally);
     }
+}
+
+/// Some texts of one weight in one, each after a line end and the blank that the encoder puts
+/// before a text. The first text of another weight is left in `next`.
+fn next_batch<T: Into<WeightedText>, E>(
+    texts: &mut impl Iterator<Item = Result<T, E>>,
+    next: &mut Option<WeightedText>,
+) -> Result<Option<WeightedText>, E> {
+    let mut batch = WeightedText::from(String::with_capacity(BATCH_BYTES + BATCH_BYTES / 4));
+    while batch.text.len() < BATCH_BYTES {
+        let text = match next.take() {
+            Some(text) => text,
+            None => match texts.next() {
+                Some(text) => text?.into(),
+                None => break,
+            },
+        };
+        if batch.text.is_empty() {
+            batch.parts = text.parts;
+        } else if batch.parts != text.parts {
+            *next = Some(text);
+            break;
+        }
+        batch.text.push_str("\n ");
+        batch.text.push_str(&text.text);
+    }
+    Ok((!batch.text.is_empty()).then_some(batch))
+}
+
+/// Puts the counts of all threads into the first tally.
+fn merge(tallies: &mut [Tally]) -> &mut Tally {
+    let (first, others) = tallies.split_first_mut().expect("there is at least one thread");
+    others.iter_mut().for_each(|tally| first.merge(std::mem::take(tally)));
+    first
+}
+
+/// Drops down to half of what is allowed, so that it is not done in every round.
+fn drop_rarest(words: &mut WordTable, most: usize, counted: &mut Counted) {
+    let before = words.len();
+    if before > most {
+        // Rounded up: a bound must hold.
+        counted.largest_undercount += words.drop_rarest(most / 2).div_ceil(PARTS);
+        counted.words_dropped += (before - words.len()) as u64;
+    }
+}
+
+fn finish(mut tally: Tally, mut counted: Counted) -> Counts {
+    let mut characters: Vec<_> = tally.characters().collect();
+    characters.sort_unstable_by_key(|&(character, count)| (Reverse(count), character));
+    counted.characters = characters.iter().map(|&(_, count)| count).sum();
+    counted.words = tally.words.len();
+    Counts { words: tally.words, characters, counted }
 }
 
 /// The most frequent characters that together make up `coverage` of all, at most `most`.
@@ -52,156 +178,68 @@ pub fn covering(characters: &[(char, u64)], coverage: f64, most: usize) -> &[(ch
     &characters[..needed.count().min(most)]
 }
 
-/// Cuts texts into words and counts them.
-pub struct Counter {
-    counts: Counts,
-    /// Only characters of this script are looked at; `None`: all.
-    only: Option<Script>,
-    /// The scripts of the first 65,536 characters: looking them up is a search.
-    scripts: Vec<Script>,
-    word: String,
-    word_characters: usize,
-    word_script: Option<Script>,
-}
-
-impl Counter {
-    /// Counts the words of one script, or of all.
-    pub fn new(only: Option<Script>) -> Counter {
-        let script = |code| char::from_u32(code).map_or(Script::Unknown, |c| c.script());
-        Counter {
-            counts: Counts::default(),
-            only,
-            scripts: (0..0x10000).map(script).collect(),
-            word: String::new(),
-            word_characters: 0,
-            word_script: None,
-        }
-    }
-
-    /// Counts one text.
-    pub fn add(&mut self, text: &str) {
-        let mut blanks = 1;
-        for character in text.chars() {
-            if character == ' ' || character == SPACE_MARK {
-                self.end_word();
-                blanks += 1;
-            } else {
-                self.add_character(character, blanks);
-                blanks = 0;
-            }
-        }
-        self.end_word();
-    }
-
-    /// What was counted.
-    pub fn finish(self) -> Counts {
-        self.counts
-    }
-
-    fn script(&self, character: char) -> Script {
-        let known = self.scripts.get(character as usize);
-        known.copied().unwrap_or_else(|| character.script())
-    }
-
-    fn add_character(&mut self, character: char, blanks: usize) {
-        let script = self.script(character);
-        // A combining mark belongs to what it stands on.
-        let script = match (script, self.word_script) {
-            (Script::Inherited, Some(script)) => script,
-            _ => script,
-        };
-        let wanted = self.only.is_none_or(|only| only == script) && !character.is_control();
-        if !wanted || character.is_numeric() {
-            self.end_word();
-            if wanted {
-                self.count_character(character);
-            }
-            return;
-        }
-        let continues = blanks == 0 && self.word_script == Some(script);
-        if !continues || self.word_characters >= LONGEST_PIECE {
-            self.end_word();
-        }
-        if blanks > 0 {
-            self.begin_after_blanks(blanks);
-        }
-        self.count_character(character);
-        self.word.push(character);
-        self.word_characters += 1;
-        self.word_script = Some(script);
-    }
-
-    /// All blanks but the last are a word, the last is the beginning of the next.
-    fn begin_after_blanks(&mut self, blanks: usize) {
-        if blanks > 1 && self.only.is_none() {
-            self.word.extend(std::iter::repeat_n(SPACE_MARK, (blanks - 1).min(LONGEST_PIECE)));
-            self.end_word();
-        }
-        self.word.push(SPACE_MARK);
-        self.word_characters = 1;
-    }
-
-    fn count_character(&mut self, character: char) {
-        *self.counts.characters.entry(character).or_default() += 1;
-    }
-
-    fn end_word(&mut self) {
-        if !self.word.is_empty() {
-            match self.counts.words.get_mut(self.word.as_str()) {
-                Some(count) => *count += 1,
-                None => {
-                    self.counts.words.insert(self.word.as_str().into(), 1);
-                }
-            }
-        }
-        self.word.clear();
-        self.word_characters = 0;
-        self.word_script = None;
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::TokenizerError;
 
-    fn words(text: &str, only: Option<Script>) -> Vec<(String, u64)> {
-        let mut counter = Counter::new(only);
-        counter.add(text);
-        let words = counter.finish().words;
-        let mut words: Vec<_> = words.iter().map(|(word, &n)| (word.to_string(), n)).collect();
-        words.sort();
+    fn counts(texts: &[&str], rules: &LearnRules) -> Counts {
+        let texts = texts.iter().map(|text| Ok::<_, TokenizerError>(text.to_string()));
+        count(texts, None, rules).unwrap()
+    }
+
+    fn words(counts: &mut Counts) -> Vec<(String, u64)> {
+        let mut words = Vec::new();
+        counts.words.for_each(|word, count| words.push((word.to_owned(), count / PARTS)));
+        words.sort_unstable();
         words
     }
 
-    fn expected(words: &[(&str, u64)]) -> Vec<(String, u64)> {
-        words.iter().map(|&(word, count)| (word.to_owned(), count)).collect()
+    #[test]
+    fn the_number_of_threads_does_not_matter() {
+        let text = "가 나 다라 a,b 12 ".repeat(BATCH_BYTES / 10);
+        let texts = [text.as_str(); 5];
+        let by = |threads| counts(&texts, &LearnRules { threads, ..LearnRules::default() });
+        let [mut one, mut three] = [by(1), by(3)];
+        assert_eq!(words(&mut one), words(&mut three));
+        assert_eq!(one.characters, three.characters);
+        assert_eq!(one.counted, three.counted);
     }
 
     #[test]
-    fn words_are_runs_of_one_script_with_the_blank_before_them() {
-        let found = words("안녕 GPU가, 안녕\n안녕 3월", Some(Script::Hangul));
-        assert_eq!(found, expected(&[("▁안녕", 2), ("가", 1), ("안녕", 1), ("월", 1)]));
+    fn a_text_begins_after_a_blank_and_a_literal_mark_is_a_blank() {
+        let mut counts = counts(&["가▁나", " 다"], &LearnRules::default());
+        let expected = [(" ", 1), (" 가", 1), (" 나", 1), (" 다", 1)];
+        assert_eq!(words(&mut counts), expected.map(|(word, count)| (word.to_owned(), count)));
+        assert_eq!(counts.counted.characters, 3);
     }
 
     #[test]
-    fn without_a_script_punctuation_and_runs_of_blanks_are_words() {
-        let found = words("don't   go!!", None);
-        assert_eq!(
-            found,
-            expected(&[("!!", 1), ("'", 1), ("t", 1), ("▁don", 1), ("▁go", 1), ("▁▁", 1)])
-        );
-    }
-
-    #[test]
-    fn digits_of_the_script_are_characters_and_end_a_word() {
-        let mut counter = Counter::new(Some(Script::Thai));
-        counter.add("ปี๒๕๖๗นี้ 2024 ๒");
-        let counts = counter.finish();
-        assert_eq!(counts.characters.get(&'๒'), Some(&2));
-        assert_eq!(counts.characters.get(&'2'), None);
-        let mut words: Vec<&str> = counts.words.keys().map(|word| &**word).collect();
-        words.sort_unstable();
-        assert_eq!(words, ["นี้", "▁ปี"]);
+    fn the_rarest_words_are_dropped_and_the_loss_is_known() {
+        // Each text fills a round: rare words twice, some words ten times, one word often.
+        let letters = |number: u32| {
+            let letter = |place| char::from(b'a' + (number / 26u32.pow(place) % 26) as u8);
+            (0..4).map(letter).collect::<String>()
+        };
+        let text = |round: u32| {
+            let rare: String =
+                (0..1000).map(|word| format!("r{} ", letters(1000 * round + word))).collect();
+            let some: String = (0..10).map(|word| format!("s{} ", letters(word))).collect();
+            let often = "often ".repeat(ROUND_BYTES / 6);
+            rare.repeat(2) + &some.repeat(10) + &often
+        };
+        let texts: Vec<String> = (0..3).map(text).collect();
+        let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+        for threads in [1, 3] {
+            let rules = LearnRules { most_words: 500, threads, ..LearnRules::default() };
+            let mut counts = counts(&texts, &rules);
+            let found = words(&mut counts);
+            assert_eq!(found.len(), 11);
+            assert_eq!(found[0], (" often".to_owned(), 3 * (ROUND_BYTES as u64 / 6)));
+            assert!(found[1..].iter().all(|(_, count)| *count == 30));
+            let Counted { words_dropped, largest_undercount, .. } = counts.counted;
+            assert_eq!((words_dropped, largest_undercount), (3000, 6));
+        }
     }
 
     #[test]

@@ -209,6 +209,14 @@ pub enum TokenizerError {
         /// Characters of text (in the wanted script, if there is one).
         characters: u64,
     },
+    /// No piece can have this length.
+    #[error("a piece length of {length} characters was asked for; expected 2 to {longest}")]
+    PieceLength {
+        /// What was asked for.
+        length: usize,
+        /// The most that can be asked for.
+        longest: usize,
+    },
     /// Nobody knows a script of this name.
     #[error("{name:?} is not a Unicode script; expected a name such as Hangul, Thai or Cyrillic")]
     UnknownScript {

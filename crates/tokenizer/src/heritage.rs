@@ -42,7 +42,8 @@ pub fn written_with(base: &Definition, pieces: &[Piece]) -> Vec<Vec<TokenId>> {
 mod tests {
     use super::*;
     use crate::error::TokenizerError;
-    use crate::extension::{LearnOptions, extend, learn};
+    use crate::extension::extend;
+    use crate::learning::{LearnOptions, learn};
     use crate::trainer::train;
 
     fn texts(text: &str) -> impl Iterator<Item = Result<String, TokenizerError>> {

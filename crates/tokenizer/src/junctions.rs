@@ -85,7 +85,7 @@ fn places_to_look_at(bytes: &[u8; BLOCK + 1]) -> u64 {
     };
     let blank = |eight: u64| {
         let others = eight ^ (ONES * u64::from(b' '));
-        !((others & !HIGH) + !HIGH | others) & HIGH
+        !(((others & !HIGH) + !HIGH) | others) & HIGH
     };
     let mut places = 0;
     for at in (0..BLOCK).step_by(8) {

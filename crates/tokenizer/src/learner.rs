@@ -1,7 +1,7 @@
 //! Byte-pair learning over counted words: again and again, make a piece of the most frequent pair.
 //!
-//! The counts of pairs are kept up to date and stand in a heap, each pair knows where it occurs, so
-//! a step costs as much as the places it changes. Two things follow what the encoder will do with
+//! The counts of pairs are kept up to date and each pair knows where it occurs (`pairs.rs`), so a
+//! step costs as much as the places it changes. Two things follow what the encoder will do with
 //! the pieces rather than the classic algorithm: a new piece joins *every* pair of neighbours whose
 //! text it is, not only the pair that was counted; and a pair that comes to stand side by side
 //! later, and whose text has long been a piece, is joined at once.
@@ -10,114 +10,174 @@
 //! symbol stands at its first place; its length stands at its first and its last, so both
 //! neighbours are found by looking.
 
-use std::cmp::Reverse;
-use std::collections::BinaryHeap;
-
 use rustc_hash::FxHashMap;
 
-use crate::counting::LONGEST_PIECE;
+use crate::beside::Beside;
+use crate::normalizer::SPACE_MARK;
+use crate::pairs::{PairKey, Pairs, key, parts};
+use crate::rules::LearnRules;
+use crate::weighted_text::PARTS;
 
 /// A symbol that joins nothing: the end of a word, or a character that has no piece.
-pub const BARRIER: u32 = u32::MAX;
+pub const BARRIER: u32 = (1 << 24) - 1;
 /// A place inside a longer symbol.
-const INSIDE: u32 = u32::MAX - 1;
-/// Pairs seen less often are chance.
-const LEAST_COUNT: u64 = 2;
+const INSIDE: u32 = BARRIER - 1;
 
 /// A piece and how often it was made.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LearnedPiece {
     /// The text, with `▁` for a blank.
     pub text: String,
-    /// How often it occurred when it was learned.
+    /// How often it occurred when it was learned, by the weight of the texts.
     pub count: u64,
+    /// How often it stands in the texts once all pieces are learned, by their weight: longer
+    /// ones take over.
+    pub uses: u64,
 }
 
-#[derive(Default)]
-struct Pair {
-    count: u64,
-    places: Vec<u32>,
+/// One character of a word. Small, because waiting for memory is what learning spends its time on.
+#[derive(Clone, Copy)]
+struct Place {
+    /// In how many parts of an occurrence; from a hundred million whole ones on it does not matter.
+    count: u32,
+    /// The symbol that begins here, and in the upper eight bits the length of the one that begins
+    /// or ends here.
+    symbol_and_length: u32,
+}
+
+impl Place {
+    fn new(count: u32, symbol: u32, length: usize) -> Place {
+        Place { count, symbol_and_length: (length as u32) << 24 | symbol }
+    }
+
+    fn symbol(self) -> u32 {
+        self.symbol_and_length & BARRIER
+    }
+
+    fn length(self) -> usize {
+        (self.symbol_and_length >> 24) as usize
+    }
 }
 
 /// Words as symbols, and the pairs in them.
 pub struct Learner {
     texts: Vec<Box<str>>,
     ids: FxHashMap<Box<str>, u32>,
-    symbols: Vec<u32>,
-    lengths: Vec<u8>,
-    word_at: Vec<u32>,
-    word_counts: Vec<u64>,
-    pairs: FxHashMap<u64, Pair>,
-    heap: BinaryHeap<(u64, Reverse<u64>)>,
-    /// Pairs whose count has grown since they were put into the heap.
-    grown: Vec<u64>,
+    places: Vec<Place>,
+    pairs: Pairs,
+    /// What stands before and after the places of the pair that is being joined, and of the piece
+    /// that it becomes.
+    beside_pair: [Beside; 2],
+    beside_piece: [Beside; 2],
+    /// Pairs with the piece that is being made, and how often they have ceased to stand already.
+    passed: Vec<(PairKey, u64)>,
+    /// Pairs that are new and whose text is a piece already, each after that piece.
+    known: Vec<(u32, PairKey)>,
+    max_piece_length: usize,
+    /// The symbol of a single blank where pieces may go on over one.
+    inner_blank: Option<u32>,
+    /// Room for places, used again and again.
+    to_join: Vec<u32>,
 }
 
 impl Learner {
     /// Begins with symbols that stand for these texts, numbered from 0.
-    pub fn new(texts: Vec<Box<str>>) -> Learner {
-        let ids = texts.iter().cloned().zip(0..).collect();
+    pub fn new(texts: Vec<Box<str>>, rules: &LearnRules) -> Learner {
+        let ids: FxHashMap<Box<str>, u32> = texts.iter().cloned().zip(0..).collect();
+        let blank = ids.get(SPACE_MARK.encode_utf8(&mut [0; 4])).copied();
         Learner {
-            texts,
             ids,
-            symbols: vec![BARRIER],
-            lengths: vec![1],
-            word_at: vec![0],
-            word_counts: Vec::new(),
-            pairs: FxHashMap::default(),
-            heap: BinaryHeap::new(),
-            grown: Vec::new(),
+            texts,
+            places: vec![Place::new(0, BARRIER, 1)],
+            pairs: Pairs::new(rules.min_frequency.saturating_mul(PARTS)),
+            beside_pair: Default::default(),
+            beside_piece: Default::default(),
+            passed: Vec::new(),
+            known: Vec::new(),
+            max_piece_length: rules.max_piece_length,
+            inner_blank: blank.filter(|_| rules.cross_space),
+            to_join: Vec::new(),
         }
     }
 
-    /// Adds a word, as symbols, that occurs `count` times.
+    /// Adds a word, as symbols, that occurs `count` times, in parts of an occurrence.
     pub fn add_word(&mut self, symbols: &[u32], count: u64) {
-        let word = self.word_counts.len() as u32;
-        self.word_counts.push(count);
+        let count = count.min(u32::MAX.into()) as u32;
         for &symbol in symbols.iter().chain(&[BARRIER]) {
             let length = match symbol {
                 BARRIER => 1,
                 _ => self.texts[symbol as usize].chars().count(),
             };
-            let start = self.symbols.len();
-            self.symbols.push(symbol);
-            self.symbols.resize(start + length, INSIDE);
-            self.lengths.resize(start + length, length as u8);
-            self.word_at.resize(start + length, word);
+            self.places.push(Place::new(count, symbol, length));
+            let inside = Place::new(count, INSIDE, length);
+            self.places.extend(std::iter::repeat_n(inside, length - 1));
         }
     }
 
     /// Counts all pairs; call once, after the last word.
     pub fn count_pairs(&mut self) {
-        let mut at = 0;
-        while let Some(next) = self.after(at) {
-            self.add_pair(at, next);
-            at = next;
-        }
-        self.offer_grown();
+        let mut pairs = std::mem::replace(&mut self.pairs, Pairs::new(0));
+        pairs.add_all(|| {
+            let following = |&at: &usize| self.after(at);
+            std::iter::successors(Some(0), following).filter_map(|at| {
+                let key = self.pair_at(at, self.after(at)?)?;
+                Some((key, at as u32, self.places[at].count.into()))
+            })
+        });
+        self.pairs = pairs;
     }
 
-    /// Learns the next piece; `None` when no pair occurs twice any more.
-    pub fn next_piece(&mut self) -> Option<LearnedPiece> {
-        while let Some((count, Reverse(key))) = self.heap.pop() {
-            let now = self.pairs.get(&key).map_or(0, |pair| pair.count);
-            if now < LEAST_COUNT || now > count {
-                // Too rare, or there is a newer entry for it.
-                continue;
-            }
-            if now < count {
-                self.heap.push((now, Reverse(key)));
-                continue;
-            }
-            let text = self.joined_text(key);
-            let piece = self.texts.len() as u32;
-            self.texts.push(text.as_str().into());
-            self.ids.insert(text.as_str().into(), piece);
-            self.join_all_splits(piece);
-            self.settle();
-            return Some(LearnedPiece { text, count });
+    /// Learns until there are `wanted` pieces, or every pair has become too rare; `progress` hears
+    /// how many there are.
+    pub fn learn_up_to(
+        &mut self,
+        wanted: usize,
+        pieces: &mut Vec<LearnedPiece>,
+        progress: &mut dyn FnMut(usize),
+    ) {
+        while pieces.len() < wanted
+            && let Some(piece) = self.next_piece()
+        {
+            pieces.push(piece);
+            progress(pieces.len());
         }
-        None
+    }
+
+    /// Learns the next piece; `None` when every pair has become too rare.
+    pub fn next_piece(&mut self) -> Option<LearnedPiece> {
+        let piece = self.texts.len() as u32;
+        if piece >= INSIDE {
+            return None;
+        }
+        let (pair, count) = self.pairs.pop_most_frequent()?;
+        let text = joined_text(&self.texts, pair);
+        self.texts.push(text.as_str().into());
+        self.ids.insert(text.as_str().into(), piece);
+        self.join_all_splits(piece);
+        // Joins new neighbours whose text is a piece already, the oldest piece first.
+        while let Some(&(known, pair)) = self.known.iter().min() {
+            self.known.retain(|&other| other != (known, pair));
+            self.join(pair, known);
+            self.offer(known);
+        }
+        let count = count / PARTS;
+        Some(LearnedPiece { text, count, uses: count })
+    }
+
+    /// The symbol of the piece learned last.
+    pub fn newest(&self) -> usize {
+        self.texts.len() - 1
+    }
+
+    /// How often each symbol stands in the words as they are now.
+    pub fn occurrences(&self) -> Vec<u64> {
+        let mut occurrences = vec![0; self.texts.len()];
+        for place in &self.places {
+            if let Some(count) = occurrences.get_mut(place.symbol() as usize) {
+                *count += u64::from(place.count);
+            }
+        }
+        occurrences.iter().map(|parts| parts / PARTS).collect()
     }
 
     fn join_all_splits(&mut self, piece: u32) {
@@ -128,109 +188,101 @@ impl Learner {
                 self.join(key(left, right), piece);
             }
         }
-    }
-
-    /// Joins new neighbours whose text is a piece already, the oldest piece first; then offers the
-    /// rest to the heap.
-    fn settle(&mut self) {
-        loop {
-            self.grown.sort_unstable();
-            self.grown.dedup();
-            let known = |&pair: &u64| Some((*self.ids.get(self.joined_text(pair).as_str())?, pair));
-            let Some((piece, pair)) = self.grown.iter().filter_map(known).min() else {
-                break;
-            };
-            self.join(pair, piece);
-            self.grown.retain(|&other| other != pair);
-        }
-        self.offer_grown();
-    }
-
-    fn offer_grown(&mut self) {
-        self.grown.sort_unstable();
-        self.grown.dedup();
-        for key in std::mem::take(&mut self.grown) {
-            if let Some(pair) = self.pairs.get(&key) {
-                self.heap.push((pair.count, Reverse(key)));
-            }
-        }
+        self.offer(piece);
     }
 
     /// Joins a pair wherever it stands.
-    fn join(&mut self, pair: u64, piece: u32) {
-        let Some(Pair { mut places, .. }) = self.pairs.remove(&pair) else {
-            return;
-        };
+    fn join(&mut self, pair: PairKey, piece: u32) {
+        for beside in self.beside_pair.iter_mut().chain(&mut self.beside_piece) {
+            beside.grow(self.texts.len());
+        }
         // From left to right, so that in a run of one symbol the leftmost two are joined.
-        places.sort_unstable();
-        let (left, right) = ((pair >> 32) as u32, pair as u32);
-        for place in places {
+        let mut places = std::mem::take(&mut self.to_join);
+        self.pairs.take(pair, &mut places);
+        let (left, right) = parts(pair);
+        for &place in &places {
             let at = place as usize;
             let Some(second) = self.after(at) else {
                 continue;
             };
-            if self.symbols[at] == left && self.symbols[second] == right {
+            if self.places[at].symbol() == left && self.places[second].symbol() == right {
                 self.join_at(at, second, piece);
             }
         }
+        self.to_join = places;
+        // A pair with the piece itself is not offered yet.
+        let mut remove = |symbol, pair, count| match symbol == piece {
+            true => self.passed.push((pair, count)),
+            false => self.pairs.remove(pair, count),
+        };
+        let [before, after] = &mut self.beside_pair;
+        before.drain(|symbol, sum| remove(symbol, key(symbol, left), sum.count));
+        after.drain(|symbol, sum| remove(symbol, key(right, symbol), sum.count));
     }
 
     fn join_at(&mut self, at: usize, second: usize, piece: u32) {
-        let before = at - usize::from(self.lengths[at - 1]);
-        let next = second + usize::from(self.lengths[second]);
-        self.remove_pair(before, at);
-        self.remove_pair(second, next);
-        let length = (next - at) as u8;
-        self.symbols[at] = piece;
-        self.symbols[second] = INSIDE;
-        self.lengths[at] = length;
-        self.lengths[next - 1] = length;
-        self.add_pair(before, at);
-        self.add_pair(at, next);
+        let before = at - self.places[at - 1].length();
+        let next = second + self.places[second].length();
+        let (length, count) = (next - at, self.places[at].count);
+        let inside = Place::new(count, INSIDE, length);
+        self.places[second] = inside;
+        self.places[next - 1] = inside;
+        self.places[at] = Place::new(count, piece, length);
+        self.see(0, before, self.pair_at(before, at).map(|_| before), count);
+        self.see(1, next, self.pair_at(at, next).map(|_| at), count);
+    }
+
+    /// Sees what stands on one side of a pair that was joined; `pair` is where it makes a pair with
+    /// the piece.
+    fn see(&mut self, side: usize, neighbour: usize, pair: Option<usize>, count: u32) {
+        let symbol = self.places[neighbour].symbol();
+        if symbol != BARRIER {
+            self.beside_pair[side].see(symbol, count.into());
+        }
+        if let Some(place) = pair {
+            self.beside_piece[side].see_at(symbol, count.into(), place as u32);
+        }
+    }
+
+    /// Offers the pairs of a piece with its neighbours; those whose text is a piece already are
+    /// known.
+    fn offer(&mut self, piece: u32) {
+        let mut is_new = |pair| {
+            if let Some(&known) = self.ids.get(joined_text(&self.texts, pair).as_str()) {
+                self.known.push((known, pair));
+            }
+        };
+        let [before, after] = &mut self.beside_piece;
+        self.pairs.add(before, |symbol| key(symbol, piece), &mut is_new);
+        self.pairs.add(after, |symbol| key(piece, symbol), &mut is_new);
+        self.passed.drain(..).for_each(|(pair, count)| self.pairs.remove(pair, count));
     }
 
     /// The place of the symbol that follows; there is none after the last barrier.
     fn after(&self, at: usize) -> Option<usize> {
-        let next = at + usize::from(self.lengths[at]);
-        (next < self.symbols.len()).then_some(next)
+        let next = at + self.places[at].length();
+        (next < self.places.len()).then_some(next)
     }
 
-    fn pair_at(&self, left: usize, right: usize) -> Option<u64> {
-        let (a, b) = (self.symbols[left], self.symbols[right]);
-        let length = usize::from(self.lengths[left]) + usize::from(self.lengths[right]);
-        (a != BARRIER && b != BARRIER && length <= LONGEST_PIECE).then(|| key(a, b))
+    fn pair_at(&self, left: usize, right: usize) -> Option<PairKey> {
+        let (a, b) = (self.places[left], self.places[right]);
+        let (left, right) = (a.symbol(), b.symbol());
+        let joins = left != BARRIER
+            && right != BARRIER
+            && a.length() + b.length() <= self.max_piece_length
+            && !self.ends_in_blank(left, right);
+        joins.then(|| key(left, right))
     }
 
-    fn add_pair(&mut self, left: usize, right: usize) {
-        let Some(key) = self.pair_at(left, right) else {
-            return;
-        };
-        let pair = self.pairs.entry(key).or_default();
-        pair.count += self.word_counts[self.word_at[left] as usize];
-        pair.places.push(left as u32);
-        self.grown.push(key);
-    }
-
-    fn remove_pair(&mut self, left: usize, right: usize) {
-        let Some(key) = self.pair_at(left, right) else {
-            return;
-        };
-        if let Some(pair) = self.pairs.get_mut(&key) {
-            pair.count -= self.word_counts[self.word_at[left] as usize];
-            if pair.count == 0 {
-                self.pairs.remove(&key);
-            }
-        }
-    }
-
-    fn joined_text(&self, pair: u64) -> String {
-        let text = |symbol: u64| self.texts[symbol as usize].as_ref();
-        [text(pair >> 32), text(pair & u64::from(u32::MAX))].concat()
+    /// Whether a pair would be a word with the blank of the next: that belongs to the next.
+    fn ends_in_blank(&self, left: u32, right: u32) -> bool {
+        self.inner_blank == Some(right) && !self.texts[left as usize].ends_with(SPACE_MARK)
     }
 }
 
-fn key(left: u32, right: u32) -> u64 {
-    u64::from(left) << 32 | u64::from(right)
+fn joined_text(texts: &[Box<str>], pair: PairKey) -> String {
+    let (left, right) = parts(pair);
+    [&*texts[left as usize], &*texts[right as usize]].concat()
 }
 
 #[cfg(test)]
@@ -243,9 +295,9 @@ mod tests {
         characters.dedup();
         let id = |c| characters.binary_search(&c).expect("listed") as u32;
         let texts = characters.iter().map(|c| c.to_string().into()).collect();
-        let mut learner = Learner::new(texts);
+        let mut learner = Learner::new(texts, &LearnRules::default());
         for (word, count) in words {
-            learner.add_word(&word.chars().map(id).collect::<Vec<_>>(), *count);
+            learner.add_word(&word.chars().map(id).collect::<Vec<_>>(), *count * PARTS);
         }
         learner.count_pairs();
         std::iter::from_fn(|| learner.next_piece()).map(|p| (p.text, p.count)).collect()

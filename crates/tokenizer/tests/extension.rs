@@ -5,7 +5,8 @@ mod support;
 use std::path::PathBuf;
 
 use kollama_tokenizer::{
-    Comparison, Extension, LearnOptions, TokenId, Tokenizer, TokenizerError, extend, learn, train,
+    Comparison, Extension, LearnOptions, LearnRules, TokenId, Tokenizer, TokenizerError, extend,
+    learn, train,
 };
 use support::{LINES, data, hugging_face_ids, sentence_piece_ids, sound, texts};
 
@@ -88,7 +89,11 @@ fn llama_2_grows_into_korean() {
     let options = LearnOptions::hangul(size - base.vocab_size());
     let learned = learn(&base, sound(corpus), &options).expect("learned");
     let extension = extend(&base, &learned, size).expect("enough text");
-    println!("{} characters, {} unreachable", learned.characters, extension.unreachable.len());
+    println!(
+        "{} characters, {} unreachable",
+        learned.counted.characters,
+        extension.unreachable.len()
+    );
     check_structure(&base, &extension, size);
     let english = data("en-corpus").expect("beside the other data");
     for name in ["rust-book.jsonl.zst", "tinyshakespeare.jsonl.zst", "python-docs.jsonl.zst"] {
@@ -119,6 +124,32 @@ fn llama_2_grows_into_korean() {
     }
 }
 
+/// Everything in the Korean corpus.
+fn all_korean_texts() -> Option<impl Iterator<Item = String>> {
+    let folder = std::fs::read_dir(data("ko-corpus")?).expect("a folder");
+    let mut files: Vec<PathBuf> = folder.map(|entry| entry.expect("an entry").path()).collect();
+    files.retain(|file| file.extension().is_some_and(|extension| extension == "zst"));
+    files.sort();
+    Some(files.into_iter().flat_map(|file| texts(&file)))
+}
+
+#[test]
+fn learned_from_all_of_it_a_greeting_takes_eight_tokens_and_english_what_it_took() {
+    let (Some(folder), Some(corpus)) = (data("llama2-tokenizer"), all_korean_texts()) else {
+        return;
+    };
+    let base = Tokenizer::open(&folder).expect("sound");
+    let options = LearnOptions::hangul(46_336 - base.vocab_size());
+    let learned = learn(&base, sound(corpus), &options).expect("learned");
+    let larger = extend(&base, &learned, 46_336).expect("enough text").tokenizer;
+    let greeting = "안녕하세요, 오늘은 날씨가 좋네요.";
+    let ids = larger.encode_to_vec(greeting);
+    assert!(ids.len() <= 8, "{:?}", kollama_tokenizer::pieces_of(&larger, greeting));
+    assert_eq!(larger.decode(&ids), greeting);
+    let title = "Llama 2: Open Foundation and Fine-Tuned Chat Models";
+    assert_eq!(larger.encode_to_vec(title), base.encode_to_vec(title));
+}
+
 /// A base that has seen only the English lines, and Korean lines to grow with.
 fn small_base_and_korean() -> (Tokenizer, Vec<String>) {
     let (korean, english): (Vec<&str>, Vec<&str>) =
@@ -145,11 +176,30 @@ fn a_small_base_grows_and_keeps_its_english() {
 }
 
 #[test]
+fn pieces_go_on_over_a_blank_where_they_may() {
+    let (base, _) = small_base_and_korean();
+    let corpus = "할 수 있다. 볼 수 있다. 할 수 있다, 갈 수  있다. 할 수 없다 ".repeat(5);
+    let rules = LearnRules { cross_space: true, ..LearnRules::default() };
+    let options = LearnOptions { rules, coverage: 1.0, ..LearnOptions::hangul(40) };
+    let learned = learn(&base, sound(std::iter::once(corpus.clone())), &options).expect("learned");
+    let size = base.vocab_size() + 15;
+    let extension = extend(&base, &learned, size).expect("enough");
+    check_structure(&base, &extension, size);
+    let lines = ["볼 수 있다. 할  수 없다", "할 수 있다", "수 있 다 ▁ 할▁수"];
+    let lines: Vec<String> = lines.iter().map(|line| line.replace('▁', " ")).collect();
+    check_files(&extension, &lines);
+    let new = (base.vocab_size()..size).filter_map(|id| extension.tokenizer.piece(id as TokenId));
+    let over_blanks = new.clone().filter(|piece| piece.trim_start_matches('▁').contains('▁'));
+    assert!(over_blanks.count() > 0);
+    assert!(new.clone().all(|piece| !piece.ends_with('▁')));
+}
+
+#[test]
 fn digits_of_a_script_become_pieces() {
     let (base, _) = small_base_and_korean();
     let thai = || sound(std::iter::repeat_n("ปี ๒๕๖๗ ปี ๒๕๖๘ in 2024 ".to_owned(), 20));
     // Single characters are at most a quarter of the pieces; these are seven.
-    let options = LearnOptions { new_pieces: 28, script: "Thai".into(), coverage: 1.0 };
+    let options = LearnOptions { script: "Thai".into(), coverage: 1.0, ..LearnOptions::hangul(28) };
     let learned = learn(&base, thai(), &options).expect("learned");
     let extension = extend(&base, &learned, base.vocab_size() + 7).expect("enough");
     for digit in ["๒", "๕", "๖", "๗", "๘"] {
