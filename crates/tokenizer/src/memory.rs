@@ -1,4 +1,4 @@
-//! A memory for stretches of text that were encoded before: two tables of fixed size.
+//! A memory for stretches of text that were encoded before: two tables of bounded size.
 //!
 //! Most stretches are short and become few ids; a table for those has two entries in one line of
 //! the processor's cache. Longer ones, and those of more ids, have a table of their own. A stretch
@@ -13,9 +13,11 @@ use crate::vocabulary::TokenId;
 pub const LONGEST_KEPT: usize = LONG_WORDS * 8 - 1;
 const SHORT_WORDS: usize = 2;
 const LONG_WORDS: usize = 4;
-/// Sets of two entries: 4 MiB and 512 KiB.
+/// Sets of two entries at the most: 4 MiB and 512 KiB.
 const SHORT_SETS: usize = 1 << 16;
 const LONG_SETS: usize = 1 << 12;
+/// A table begins small, so that little text costs little, and grows by this factor.
+const GROWTH: usize = 8;
 
 /// A stretch of text as words: its bytes, then zeros; in the last byte its length, times eight.
 #[derive(Clone, Copy, Default)]
@@ -98,12 +100,15 @@ struct Set<const WORDS: usize, const IDS: usize>([Entry<WORDS, IDS>; 2]);
 struct Table<const WORDS: usize, const IDS: usize> {
     sets: Vec<Set<WORDS, IDS>>,
     shift: u32,
+    /// Stretches that came since the table has this size.
+    came: usize,
+    most_sets: usize,
 }
 
 impl<const WORDS: usize, const IDS: usize> Table<WORDS, IDS> {
-    fn new(sets: usize) -> Self {
+    fn new(sets: usize, most_sets: usize) -> Self {
         let empty = Entry { key: [0; WORDS], ids: [0; IDS] };
-        Table { sets: vec![Set([empty; 2]); sets], shift: 64 - sets.ilog2() }
+        Table { sets: vec![Set([empty; 2]); sets], shift: 64 - sets.ilog2(), came: 0, most_sets }
     }
 
     #[inline]
@@ -132,6 +137,11 @@ impl<const WORDS: usize, const IDS: usize> Table<WORDS, IDS> {
     }
 
     fn keep(&mut self, key: &Key, ids: &[TokenId]) {
+        if self.came > self.sets.len() && self.sets.len() < self.most_sets {
+            // What it held is met again soon enough.
+            *self = Table::new(self.sets.len() * GROWTH, self.most_sets);
+        }
+        self.came += 1;
         let place = self.place(key);
         let Set(ways) = &mut self.sets[place];
         ways[1] = ways[0];
@@ -168,7 +178,8 @@ pub struct Memory {
 impl Memory {
     /// A memory that knows nothing.
     pub fn new() -> Memory {
-        Memory { short: Table::new(SHORT_SETS), long: Table::new(LONG_SETS) }
+        let short = Table::new(SHORT_SETS / GROWTH / GROWTH, SHORT_SETS);
+        Memory { short, long: Table::new(LONG_SETS / GROWTH, LONG_SETS) }
     }
 
     /// Brings the places of these stretches near, all at once, so that each [`recall`](Memory::recall)
