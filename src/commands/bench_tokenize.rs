@@ -172,9 +172,9 @@ fn measure(cell: Cell, flags: &BenchTokenize, threads: usize) -> Result<Row> {
 /// The ids of all documents, and the seconds that took.
 fn encode(tokenizer: &Tokenizer, documents: &[String], threads: usize) -> (Ids, f64) {
     let began = Instant::now();
-    let by_document = tokenizer.encode_batch(documents, threads);
+    let encoded = tokenizer.encode_batch(documents, threads);
     let seconds = began.elapsed().as_secs_f64();
-    (Ids::of(&by_document), seconds)
+    (Ids::of(encoded.iter()), seconds)
 }
 
 /// Bytes of a text that is hard.

@@ -25,9 +25,9 @@ pub struct Ids {
 
 impl Ids {
     /// Puts the ids of documents one after the other.
-    pub fn of(by_document: &[Vec<TokenId>]) -> Ids {
+    pub fn of<'a>(documents: impl Iterator<Item = &'a [TokenId]>) -> Ids {
         let mut found = Ids::default();
-        for ids in by_document {
+        for ids in documents {
             found.ids.extend(ids);
             found.ends.push(found.ids.len());
         }
@@ -177,13 +177,17 @@ fn numbers(input: &mut impl Read, count: usize) -> Result<Vec<u32>> {
 mod tests {
     use super::*;
 
+    fn ids(documents: &[&[TokenId]]) -> Ids {
+        Ids::of(documents.iter().copied())
+    }
+
     #[test]
     fn documents_with_other_ids_and_missing_ones_are_counted() {
-        let ours = Ids::of(&[vec![1, 2], vec![], vec![3]]);
-        assert_eq!(ours.differing(&Ids::of(&[vec![1, 2], vec![], vec![3]])), 0);
+        let ours = ids(&[&[1, 2], &[], &[3]]);
+        assert_eq!(ours.differing(&ids(&[&[1, 2], &[], &[3]])), 0);
         // The same ids in a row, divided otherwise.
-        assert_eq!(Ids::of(&[vec![1], vec![2], vec![3]]).differing(&ours), 2);
-        assert_eq!(Ids::of(&[vec![1, 2], vec![]]).differing(&ours), 1);
+        assert_eq!(ids(&[&[1], &[2], &[3]]).differing(&ours), 2);
+        assert_eq!(ids(&[&[1, 2], &[]]).differing(&ours), 1);
     }
 
     #[test]

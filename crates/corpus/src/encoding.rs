@@ -12,11 +12,11 @@ use crate::reader::Documents;
 const BATCH: usize = 4 << 20;
 
 /// A document, its ids, and how many source bytes were read up to its end.
-pub struct Encoded {
+pub struct Encoded<'a> {
     /// The document.
-    pub document: Document,
+    pub document: &'a Document,
     /// Its ids, without `<s>` and `</s>`.
-    pub ids: Vec<TokenId>,
+    pub ids: &'a [TokenId],
     /// Source bytes read so far.
     pub bytes_read: u64,
 }
@@ -29,14 +29,14 @@ pub fn encode_documents(
     stream: &mut Documents,
     tokenizer: &Tokenizer,
     threads: usize,
-    mut each: impl FnMut(Encoded) -> Result<(), CorpusError>,
+    mut each: impl FnMut(Encoded<'_>) -> Result<(), CorpusError>,
 ) -> Result<(), CorpusError> {
     loop {
         let (batch, end) = read_batch(stream);
         let texts: Vec<&str> = batch.iter().map(|(document, _)| document.text.as_str()).collect();
         let encoded = tokenizer.encode_batch(&texts, threads);
-        for ((document, bytes_read), ids) in batch.into_iter().zip(encoded) {
-            each(Encoded { document, ids, bytes_read })?;
+        for ((document, bytes_read), ids) in batch.iter().zip(encoded.iter()) {
+            each(Encoded { document, ids, bytes_read: *bytes_read })?;
         }
         match end {
             End::OfBatch => {}

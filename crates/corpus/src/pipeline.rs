@@ -64,15 +64,16 @@ pub fn pack_texts(
     let mut stream = documents(sources)?;
     let mut packer = Packer::new(sequence_length, mode);
     let mut writer = PackedWriter::create(out, packer.layout(), tokenizer.vocab_size())?;
-    let (mut tally, mut empty_documents) = (Tally::default(), 0);
+    let (mut tally, mut empty_documents, mut ended) = (Tally::default(), 0, Vec::new());
     encode_documents(&mut stream, tokenizer, threads, |encoded| {
-        let Encoded { document, mut ids, bytes_read } = encoded;
-        tally.add(&document, Some(ids.len()));
+        let Encoded { document, ids, bytes_read } = encoded;
+        tally.add(document, Some(ids.len()));
         if ids.is_empty() {
             empty_documents += 1;
         } else {
-            ids.push(end_of_text);
-            packer.push(&ids, &mut |row| writer.push(row))?;
+            ended.clear();
+            ended.extend(ids.iter().copied().chain([end_of_text]));
+            packer.push(&ended, &mut |row| writer.push(row))?;
         }
         progress(bytes_read);
         Ok(())

@@ -1,9 +1,8 @@
 //! Many texts to ids by several threads, long texts in parts.
 //!
 //! A long text is divided where no merge can cross, so the ids are those of the whole. (Texts are
-//! not divided where user-defined pieces may stand in them.) Threads take pieces of work of about
-//! equal size until none is left; each has a memory of its own. Results do not depend on the number
-//! of threads.
+//! not divided where user-defined pieces may stand in them.) Threads take loads of about equal size
+//! until none is left; each has a memory of its own. Results do not depend on the number of threads.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
@@ -17,6 +16,53 @@ use crate::vocabulary::TokenId;
 const LOAD: usize = 1 << 16;
 /// Longer texts are divided.
 const LONG: usize = 1 << 18;
+
+/// The ids of several texts, one after the other.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct EncodedBatch {
+    ids: Vec<TokenId>,
+    /// Where the ids of each text end.
+    ends: Vec<usize>,
+}
+
+impl EncodedBatch {
+    pub(crate) fn new(ids: Vec<TokenId>, ends: Vec<usize>) -> EncodedBatch {
+        EncodedBatch { ids, ends }
+    }
+
+    /// Number of texts.
+    pub fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// Whether there was no text.
+    pub fn is_empty(&self) -> bool {
+        self.ends.is_empty()
+    }
+
+    /// The ids of all texts.
+    pub fn ids(&self) -> &[TokenId] {
+        &self.ids
+    }
+
+    /// The ids of each text.
+    pub fn iter(&self) -> impl Iterator<Item = &[TokenId]> {
+        let begins = std::iter::once(0).chain(self.ends.iter().copied());
+        begins.zip(&self.ends).map(|(begin, &end)| &self.ids[begin..end])
+    }
+
+    /// Appends what a load became; what goes on with the last text is added to it.
+    fn append(&mut self, load: &[Part<'_>], encoded: &EncodedBatch) {
+        let before = self.ids.len();
+        self.ids.extend_from_slice(&encoded.ids);
+        for (part, end) in load.iter().zip(&encoded.ends) {
+            if !part.begins_text {
+                self.ends.pop();
+            }
+            self.ends.push(before + end);
+        }
+    }
+}
 
 /// A text or a part of it.
 struct Part<'a> {
@@ -32,12 +78,12 @@ pub fn encode_batch(
     definition: &Definition,
     texts: &[impl AsRef<str>],
     threads: usize,
-) -> Vec<Vec<TokenId>> {
+) -> EncodedBatch {
     let mut parts = Vec::with_capacity(texts.len());
     texts.iter().for_each(|text| divide(encoder, definition, text.as_ref(), &mut parts));
     let loads = loads(&parts);
     let next = AtomicUsize::new(0);
-    let work = || work(encoder, definition, &loads, &next);
+    let work = || encoder.with_space(|space| work(encoder, definition, space, &loads, &next));
     let helpers = threads.min(loads.len()).saturating_sub(1);
     let mut done = thread::scope(|scope| {
         let helpers: Vec<_> = (0..helpers).map(|_| scope.spawn(work)).collect();
@@ -48,7 +94,10 @@ pub fn encode_batch(
         done
     });
     done.sort_unstable_by_key(|&(load, _)| load);
-    put_together(&parts, done.into_iter().flat_map(|(_, ids)| ids))
+    let ids = done.iter().map(|(_, encoded)| encoded.ids.len()).sum();
+    let mut all = EncodedBatch::new(Vec::with_capacity(ids), Vec::with_capacity(texts.len()));
+    done.iter().for_each(|(load, encoded)| all.append(loads[*load], encoded));
+    all
 }
 
 fn divide<'a>(
@@ -85,43 +134,26 @@ fn loads<'a, 'b>(mut parts: &'b [Part<'a>]) -> Vec<&'b [Part<'a>]> {
     loads
 }
 
-/// Encodes loads until none is left; returns their numbers with the ids of their parts.
+/// Encodes loads until none is left; returns their numbers with what they became.
 fn work(
     encoder: &Encoder,
     definition: &Definition,
+    space: &mut Space,
     loads: &[&[Part<'_>]],
     next: &AtomicUsize,
-) -> Vec<(usize, Vec<Vec<TokenId>>)> {
-    let encode = |space: &mut Space, load: &[Part<'_>]| {
-        if encoder.cuts_out() {
-            return load
-                .iter()
-                .map(|part| encoder.encode_to_vec(space, definition, part.text))
-                .collect();
-        }
-        encoder.encode_parts(space, definition, load.iter().map(|part| (part.text, part.prefix)))
-    };
-    encoder.with_space(|space| {
-        let mut done = Vec::new();
-        while let number = next.fetch_add(1, Ordering::Relaxed)
-            && let Some(load) = loads.get(number)
-        {
-            done.push((number, encode(space, load)));
-        }
-        done
-    })
-}
-
-fn put_together(
-    parts: &[Part<'_>],
-    encoded: impl Iterator<Item = Vec<TokenId>>,
-) -> Vec<Vec<TokenId>> {
-    let mut texts: Vec<Vec<TokenId>> = Vec::new();
-    for (part, mut ids) in parts.iter().zip(encoded) {
-        match texts.last_mut() {
-            Some(text) if !part.begins_text => text.append(&mut ids),
-            _ => texts.push(ids),
-        }
+) -> Vec<(usize, EncodedBatch)> {
+    let mut done = Vec::new();
+    while let number = next.fetch_add(1, Ordering::Relaxed)
+        && let Some(load) = loads.get(number)
+    {
+        let encoded = if encoder.cuts_out() {
+            encoder.encode_whole(space, definition, load.iter().map(|part| part.text))
+        } else {
+            let parts = load.iter().map(|part| (part.text, part.prefix));
+            encoder.encode_parts(space, definition, parts)
+        };
+        let (ids, ends) = encoded;
+        done.push((number, EncodedBatch::new(ids, ends)));
     }
-    texts
+    done
 }

@@ -95,30 +95,34 @@ impl Encoder {
         });
     }
 
-    /// The ids of a text, with the given space.
-    pub fn encode_to_vec(
+    /// The ids of texts one after the other, and where those of each end.
+    pub fn encode_whole<'a>(
         &self,
         space: &mut Space,
         definition: &Definition,
-        text: &str,
-    ) -> Vec<TokenId> {
+        texts: impl Iterator<Item = &'a str>,
+    ) -> (Vec<TokenId>, Vec<usize>) {
         let mut ids = Vec::new();
-        self.encode_in(space, definition, text, &mut ids);
-        ids
+        let mut encode = |text| {
+            self.encode_in(space, definition, text, &mut ids);
+            ids.len()
+        };
+        let ends = texts.map(&mut encode).collect();
+        (ids, ends)
     }
 
-    /// The ids of texts or of parts of texts, each begun with its prefix. Nothing is cut out.
+    /// The same of texts or of parts of texts, each begun with its prefix. Nothing is cut out.
     pub fn encode_parts<'a>(
         &self,
         space: &mut Space,
         definition: &Definition,
         parts: impl Iterator<Item = (&'a str, Prefix)>,
-    ) -> Vec<Vec<TokenId>> {
+    ) -> (Vec<TokenId>, Vec<usize>) {
         let mut ids = Vec::new();
         let mut pass = Pass { encoder: self, merges: &definition.merges, space, ids: &mut ids };
         pass.texts(parts);
-        let ends = space.begins[1..].iter().copied().chain([ids.len()]);
-        space.begins.iter().zip(ends).map(|(&begin, end)| ids[begin..end].to_vec()).collect()
+        let ends = space.begins[1..].iter().copied().chain([ids.len()]).collect();
+        (ids, ends)
     }
 
     /// Whether pieces are cut out of texts before they are encoded.

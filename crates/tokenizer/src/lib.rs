@@ -79,6 +79,7 @@ mod vocabulary;
 mod weighted_text;
 mod word_table;
 
+pub use batch::EncodedBatch;
 pub use compare::{Comparison, ShownPart, pieces_of, shown_parts};
 pub use counting::Counted;
 pub use decoder::DecodeStream;

@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use crate::batch::encode_batch;
+use crate::batch::{EncodedBatch, encode_batch};
 use crate::decoder::{DecodeStream, Decoder};
 use crate::definition::Definition;
 use crate::encoder::Encoder;
@@ -64,7 +64,7 @@ impl Tokenizer {
     ///
     /// The same ids as [`encode`](Tokenizer::encode) gives, for any number of threads. Each thread
     /// keeps a memory of about 5 MB for stretches that come again, which later calls find.
-    pub fn encode_batch(&self, texts: &[impl AsRef<str>], threads: usize) -> Vec<Vec<TokenId>> {
+    pub fn encode_batch(&self, texts: &[impl AsRef<str>], threads: usize) -> EncodedBatch {
         encode_batch(&self.inner.encoder, &self.inner.definition, texts, threads)
     }
 
