@@ -15,7 +15,7 @@ pub type Code = u16;
 /// The numbers of all characters.
 pub struct Alphabet {
     /// By code point, for the first 65,536.
-    low: Vec<Code>,
+    low: Box<[Code; 0x10000]>,
     high: FxHashMap<u32, Code>,
 }
 
@@ -38,7 +38,7 @@ impl Alphabet {
         // Vocabularies list frequent characters first; near numbers lie near in memory.
         characters.sort_unstable();
         let last = Code::try_from(characters.len()).ok()?;
-        let mut alphabet = Alphabet { low: vec![0; 0x10000], high: FxHashMap::default() };
+        let mut alphabet = Alphabet { low: Box::new([0; 0x10000]), high: FxHashMap::default() };
         for ((_, character), code) in characters.into_iter().zip(1..=last) {
             match alphabet.low.get_mut(character as usize) {
                 Some(place) => *place = code,
@@ -58,23 +58,19 @@ impl Alphabet {
         places.map(|at| self.letter(&padded, at).code).collect()
     }
 
-    /// The character that begins at `at` in the bytes of a text.
-    #[inline]
+    /// The character that begins at `at` in the bytes of a text; three bytes must follow it.
+    #[inline(always)]
     pub fn letter(&self, text: &[u8], at: usize) -> Letter {
-        let first = u32::from(text[at]);
-        let rest = |place: usize| u32::from(text[at + place]) & 0x3f;
+        let four: [u8; 4] = *text[at..].first_chunk().expect("three bytes follow a text");
+        let [first, rest @ ..] = four.map(u32::from);
+        let [second, third, fourth] = rest.map(|byte| byte & 0x3f);
+        let low = |point: u32, len| Letter { code: self.low[point as usize & 0xffff], len };
         match first {
-            0..0x80 => Letter { code: self.low[first as usize & 0x7f], len: 1 },
-            0x80..0xe0 => {
-                let point = (first & 0x1f) << 6 | rest(1);
-                Letter { code: self.low[point as usize & 0x7ff], len: 2 }
-            }
-            0xe0..0xf0 => {
-                let point = (first & 0xf) << 12 | rest(1) << 6 | rest(2);
-                Letter { code: self.low[point as usize & 0xffff], len: 3 }
-            }
+            0..0x80 => low(first, 1),
+            0x80..0xe0 => low((first & 0x1f) << 6 | second, 2),
+            0xe0..0xf0 => low((first & 0xf) << 12 | second << 6 | third, 3),
             _ => {
-                let point = (first & 7) << 18 | rest(1) << 12 | rest(2) << 6 | rest(3);
+                let point = (first & 7) << 18 | second << 12 | third << 6 | fourth;
                 Letter { code: self.high.get(&point).copied().unwrap_or(0), len: 4 }
             }
         }

@@ -12,7 +12,7 @@ use crate::merges::Merges;
 use crate::neighbours::Neighbours;
 use crate::normalizer::blank_form;
 use crate::symbols::Symbols;
-use crate::trie::{NO_PIECE, ROOT, Trie};
+use crate::trie::{NO_PIECE, Trie};
 use crate::vocabulary::{PieceKind, TokenId, Vocabulary};
 
 /// What is derived from a vocabulary and its merges.
@@ -91,17 +91,16 @@ impl Chains {
     /// The longest piece that begins at a place.
     #[inline]
     fn longest(&self, text: &[u8], mut at: usize, end: usize) -> Placed {
-        let (mut node, mut longest) = (ROOT, Placed { piece: NO_PIECE, end: at });
+        let (mut branch, mut longest) = (self.trie.root(), Placed { piece: NO_PIECE, end: at });
         while at < end {
             let letter = self.alphabet.letter(text, at);
-            let Some(child) = self.trie.step(node, letter.code) else {
+            let Some(next) = self.trie.step(branch, letter.code) else {
                 break;
             };
-            node = child;
+            branch = next;
             at += letter.len;
-            let piece = self.trie.piece(node);
-            if piece != NO_PIECE {
-                longest = Placed { piece, end: at };
+            if branch.piece != NO_PIECE {
+                longest = Placed { piece: branch.piece, end: at };
             }
         }
         longest
@@ -128,11 +127,10 @@ fn beginnings(
             return nothing;
         };
         let codes = alphabet.codes(&piece.text);
-        let (mut node, mut shorter) = (ROOT, NO_PIECE);
+        let (mut branch, mut shorter) = (trie.root(), NO_PIECE);
         for &code in &codes[..codes.len() - 1] {
-            node = trie.step(node, code).expect("the piece was planted");
-            let piece = trie.piece(node);
-            shorter = if piece == NO_PIECE { shorter } else { piece };
+            branch = trie.step(branch, code).expect("the piece was planted");
+            shorter = if branch.piece == NO_PIECE { shorter } else { branch.piece };
         }
         let len = blank_form(&piece.text).len() as u32;
         Beginning { shorter, len }

@@ -9,17 +9,16 @@ use crate::vocabulary::TokenId;
 
 /// A node of the tree, or a free place of the array.
 #[derive(Clone, Copy)]
-pub struct Node {
+struct Node {
     parent: u32,
     base: u32,
     /// The piece that ends here, or [`NO_PIECE`].
-    pub piece: TokenId,
+    piece: TokenId,
 }
 
 /// Ends no piece.
 pub const NO_PIECE: TokenId = TokenId::MAX;
-/// Where every walk begins.
-pub const ROOT: u32 = 0;
+const ROOT: u32 = 0;
 const FREE: Node = Node { parent: u32::MAX, base: 0, piece: NO_PIECE };
 /// The parent of the root; no node has this number.
 const NOBODY: u32 = u32::MAX - 1;
@@ -53,19 +52,28 @@ impl Trie {
         Trie { nodes: planting.nodes }
     }
 
-    /// The child of a node by a character, if it has one.
-    #[inline]
-    pub fn step(&self, node: u32, code: Code) -> Option<u32> {
-        let child = self.nodes[node as usize].base.wrapping_add(u32::from(code));
-        let found = self.nodes.get(child as usize)?;
-        (found.parent == node).then_some(child)
+    /// Where every walk begins.
+    pub fn root(&self) -> Branch {
+        Branch { node: ROOT, base: self.nodes[ROOT as usize].base, piece: NO_PIECE }
     }
 
-    /// The piece that ends at a node, or [`NO_PIECE`].
+    /// One character further, if a piece goes on with it.
     #[inline]
-    pub fn piece(&self, node: u32) -> TokenId {
-        self.nodes[node as usize].piece
+    pub fn step(&self, from: Branch, code: Code) -> Option<Branch> {
+        let child = from.base.wrapping_add(u32::from(code));
+        let found = self.nodes.get(child as usize)?;
+        let branch = Branch { node: child, base: found.base, piece: found.piece };
+        (found.parent == from.node).then_some(branch)
     }
+}
+
+/// A node on a walk, with what the next step needs.
+#[derive(Clone, Copy)]
+pub struct Branch {
+    node: u32,
+    base: u32,
+    /// The piece that ends here, or [`NO_PIECE`].
+    pub piece: TokenId,
 }
 
 struct Planting {
