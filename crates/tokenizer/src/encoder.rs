@@ -116,7 +116,7 @@ impl Encoder {
         &self,
         space: &mut Space,
         definition: &Definition,
-        parts: impl Iterator<Item = (&'a str, Prefix)>,
+        parts: impl Iterator<Item = (&'a str, Prefix)> + Clone,
     ) -> (Vec<TokenId>, Vec<usize>) {
         let mut ids = Vec::new();
         let mut pass = Pass { encoder: self, merges: &definition.merges, space, ids: &mut ids };
@@ -165,7 +165,7 @@ impl Pass<'_> {
     }
 
     /// Encodes texts one after the other.
-    fn texts<'a>(&mut self, texts: impl Iterator<Item = (&'a str, Prefix)>) {
+    fn texts<'a>(&mut self, texts: impl Iterator<Item = (&'a str, Prefix)> + Clone) {
         let mut page = std::mem::take(&mut self.space.page);
         page.lay_out(texts);
         self.space.begins.clear();

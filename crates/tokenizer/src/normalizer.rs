@@ -39,12 +39,12 @@ pub enum Prefix {
 }
 
 impl Prefix {
-    /// Whether a `▁` is put before this text, given in blank form.
+    /// Whether a `▁` is put before this text.
     pub fn applies(self, text: &str) -> bool {
         match self {
             Prefix::Never => false,
             Prefix::Always => !text.is_empty(),
-            Prefix::UnlessBlank => !text.is_empty() && !text.starts_with(' '),
+            Prefix::UnlessBlank => !text.is_empty() && !text.starts_with([' ', SPACE_MARK]),
         }
     }
 }
@@ -60,9 +60,14 @@ pub enum PrefixPlace {
     EachStretch,
 }
 
+/// Whether a `▁` stands somewhere in the bytes of a text.
+pub fn holds_mark(text: &[u8]) -> bool {
+    MARK_FINDER.find(text).is_some()
+}
+
 /// A text with every `▁` turned into a blank.
 pub fn blank_form(text: &str) -> Cow<'_, str> {
-    if MARK_FINDER.find(text.as_bytes()).is_some() {
+    if holds_mark(text.as_bytes()) {
         Cow::Owned(text.replace(SPACE_MARK, " "))
     } else {
         Cow::Borrowed(text)

@@ -3,8 +3,10 @@
 //! Texts stand in blank form, each with its prefix; nothing is joined across the place where one
 //! begins. Short texts on one page are looked up together like the words of one long text.
 
+use std::borrow::Cow;
+
 use crate::junctions::{BLOCK, Junctions};
-use crate::normalizer::{Prefix, blank_form};
+use crate::normalizer::{Prefix, blank_form, holds_mark};
 
 /// Zeros before the texts, so that there is a byte before each.
 const BEFORE: usize = 1;
@@ -22,17 +24,28 @@ pub struct Page {
 
 impl Page {
     /// Lays out texts, each with the prefix to put before it.
-    pub fn lay_out<'a>(&mut self, texts: impl Iterator<Item = (&'a str, Prefix)>) {
+    pub fn lay_out<'a>(&mut self, texts: impl Iterator<Item = (&'a str, Prefix)> + Clone) {
+        self.copy(texts.clone(), Cow::Borrowed);
+        // Rare, and looked for in all texts at once.
+        if holds_mark(&self.bytes) {
+            self.copy(texts, blank_form);
+        }
+    }
+
+    fn copy<'a>(
+        &mut self,
+        texts: impl Iterator<Item = (&'a str, Prefix)>,
+        form: impl Fn(&'a str) -> Cow<'a, str>,
+    ) {
         self.bytes.clear();
         self.starts.clear();
         self.bytes.resize(BEFORE, 0);
         for (text, prefix) in texts {
             self.starts.push(self.bytes.len() - BEFORE);
-            let text = blank_form(text);
-            if prefix.applies(&text) {
+            if prefix.applies(text) {
                 self.bytes.push(b' ');
             }
-            self.bytes.extend_from_slice(text.as_bytes());
+            self.bytes.extend_from_slice(form(text).as_bytes());
         }
         self.bytes.resize(self.bytes.len() + AFTER, 0);
     }
