@@ -156,7 +156,7 @@ fn continue_base(
     let vocabulary = &definition.vocabulary;
     let texts = vocabulary.pieces().iter().map(|piece| match piece.kind {
         PieceKind::Normal => piece.text.clone(),
-        // Never part of a word; an empty text cannot be the text of a pair.
+        // Joins nothing, should a merge make it: an empty text is no half of a piece.
         _ => "".into(),
     });
     let new = new_characters.iter().map(|&(character, _)| character);
