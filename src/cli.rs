@@ -142,8 +142,9 @@ pub enum Tokenizer {
     },
     /// Add pieces of a new language without moving an old id
     ///
-    /// New pieces hold characters of one script only, and the blank before them: digits, punctuation
-    /// and every other script keep the ids that they have, and no new piece glues them to a letter.
+    /// New pieces hold characters of one script only, its combining marks, and the blank before them:
+    /// digits, punctuation and every other script keep the ids that they have, and no new piece glues
+    /// them to a letter.
     /// A digit of the script itself is its own piece and in no other. Of pairs seen equally often
     /// the one with the older left half comes first, then the one with the older right half.
     ///
@@ -239,7 +240,7 @@ pub enum Tokenizer {
 /// Flags of `tokenizer train` and `tokenizer extend`.
 #[derive(Args)]
 pub struct PieceRules {
-    /// A pair of neighbours seen less often becomes no piece
+    /// A pair of neighbours seen less often, by the weight of its files, becomes no piece
     #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u64).range(1..))]
     pub min_frequency: u64,
     /// Characters of the longest piece, the blank before it included: 2 to 64

@@ -51,7 +51,7 @@ impl Samples {
         }
     }
 
-    /// The samples that hold something.
+    /// The samples, one a file.
     pub fn finish(self) -> Vec<Sample> {
         self.files
     }

@@ -163,28 +163,21 @@ fn usefulness(tokenizer: &Tokenizer, learned: &Learned, new: &[(u32, usize)]) ->
 }
 
 fn sources(base: Option<&Tokenizer>, tokenizer: &Tokenizer, samples: &[Sample]) -> Vec<Source> {
-    let tokens = |tokenizer: &Tokenizer| -> Vec<usize> {
-        let of = |sample: &Sample| {
-            sample.texts.iter().map(|text| tokenizer.encode_to_vec(text).len()).sum()
+    let source = |sample: &Sample| {
+        let texts = sample.texts.iter();
+        let characters = texts.clone().map(|text| text.chars().count()).sum();
+        let share = |tokenizer: &Tokenizer| {
+            let tokens = texts.clone().map(|text| tokenizer.encode_to_vec(text).len());
+            tokens.sum::<usize>() as f64 / usize::max(characters, 1) as f64
         };
-        samples.iter().map(of).collect()
-    };
-    let (before, after) = std::thread::scope(|scope| {
-        let before = base.map(|base| scope.spawn(move || tokens(base)));
-        let after = tokens(tokenizer);
-        (before.and_then(|thread| thread.join().ok()), after)
-    });
-    let source = |(at, sample): (usize, &Sample)| {
-        let characters = sample.texts.iter().map(|text| text.chars().count()).sum::<usize>();
-        let share = |tokens: &[usize]| tokens[at] as f64 / characters.max(1) as f64;
         Source {
             file: sample.name.clone(),
             sampled_characters: characters,
-            tokens_per_character_before: before.as_deref().map(share),
-            tokens_per_character_after: share(&after),
+            tokens_per_character_before: base.map(share),
+            tokens_per_character_after: share(tokenizer),
         }
     };
-    samples.iter().enumerate().map(source).collect()
+    samples.iter().map(source).collect()
 }
 
 impl Report {
@@ -218,7 +211,7 @@ impl Report {
         writeln!(
             out,
             "{} of {} new pieces are what their own text is encoded as; {} learned ones could not \
-             be reached and gave way to the next.",
+             be reached or would have changed what the base makes, and gave way to the next.",
             reachability.reached, reachability.new_pieces, reachability.fell_away
         )?;
         self.write_sources(&mut out)?;
@@ -234,7 +227,13 @@ impl Report {
 
     fn write_sources(&self, out: &mut String) -> Result<()> {
         writeln!(out, "\n## Tokens a character, by source")?;
-        writeln!(out, "From a sample: the beginnings of documents at even distances.\n")?;
+        writeln!(
+            out,
+            "From a sample: of each file the first 4 KB of up to 32 documents at even distances. Each \
+             is encoded as one text, so its second line and those after begin without a `▁`; lines \
+             that a model will see one by one may take more tokens or fewer. A `.txt` file is one \
+             document.\n"
+        )?;
         writeln!(out, "| source | characters | before | after |\n|---|---:|---:|---:|")?;
         for source in &self.sources {
             let before = source.tokens_per_character_before;
@@ -254,9 +253,18 @@ impl Report {
 fn write_pieces(out: &mut String, title: &str, pieces: &[Useful]) -> Result<()> {
     writeln!(out, "\n## {title}\n| piece | id | uses | tokens saved |\n|---|---:|---:|---:|")?;
     for Useful { id, piece, uses, tokens_saved } in pieces {
-        writeln!(out, "| `{piece}` | {id} | {uses} | {tokens_saved} |")?;
+        writeln!(out, "| {} | {id} | {uses} | {tokens_saved} |", code(piece))?;
     }
     Ok(())
+}
+
+/// A piece as it stands, in a cell of a table.
+fn code(piece: &str) -> String {
+    if !piece.contains(['|', '`']) {
+        return format!("`{piece}`");
+    }
+    let escaped: String = piece.chars().map(|c| format!("&#{};", u32::from(c))).collect();
+    format!("<code>{escaped}</code>")
 }
 
 impl Settings {
@@ -270,5 +278,16 @@ impl Settings {
             ("over blanks", if self.pieces_may_cross_space { "yes" } else { "no" }.to_owned()),
         ];
         named.chain(others).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::code;
+
+    #[test]
+    fn a_piece_ends_neither_its_cell_nor_its_code() {
+        assert_eq!(code("▁a<b>"), "`▁a<b>`");
+        assert_eq!(code("|`"), "<code>&#124;&#96;</code>");
     }
 }

@@ -10,8 +10,8 @@ three tokenizers learn from the rest and have the same size. sentencepiece does 
 
 Prints a Markdown table of tokens per character of whole documents, as a model is trained on them,
 and exits with 1 if ours is not below both unions on every source, or if an English text does not
-keep its ids. The last column encodes each line by itself, as sentencepiece learns; nothing is
-promised there. Models of sentencepiece are kept in --work and used again. Needs sentencepiece,
+keep its ids. The last column encodes each line by itself, as sentencepiece learns; there nothing is
+promised, and the last lines say on how many sources ours takes more. Models of sentencepiece are kept in --work and used again. Needs sentencepiece,
 protobuf and zstandard.
 """
 
@@ -158,9 +158,9 @@ def main():
     sizes = {name: tokenizer.vocab_size() for name, tokenizer in tokenizers.items()}
     assert len(set(list(sizes.values())[1:])) == 1, sizes
 
-    failed = []
+    failed, behind = [], []
     print("| source | characters |", " | ".join(tokenizers),
-          "| ours against the better union | line by line |")
+          "| ours against the better union | the same, line by line |")
     print("|---|---:|" + "---:|" * (len(tokenizers) + 2))
     for source, documents in held.items():
         characters = sum(map(len, documents))
@@ -168,6 +168,8 @@ def main():
         by_lines = count(tokenizers, [line for text in documents for line in text.split("\n")])
         if against_better_union(counts) >= 0:
             failed.append(source)
+        if against_better_union(by_lines) > 0:
+            behind.append(source)
         shares = " | ".join(f"{tokens / characters:.4f}" for tokens in counts.values())
         print(f"| {source} | {characters} | {shares} | {against_better_union(counts):+.2f} % | "
               f"{against_better_union(by_lines):+.2f} % |")
@@ -178,7 +180,10 @@ def main():
         print(f"English, {name}: {changed} of {total} texts get other ids than from the base")
         if name == "ours" and changed:
             failed.append("English")
-    print(f"not held: {', '.join(failed)}" if failed else "ours is below both unions on every source")
+    print(f"line by line ours takes more tokens than the better union on {len(behind)} of "
+          f"{len(held)} sources")
+    print(f"not held: {', '.join(failed)}" if failed else
+          "whole documents: ours is below both unions on every source")
     sys.exit(1 if failed else 0)
 
 

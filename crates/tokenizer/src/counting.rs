@@ -1,8 +1,8 @@
 //! Texts to word counts: what learning looks at, in bounded memory.
 //!
-//! Documents are handed over in batches to threads that count each for itself; what comes out does
+//! Texts are handed over in portions to threads that count each for itself; what comes out does
 //! not depend on how many there are. Memory holds the counted words: at most `most_words` and those
-//! of the last round of 32 MB. When there are more, the rarest are dropped (lossy counting, Manku and
+//! of the last round of 32 MB (or of a line, if one is longer). When there are more, the rarest are dropped (lossy counting, Manku and
 //! Motwani, "Approximate frequency counts over data streams", 2002), and it is kept in mind by how
 //! much a count may be too low now.
 
@@ -16,6 +16,7 @@ use unicode_script::Script;
 
 use crate::cutting::Cutter;
 use crate::normalizer::blank_form;
+use crate::portions::Portions;
 use crate::rules::LearnRules;
 use crate::tally::Tally;
 use crate::weighted_text::{PARTS, WeightedText};
@@ -23,8 +24,6 @@ use crate::word_table::WordTable;
 
 /// Bytes of text after which the number of words is looked at.
 const ROUND_BYTES: usize = 32 << 20;
-/// Bytes of text handed to a thread at a time.
-const BATCH_BYTES: usize = 256 << 10;
 
 /// How the words were counted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -55,15 +54,15 @@ pub struct Counts {
 /// # Errors
 /// The first one that reading the texts gives.
 pub fn count<E>(
-    mut texts: impl Iterator<Item = Result<impl Into<WeightedText>, E>>,
+    texts: impl Iterator<Item = Result<impl Into<WeightedText>, E>>,
     only: Option<Script>,
     rules: &LearnRules,
 ) -> Result<Counts, E> {
     let cutter = Cutter::new(only, rules);
     let mut tallies: Vec<Tally> = (0..rules.threads.max(1)).map(|_| Tally::default()).collect();
     let mut counted = Counted::default();
-    let mut next = None;
-    while count_round(&mut texts, &mut next, &cutter, &mut tallies)? {
+    let mut portions = Portions::new(texts);
+    while count_round(&mut portions, &cutter, &mut tallies)? {
         // Whether words are dropped must not depend on how they are spread over threads.
         if tallies.iter_mut().map(|tally| tally.words.len()).sum::<usize>() > rules.most_words {
             let words = &mut merge(&mut tallies).words;
@@ -76,8 +75,7 @@ pub fn count<E>(
 
 /// Counts one round; whether texts are left.
 fn count_round<T: Into<WeightedText>, E>(
-    texts: &mut impl Iterator<Item = Result<T, E>>,
-    next: &mut Option<WeightedText>,
+    portions: &mut Portions<impl Iterator<Item = Result<T, E>>>,
     cutter: &Cutter,
     tallies: &mut [Tally],
 ) -> Result<bool, E> {
@@ -88,56 +86,29 @@ fn count_round<T: Into<WeightedText>, E>(
         // Dropped at the end of this block, which ends the threads.
         let sender = sender;
         for tally in others {
-            scope.spawn(|| count_batches(&receiver, cutter, tally));
+            scope.spawn(|| count_portions(&receiver, cutter, tally));
         }
         let mut left = ROUND_BYTES;
         while left > 0 {
-            let Some(batch) = next_batch(texts, next)? else {
+            let Some(portion) = portions.next()? else {
                 return Ok(false);
             };
-            left = left.saturating_sub(batch.text.len());
+            left = left.saturating_sub(portion.text.len());
             // While all are busy, reading makes no sense.
-            if let Err(refused) = sender.try_send(batch) {
-                let (Full(batch) | Disconnected(batch)) = refused;
-                cutter.cut(&blank_form(&batch.text), batch.parts, own);
+            if let Err(refused) = sender.try_send(portion) {
+                let (Full(portion) | Disconnected(portion)) = refused;
+                cutter.cut(&blank_form(&portion.text), portion.parts, own);
             }
         }
         Ok(true)
     })
 }
 
-fn count_batches(receiver: &Mutex<Receiver<WeightedText>>, cutter: &Cutter, tally: &mut Tally) {
+fn count_portions(receiver: &Mutex<Receiver<WeightedText>>, cutter: &Cutter, tally: &mut Tally) {
     let next = || receiver.lock().unwrap_or_else(PoisonError::into_inner).recv().ok();
-    while let Some(batch) = next() {
-        cutter.cut(&blank_form(&batch.text), batch.parts, tally);
+    while let Some(portion) = next() {
+        cutter.cut(&blank_form(&portion.text), portion.parts, tally);
     }
-}
-
-/// Some texts of one weight in one, each after a line end and the blank that the encoder puts
-/// before a text. The first text of another weight is left in `next`.
-fn next_batch<T: Into<WeightedText>, E>(
-    texts: &mut impl Iterator<Item = Result<T, E>>,
-    next: &mut Option<WeightedText>,
-) -> Result<Option<WeightedText>, E> {
-    let mut batch = WeightedText::from(String::with_capacity(BATCH_BYTES + BATCH_BYTES / 4));
-    while batch.text.len() < BATCH_BYTES {
-        let text = match next.take() {
-            Some(text) => text,
-            None => match texts.next() {
-                Some(text) => text?.into(),
-                None => break,
-            },
-        };
-        if batch.text.is_empty() {
-            batch.parts = text.parts;
-        } else if batch.parts != text.parts {
-            *next = Some(text);
-            break;
-        }
-        batch.text.push_str("\n ");
-        batch.text.push_str(&text.text);
-    }
-    Ok((!batch.text.is_empty()).then_some(batch))
 }
 
 /// Puts the counts of all threads into the first tally.
@@ -182,6 +153,7 @@ pub fn covering(characters: &[(char, u64)], coverage: f64, most: usize) -> &[(ch
 mod tests {
     use super::*;
     use crate::error::TokenizerError;
+    use crate::portions::PORTION_BYTES;
 
     fn counts(texts: &[&str], rules: &LearnRules) -> Counts {
         let texts = texts.iter().map(|text| Ok::<_, TokenizerError>(text.to_string()));
@@ -197,7 +169,7 @@ mod tests {
 
     #[test]
     fn the_number_of_threads_does_not_matter() {
-        let text = "가 나 다라 a,b 12 ".repeat(BATCH_BYTES / 10);
+        let text = "가 나 다라 a,b 12 ".repeat(PORTION_BYTES / 10);
         let texts = [text.as_str(); 5];
         let by = |threads| counts(&texts, &LearnRules { threads, ..LearnRules::default() });
         let [mut one, mut three] = [by(1), by(3)];

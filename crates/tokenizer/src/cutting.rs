@@ -53,7 +53,7 @@ impl Cutter {
         }
     }
 
-    /// Counts the words, `parts` each, and characters of a text in blank form.
+    /// Counts the words, `parts` each, and characters of a text in blank form that ends in a line end.
     pub fn cut(&self, text: &str, parts: u64, tally: &mut Tally) {
         let mut word = Word { start: 0, end: 0, characters: 0, group: OTHER };
         let mut blanks = 0;
@@ -74,7 +74,7 @@ impl Cutter {
             if !self.continues(&word, group, blanks) {
                 word.count(text, parts, tally);
                 if blanks > 1 {
-                    self.count_blanks(text, at, blanks, parts, tally);
+                    self.count_blanks(&text[..at], group, blanks, parts, tally);
                 }
                 word = begin(at, group, blanks);
             }
@@ -98,11 +98,13 @@ impl Cutter {
             && word.characters + blanks < self.longest_word
     }
 
-    /// All blanks but the last, which begins the next word, are a word of their own.
-    fn count_blanks(&self, text: &str, at: usize, blanks: usize, parts: u64, tally: &mut Tally) {
+    /// The blanks that end a text are a word of their own, but for the last if a word of `group`
+    /// begins with it.
+    fn count_blanks(&self, text: &str, group: Group, blanks: usize, parts: u64, tally: &mut Tally) {
         if self.only.is_none() {
-            let run = (blanks - 1).min(self.longest_word);
-            tally.words.add(&text[at - 1 - run..at - 1], parts);
+            let begins_word = group != OTHER && group != DIGIT;
+            let run = (blanks - usize::from(begins_word)).min(self.longest_word);
+            tally.words.add(&text[text.len() - run..], parts);
         }
     }
 }
@@ -172,8 +174,10 @@ mod tests {
 
     #[test]
     fn without_a_script_punctuation_and_runs_of_blanks_are_words() {
-        let found = words(" don't   go!!", None, &LearnRules::default());
-        let all = [("  ", 1), (" don", 1), (" go", 1), ("!!", 1), ("'", 1), ("t", 1)];
+        let found = words(" don't   go!!    \n  7\n", None, &LearnRules::default());
+        let runs = [("  ", 2), ("    ", 1)];
+        let all = [(" don", 1), (" go", 1), ("!!", 1), ("'", 1), ("t", 1)];
+        let all = [&runs[..], &all].concat();
         assert_eq!(found, expected(&all));
     }
 

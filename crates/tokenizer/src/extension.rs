@@ -23,7 +23,8 @@ pub struct Extension {
     pub tokenizer: Tokenizer,
     /// For each new piece, the ids of the base that its text used to be written with.
     pub made_of: Vec<Vec<TokenId>>,
-    /// Pieces that were learned but could not be reached, and gave way to the next.
+    /// Pieces that were learned but could not be reached, or would have let a piece of the base be
+    /// made in a new way; they gave way to the next.
     pub unreachable: Vec<String>,
 }
 

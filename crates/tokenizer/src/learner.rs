@@ -4,7 +4,7 @@
 //! step costs as much as the places it changes. Two things follow what the encoder will do with
 //! the pieces rather than the classic algorithm: a new piece joins *every* pair of neighbours whose
 //! text it is, not only the pair that was counted; and a pair that comes to stand side by side
-//! later, and whose text has long been a piece, is joined at once.
+//! later, and whose text has long been a piece, is joined at once, unless it is too rare to be kept.
 //!
 //! Words lie one after the other in one array, a place per character, divided by [`BARRIER`]. A
 //! symbol stands at its first place; its length stands at its first and its last, so both
@@ -17,6 +17,7 @@ use crate::normalizer::SPACE_MARK;
 use crate::pairs::{PairKey, Pairs, key, parts};
 use crate::rules::LearnRules;
 use crate::weighted_text::PARTS;
+use crate::word_table::WordTable;
 
 /// A symbol that joins nothing: the end of a word, or a character that has no piece.
 pub const BARRIER: u32 = (1 << 24) - 1;
@@ -28,10 +29,11 @@ const INSIDE: u32 = BARRIER - 1;
 pub struct LearnedPiece {
     /// The text, with `▁` for a blank.
     pub text: String,
-    /// How often it occurred when it was learned, by the weight of the texts.
+    /// How often it occurred when it was learned, by the weight of the texts; of a single
+    /// character, how often it stands in them, whatever their weight.
     pub count: u64,
     /// How often it stands in the texts once all pieces are learned, by their weight: longer
-    /// ones take over.
+    /// ones take over. A word counts at most a hundred million times.
     pub uses: u64,
 }
 
@@ -81,15 +83,35 @@ pub struct Learner {
 }
 
 impl Learner {
-    /// Begins with symbols that stand for these texts, numbered from 0.
-    pub fn new(texts: Vec<Box<str>>, rules: &LearnRules) -> Learner {
+    /// Begins with symbols that stand for these texts, numbered from 0; `spell` appends the symbols
+    /// of a word, given in blank form.
+    pub fn new(
+        texts: Vec<Box<str>>,
+        mut words: WordTable,
+        rules: &LearnRules,
+        mut spell: impl FnMut(&str, &mut Vec<u32>),
+    ) -> Learner {
+        let mut learner = Learner::without_words(texts, rules);
+        let mut symbols = Vec::new();
+        words.for_each(|word, count| {
+            symbols.clear();
+            spell(word, &mut symbols);
+            learner.add_word(&symbols, count);
+        });
+        // The pairs need the room.
+        drop(words);
+        learner.count_pairs();
+        learner
+    }
+
+    fn without_words(texts: Vec<Box<str>>, rules: &LearnRules) -> Learner {
         let ids: FxHashMap<Box<str>, u32> = texts.iter().cloned().zip(0..).collect();
         let blank = ids.get(SPACE_MARK.encode_utf8(&mut [0; 4])).copied();
         Learner {
             ids,
             texts,
             places: vec![Place::new(0, BARRIER, 1)],
-            pairs: Pairs::new(rules.min_frequency.saturating_mul(PARTS)),
+            pairs: Pairs::new(rules.min_frequency.max(1).saturating_mul(PARTS)),
             beside_pair: Default::default(),
             beside_piece: Default::default(),
             passed: Vec::new(),
@@ -100,13 +122,15 @@ impl Learner {
         }
     }
 
-    /// Adds a word, as symbols, that occurs `count` times, in parts of an occurrence.
-    pub fn add_word(&mut self, symbols: &[u32], count: u64) {
+    /// Adds a word, as symbols, that occurs `count` times, in parts of an occurrence. A symbol
+    /// without a text joins nothing.
+    fn add_word(&mut self, symbols: &[u32], count: u64) {
         let count = count.min(u32::MAX.into()) as u32;
         for &symbol in symbols.iter().chain(&[BARRIER]) {
-            let length = match symbol {
-                BARRIER => 1,
-                _ => self.texts[symbol as usize].chars().count(),
+            let text = self.texts.get(symbol as usize);
+            let (symbol, length) = match text.map_or(0, |text| text.chars().count()) {
+                0 => (BARRIER, 1),
+                length => (symbol, length),
             };
             self.places.push(Place::new(count, symbol, length));
             let inside = Place::new(count, INSIDE, length);
@@ -114,8 +138,7 @@ impl Learner {
         }
     }
 
-    /// Counts all pairs; call once, after the last word.
-    pub fn count_pairs(&mut self) {
+    fn count_pairs(&mut self) {
         let mut pairs = std::mem::replace(&mut self.pairs, Pairs::new(0));
         pairs.add_all(|| {
             let following = |&at: &usize| self.after(at);
@@ -295,11 +318,10 @@ mod tests {
         characters.dedup();
         let id = |c| characters.binary_search(&c).expect("listed") as u32;
         let texts = characters.iter().map(|c| c.to_string().into()).collect();
-        let mut learner = Learner::new(texts, &LearnRules::default());
-        for (word, count) in words {
-            learner.add_word(&word.chars().map(id).collect::<Vec<_>>(), *count * PARTS);
-        }
-        learner.count_pairs();
+        let mut table = WordTable::default();
+        words.iter().for_each(|(word, count)| table.add(word, count * PARTS));
+        let spell = |word: &str, symbols: &mut Vec<u32>| symbols.extend(word.chars().map(id));
+        let mut learner = Learner::new(texts, table, &LearnRules::default(), spell);
         std::iter::from_fn(|| learner.next_piece()).map(|p| (p.text, p.count)).collect()
     }
 

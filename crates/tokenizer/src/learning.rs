@@ -122,7 +122,7 @@ fn learn_from_counts(
         piece.uses = uses;
     }
     // Some fall away in `extend`; a twentieth more has always been more than enough.
-    let wanted = options.new_pieces + options.new_pieces / 20 + 100;
+    let wanted = options.new_pieces.saturating_add(options.new_pieces / 20 + 100);
     learner.learn_up_to(wanted, &mut pieces, progress);
     pieces.extend(rest.iter().take(wanted - pieces.len()).map(single));
     Learned { pieces, characters, counted }
@@ -148,7 +148,7 @@ fn missing_characters(
 /// A learner that stands where the base's merges have ended.
 fn continue_base(
     base: &Tokenizer,
-    mut words: WordTable,
+    words: WordTable,
     new_characters: &[(char, u64)],
     rules: &LearnRules,
 ) -> Learner {
@@ -156,20 +156,15 @@ fn continue_base(
     let vocabulary = &definition.vocabulary;
     let texts = vocabulary.pieces().iter().map(|piece| match piece.kind {
         PieceKind::Normal => piece.text.clone(),
-        // Never part of a word; an empty text cannot be the text of a pair.
+        // Joins nothing, should a merge make it: an empty text is no half of a piece.
         _ => "".into(),
     });
-    let new = new_characters.iter().map(|&(character, _)| character.to_string().into());
-    let mut learner = Learner::new(texts.chain(new).collect(), rules);
+    let new = new_characters.iter().map(|&(character, _)| character);
+    let texts = texts.chain(new.clone().map(|character| character.to_string().into())).collect();
     let old = Symbols::new(vocabulary);
-    let new: FxHashMap<char, u32> = new_characters
-        .iter()
-        .map(|&(character, _)| character)
-        .zip(vocabulary.len() as u32..)
-        .collect();
-    let (mut symbols, mut run) = (Vec::new(), Vec::new());
-    words.for_each(|word, count| {
-        symbols.clear();
+    let new: FxHashMap<char, u32> = new.zip(vocabulary.len() as u32..).collect();
+    let mut run = Vec::new();
+    Learner::new(texts, words, rules, |word, symbols| {
         for character in word.chars().map(marked) {
             match old.of(character) {
                 Some(id) => run.push(id),
@@ -182,8 +177,5 @@ fn continue_base(
         }
         join(&mut run, &definition.merges);
         symbols.append(&mut run);
-        learner.add_word(&symbols, count);
-    });
-    learner.count_pairs();
-    learner
+    })
 }

@@ -66,6 +66,7 @@ mod normalizer;
 mod offsets;
 mod page;
 mod pairs;
+mod portions;
 mod protobuf;
 mod rules;
 mod sentence_piece;

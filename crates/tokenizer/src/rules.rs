@@ -9,7 +9,7 @@ use crate::error::TokenizerError;
 /// How pieces are learned from counted words.
 #[derive(Clone, Debug)]
 pub struct LearnRules {
-    /// A pair of neighbours seen less often becomes no piece.
+    /// A pair of neighbours seen less often, by the weight of the texts, becomes no piece; 0 is as 1.
     pub min_frequency: u64,
     /// No piece is longer, in characters with its `▁`: from 2 to 64.
     pub max_piece_length: usize,

@@ -23,6 +23,8 @@ use crate::word_table::WordTable;
 
 /// The special pieces and the bytes.
 const FIXED: usize = 3 + 256;
+/// These and `▁`: what every vocabulary holds.
+const FLOOR: usize = FIXED + 1;
 
 /// A tokenizer learned from nothing, and from what.
 pub struct Trained {
@@ -66,6 +68,11 @@ pub fn train_with_progress<E: From<TokenizerError>>(
     progress: &mut dyn FnMut(usize),
 ) -> Result<Trained, E> {
     rules.check()?;
+    if vocab_size <= FLOOR {
+        let reason = "<unk>, <s>, </s>, 256 bytes and ▁ are always in it";
+        let error = TokenizerError::SizeTooSmall { size: vocab_size, floor: FLOOR, reason };
+        return Err(error.into());
+    }
     let counts = count(texts, None, rules)?;
     Ok(train_from_counts(counts, vocab_size, coverage, rules, progress)?)
 }
@@ -77,12 +84,7 @@ fn train_from_counts(
     rules: &LearnRules,
     progress: &mut dyn FnMut(usize),
 ) -> Result<Trained, TokenizerError> {
-    let floor = FIXED + 1;
-    if vocab_size <= floor {
-        let reason = "<unk>, <s>, </s>, 256 bytes and ▁ are always in it";
-        return Err(TokenizerError::SizeTooSmall { size: vocab_size, floor, reason });
-    }
-    let covered = covering(&counts.characters, coverage, vocab_size - floor);
+    let covered = covering(&counts.characters, coverage, vocab_size - FLOOR);
     let alphabet: Vec<char> = std::iter::once(SPACE_MARK)
         .chain(covered.iter().map(|&(character, _)| character))
         .collect();
@@ -125,18 +127,12 @@ fn learn_pieces(
     Ok(pieces)
 }
 
-fn learner_of_characters(mut words: WordTable, alphabet: &[char], rules: &LearnRules) -> Learner {
+fn learner_of_characters(words: WordTable, alphabet: &[char], rules: &LearnRules) -> Learner {
     let texts = alphabet.iter().map(|character| character.to_string().into());
-    let mut learner = Learner::new(texts.collect(), rules);
     let ids: FxHashMap<char, u32> = alphabet.iter().copied().zip(0..).collect();
-    let mut symbols = Vec::new();
-    words.for_each(|word, count| {
-        symbols.clear();
+    Learner::new(texts.collect(), words, rules, |word, symbols| {
         symbols.extend(word.chars().map(marked).map(|c| ids.get(&c).copied().unwrap_or(BARRIER)));
-        learner.add_word(&symbols, count);
-    });
-    learner.count_pairs();
-    learner
+    })
 }
 
 fn characters_as_pieces(characters: &[char]) -> impl Iterator<Item = Piece> {

@@ -19,7 +19,8 @@ impl WeightedText {
     /// What stands in this text counts `weight` times, from 1 to 4.
     pub fn new(text: String, weight: f64) -> WeightedText {
         let parts = (weight.clamp(1.0, HEAVIEST) * PARTS as f64).round() as u64;
-        WeightedText { text, parts }
+        // Not a number would become 0.
+        WeightedText { text, parts: parts.max(PARTS) }
     }
 }
 

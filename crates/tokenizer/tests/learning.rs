@@ -7,7 +7,7 @@ use kollama_tokenizer::{
     LearnOptions, LearnRules, Learned, Tokenizer, TokenizerError, WeightedText, extend, learn,
     train, train_with_progress,
 };
-use support::{LINES, sound};
+use support::{LINES, hugging_face_ids, sound};
 
 /// A base that has seen the ASCII lines and no others.
 fn english_base() -> Tokenizer {
@@ -201,4 +201,45 @@ fn a_piece_length_that_makes_no_sense_is_refused() {
         let error = learn(&english_base(), repeated(&LINES), &options).expect_err("refused");
         assert!(matches!(error, TokenizerError::PieceLength { .. }), "{error}");
     }
+}
+
+#[test]
+fn a_base_that_merges_to_pieces_cut_out_of_texts_grows() {
+    let base = support::small_tokenizer();
+    let korean = |piece: &str| piece.chars().all(|c| ('가'..='힣').contains(&c));
+    let merged: Vec<(usize, &str)> = (0..base.vocab_size())
+        .map(|id| (id, base.piece(id as u32).expect("below the size")))
+        .filter(|(_, piece)| piece.chars().count() > 1 && korean(piece))
+        .collect();
+    assert!(merged.len() > 10);
+    let json = base.to_json().expect("it has one");
+    let mut document: serde_json::Value = serde_json::from_slice(&json).expect("JSON");
+    let added = document["added_tokens"].as_array_mut().expect("a list");
+    for (id, piece) in merged {
+        added.push(serde_json::json!({"id": id, "content": piece, "special": false,
+            "normalized": false, "lstrip": false, "rstrip": false, "single_word": false}));
+    }
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("tokenizer.json");
+    std::fs::write(&path, document.to_string()).expect("written");
+    let base = Tokenizer::open(&path).expect("sound");
+    let learned = learn(&base, repeated(&LINES), &LearnOptions::hangul(30)).expect("learned");
+    let larger = extend(&base, &learned, base.vocab_size() + 10).expect("enough").tokenizer;
+    std::fs::write(&path, larger.to_json().expect("it has one")).expect("written");
+    let peer = tokenizers::Tokenizer::from_file(&path).expect("Hugging Face loads it");
+    for line in LINES {
+        assert_eq!(larger.encode_to_vec(line), hugging_face_ids(&peer, line), "{line:?}");
+    }
+}
+
+#[test]
+fn a_least_frequency_of_none_is_one_and_a_weight_that_is_no_number_too() {
+    let by = |min_frequency| learned(LearnRules { min_frequency, ..LearnRules::default() }).pieces;
+    assert_eq!(by(0), by(1));
+    let texts =
+        |weight| LINES.iter().map(move |line| Ok(WeightedText::new(line.to_string(), weight)));
+    let learned =
+        |weight| learn::<TokenizerError>(&english_base(), texts(weight), &LearnOptions::hangul(50));
+    let [odd, plain] = [f64::NAN, 1.0].map(|weight| learned(weight).expect("learned").pieces);
+    assert_eq!(odd, plain);
 }
