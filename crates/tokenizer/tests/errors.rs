@@ -97,6 +97,18 @@ fn other_kinds_of_tokenizers_are_refused_by_name() {
         document["pre_tokenizer"]["split"] = json!(true);
     });
     assert!(error.to_string().contains("Metaspace"), "{error}");
+    let split = json!({"type": "Split", "pattern": {"String": " "}, "behavior": "MergedWithPrevious",
+        "invert": false});
+    let error = open_changed(|document| {
+        document["normalizer"] = Value::Null;
+        document["pre_tokenizer"] = split.clone();
+    });
+    assert!(error.to_string().contains("Split"), "blanks are left: {error}");
+    let error = open_changed(|document| {
+        document["pre_tokenizer"] = split.clone();
+        document["pre_tokenizer"]["invert"] = json!(true);
+    });
+    assert!(error.to_string().contains("invert"), "all else is cut: {error}");
     let error = open_changed(|document| document["normalizer"] = json!({"type": "NFC"}));
     assert!(error.to_string().contains("NFC"), "{error}");
     let error = open_changed(|document| document["model"]["byte_fallback"] = json!(false));
