@@ -2,7 +2,7 @@
 //!
 //! Understood are Llama 2's forms: BPE with byte fallback, the space mark made either by a
 //! normalizer (`Prepend`, `Replace`) or by a pre-tokenizer (`Metaspace`, without cutting), and the
-//! decoder that undoes it. Everything else is refused by name, because it would give other ids.
+//! decoder that undoes it; and what Gemma's files have besides that changes no id. Everything else is refused by name, because it would give other ids.
 //! Fields that play no part are kept.
 
 use std::path::Path;
