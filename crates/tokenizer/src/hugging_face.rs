@@ -2,8 +2,8 @@
 //!
 //! Understood are Llama 2's forms: BPE with byte fallback, the space mark made either by a
 //! normalizer (`Prepend`, `Replace`) or by a pre-tokenizer (`Metaspace`, without cutting), and the
-//! decoder that undoes it; and what Gemma's files have besides that changes no id. Everything else is refused by name, because it would give other ids.
-//! Fields that play no part are kept.
+//! decoder that undoes it; and what Gemma's files have besides that changes no id. Everything else is
+//! refused by name, because it would give other ids. Fields that play no part are kept.
 
 use std::path::Path;
 
@@ -179,7 +179,11 @@ struct AddedToken {
 
 /// The added pieces in the order of their ids, each once.
 fn read_added_tokens(document: &Value, path: &Path) -> Result<Vec<AddedToken>, TokenizerError> {
-    let listed = document["added_tokens"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let listed = match &document["added_tokens"] {
+        Value::Null => &[],
+        Value::Array(listed) => listed.as_slice(),
+        _ => return Err(field(path, "added_tokens", "a list")),
+    };
     let read = |(index, token)| read_added_token(index, token, path);
     let mut added: Vec<_> = listed.iter().enumerate().map(read).collect::<Result<_, _>>()?;
     added.sort_by_key(|token| token.piece.id);

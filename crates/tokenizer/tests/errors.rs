@@ -156,6 +156,18 @@ fn an_added_piece_without_text_is_refused() {
 }
 
 #[test]
+fn added_pieces_that_contradict_each_other_or_are_no_list_are_refused() {
+    let error = open_changed(|document| {
+        let added = document["added_tokens"].as_array_mut().expect("a list");
+        added.push(added[1].clone());
+        added[3]["lstrip"] = json!(true);
+    });
+    assert!(matches!(error, TokenizerError::DuplicateId { id: 1, .. }), "{error}");
+    let error = open_changed(|document| document["added_tokens"] = json!({"<s>": 1}));
+    assert!(error.to_string().contains("added_tokens: expected a list"), "{error}");
+}
+
+#[test]
 fn a_decoder_that_would_lose_the_blank_before_a_word_is_refused() {
     let error = open_changed(|document| {
         let decoders = document["decoder"]["decoders"].as_array_mut().expect("a list");
