@@ -13,7 +13,7 @@ const TEXTS: [&str; 9] = [
     "안녕하세요 세계",
     "뷁\u{1f600}\0\u{ffff}",
     "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
-    "[tool] [tool]  abab",
+    "[tool] [tool]  abab\n\n \n",
 ];
 
 /// Any bytes as a `tokenizer.json`, as they stand and with the 256 byte pieces: an error or a sound
@@ -62,11 +62,15 @@ fn with_byte_pieces(bytes: &[u8]) -> Option<Vec<u8>> {
     serde_json::to_vec(&document).ok()
 }
 
-/// Written and read again it is the same; it encodes and decodes without a panic.
+/// Written and read again it is the same; it encodes and decodes without a panic, and its ids stand for
+/// bytes of the text.
 fn sound(tokenizer: &Tokenizer) {
     other_files(tokenizer, &TEXTS);
     for text in TEXTS {
         decodes(tokenizer, &tokenizer.encode_to_vec(text));
+        for (_, range) in tokenizer.encode_with_offsets(text) {
+            assert!(range.start <= range.end && range.end <= text.len(), "{text:?}: {range:?}");
+        }
     }
     let all: Vec<TokenId> = (0..tokenizer.vocab_size().min(1000) as TokenId + 2).rev().collect();
     decodes(tokenizer, &all);

@@ -17,18 +17,22 @@ const NAMED: &str = "additional_chat_templates";
 
 /// The template files of a folder: each one's path in it, and its text.
 pub fn read(folder: &Path) -> Result<Vec<(String, String)>, TokenizerError> {
-    let mut paths = vec![DEFAULT.to_owned()];
-    for entry in fs::read_dir(folder.join(NAMED)).into_iter().flatten().flatten() {
-        let name = entry.file_name().into_string().ok().filter(|name| name.ends_with(".jinja"));
-        paths.extend(name.map(|name| format!("{NAMED}/{name}")));
-    }
-    paths.sort();
     let mut found = Vec::new();
-    for path in paths {
+    for path in paths(folder) {
         let text = files::read_text_if_there(&folder.join(&path))?;
         found.extend(text.map(|text| (path, text)));
     }
     Ok(found)
+}
+
+/// Where template files may be in a folder, in order.
+fn paths(folder: &Path) -> Vec<String> {
+    let entries = fs::read_dir(folder.join(NAMED)).into_iter().flatten().flatten();
+    let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
+    let named = names.filter(|name| name.ends_with(".jinja")).map(|name| format!("{NAMED}/{name}"));
+    let mut paths: Vec<String> = named.chain([DEFAULT.to_owned()]).collect();
+    paths.sort();
+    paths
 }
 
 /// The template that is meant where none is named: that of the file goes before that of the field.
@@ -42,10 +46,11 @@ pub fn of(config: &Value, template_files: &[(String, String)]) -> Option<String>
     field.as_str().or(named).map(str::to_owned)
 }
 
-/// Writes the template files; a default one of another tokenizer is removed.
+/// Writes the template files; those of another tokenizer that stood there are removed.
 pub fn write(folder: &Path, template_files: &[(String, String)]) -> Result<(), TokenizerError> {
-    if !template_files.iter().any(|(path, _)| path == DEFAULT) {
-        files::remove_if_there(&folder.join(DEFAULT))?;
+    let is_ours = |path: &String| template_files.iter().any(|(ours, _)| ours == path);
+    for path in paths(folder).iter().filter(|path| !is_ours(path)) {
+        files::remove_if_there(&folder.join(path))?;
     }
     if template_files.iter().any(|(path, _)| path != DEFAULT) {
         files::make_folder(&folder.join(NAMED))?;

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use crate::tokenizer::Tokenizer;
-use crate::vocabulary::{TokenId, byte_of_text};
+use crate::vocabulary::{PieceKind, TokenId, byte_of_text};
 
 /// How much two tokenizers make of the same texts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -64,20 +64,28 @@ pub struct ShownPart {
 
 /// The parts of a text. Their texts together are the text as the tokenizer's pieces say it.
 pub fn shown_parts(tokenizer: &Tokenizer, text: &str) -> Vec<ShownPart> {
-    let mut parts = Vec::new();
-    let (mut bytes, mut ids) = (Vec::new(), Vec::new());
+    let pieces = tokenizer.definition().vocabulary.pieces();
+    let mut parts: Vec<ShownPart> = Vec::new();
+    // Those of a character that is not whole yet, and stands in the last part.
+    let mut bytes = Vec::new();
     for id in tokenizer.encode_to_vec(text) {
-        let piece = tokenizer.piece(id).unwrap_or_default();
-        let Some(byte) = byte_of_text(piece) else {
-            parts.push(ShownPart { text: piece.to_owned(), ids: vec![id], is_bytes: false });
+        let piece = &pieces[id as usize];
+        let byte = byte_of_text(&piece.text).filter(|_| piece.kind == PieceKind::Byte);
+        let Some(byte) = byte else {
+            bytes.clear();
+            let text = piece.text.to_string();
+            parts.push(ShownPart { text, ids: vec![id], is_bytes: false });
             continue;
         };
+        if bytes.is_empty() {
+            parts.push(ShownPart { text: String::new(), ids: Vec::new(), is_bytes: true });
+        }
         bytes.push(byte);
-        ids.push(id);
-        // Every character that is written as bytes is written as all its bytes.
-        if let Ok(text) = std::str::from_utf8(&bytes) {
-            let ids = std::mem::take(&mut ids);
-            parts.push(ShownPart { text: text.to_owned(), ids, is_bytes: true });
+        if let Some(part) = parts.last_mut() {
+            part.ids.push(id);
+            part.text = String::from_utf8_lossy(&bytes).into_owned();
+        }
+        if std::str::from_utf8(&bytes).is_ok() {
             bytes.clear();
         }
     }
@@ -100,5 +108,19 @@ mod tests {
         assert_eq!(of_bytes, [("뷁", 3), ("\n", 1), ("😀", 4)]);
         let joined: String = parts.iter().map(|part| part.text.as_str()).collect();
         assert_eq!(joined, "▁the▁뷁\n😀▁cat");
+    }
+
+    #[test]
+    fn no_id_is_lost_where_merges_join_bytes() {
+        let texts = [Ok::<_, TokenizerError>("the cat ".repeat(20))];
+        let json = train(texts.into_iter(), 268, 1.0).unwrap().to_json().unwrap();
+        let mut document: serde_json::Value = serde_json::from_slice(&json).unwrap();
+        document["model"]["vocab"]["<0xEB><0xB7>"] = 268.into();
+        document["model"]["merges"][0] = "<0xEB> <0xB7>".into();
+        let tokenizer = Tokenizer::from_json(document.to_string().as_bytes()).unwrap();
+        let ids = tokenizer.encode_to_vec("뷁 cat");
+        assert!(ids.contains(&268));
+        let parts = shown_parts(&tokenizer, "뷁 cat");
+        assert_eq!(parts.iter().flat_map(|part| part.ids.clone()).collect::<Vec<_>>(), ids);
     }
 }

@@ -163,20 +163,29 @@ impl Search {
 
     fn cut(&self, text: &str, mut each: impl FnMut(Found<'_>)) {
         let (mut done, mut at) = (0, 0);
-        while let Some((start, Wanted { text: found, piece })) = self.find(text, at) {
+        while let Some((mut start, Wanted { text: found, piece })) = self.find(text, at) {
             at = start + found.len();
             if piece.is_special {
                 continue;
             }
-            let start =
-                if piece.takes_blanks_before { text[..start].trim_end().len() } else { start };
+            if piece.takes_blanks_before {
+                let before = text.get(done..start).unwrap_or_default();
+                start = done + before.trim_end().len();
+            }
+            let mut end = at;
+            if piece.takes_blanks_after {
+                // Not from `at`: blanks that went with the piece before are not looked through again.
+                end = text.len() - text[at.max(done)..].trim_start().len();
+            }
+            // Nothing may be left of a piece that takes blanks, where all went with the one before.
+            if start >= end {
+                continue;
+            }
             if done < start {
                 each(Found::Text(done, &text[done..start]));
             }
             each(Found::Piece(piece.id));
-            let after =
-                if piece.takes_blanks_after { text[at..].trim_start() } else { &text[at..] };
-            done = text.len() - after.len();
+            done = end;
         }
         if done < text.len() {
             each(Found::Text(done, &text[done..]));

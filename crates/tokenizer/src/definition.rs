@@ -41,7 +41,7 @@ pub struct Specials {
 }
 
 /// How a piece is cut out of texts (the attributes of Hugging Face's `AddedToken`).
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct AddedPiece {
     /// The piece.
     pub id: TokenId,
@@ -84,7 +84,7 @@ impl AddedPiece {
 pub struct Carried {
     /// `tokenizer.json` without its vocabulary and merges.
     pub json: Option<Value>,
-    /// Its `added_tokens`.
+    /// Its `added_tokens`, in the order of their ids.
     pub added: Vec<AddedPiece>,
     /// Whether its merges were written `["a", "b"]` rather than `"a b"`.
     pub merges_as_pairs: bool,
@@ -136,6 +136,16 @@ impl Definition {
         let pieces = self.vocabulary.pieces().iter().zip(0..);
         let user_defined = pieces.filter(|(piece, _)| piece.kind == PieceKind::UserDefined);
         user_defined.map(|(_, id)| AddedPiece::plain(id)).collect()
+    }
+
+    /// How a piece is cut out of texts; `None` for a piece that is not.
+    pub fn cut_out(&self, id: TokenId) -> Option<AddedPiece> {
+        if self.vocabulary.pieces()[id as usize].kind != PieceKind::UserDefined {
+            return None;
+        }
+        let added = &self.carried.added;
+        let found = added.binary_search_by_key(&id, |piece| piece.id);
+        Some(found.map_or(AddedPiece::plain(id), |at| added[at]))
     }
 
     /// SHA-256 over what decides the ids: pieces, merges, space mark. In hexadecimal.

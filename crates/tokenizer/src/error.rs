@@ -178,7 +178,8 @@ pub enum TokenizerError {
     /// A byte has no piece, so some texts could not be written at all.
     #[error(
         "{}: no piece <0x{byte:02X}>: all 256 byte pieces and byte_fallback are needed so that \
-         every text can be encoded", path.display()
+         every text can be encoded (in a tokenizer.json but for ASCII characters with a piece of \
+         their own)", path.display()
     )]
     MissingByte {
         /// The file.

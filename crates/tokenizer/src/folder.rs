@@ -84,8 +84,9 @@ impl Tokenizer {
     /// written, and one of another tokenizer that stood there is removed. There is no
     /// `tokenizer.model` for a `tokenizer.json` that lists only some splits of its pieces, that puts
     /// no `▁` before a blank (`Metaspace`), that adds pieces which are not special, or that has no
-    /// unknown piece; and no `tokenizer.json` for a `tokenizer.model` with user-defined pieces, or
-    /// with equal scores where the leftmost pair must win.
+    /// unknown piece or not all byte pieces; and no `tokenizer.json` for a `tokenizer.model` with
+    /// user-defined pieces, with ordinary pieces that look like a byte's, or with equal scores where
+    /// the leftmost pair must win.
     ///
     /// # Errors
     /// The folder or a file cannot be written.

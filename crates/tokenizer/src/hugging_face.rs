@@ -2,12 +2,12 @@
 //!
 //! Understood are Llama 2's forms: BPE with byte fallback, the space mark made either by a
 //! normalizer (`Prepend`, `Replace`) or by a pre-tokenizer (`Metaspace`, without cutting), and the
-//! decoder that undoes it. Everything else is refused by name, because it would give other ids.
-//! Fields that play no part are kept.
+//! decoder that undoes it; and what Gemma's files have besides that changes no id. Everything else is
+//! refused by name, because it would give other ids. Fields that play no part are kept.
 
 use std::path::Path;
 
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 use serde_json::{Value, json};
 
 use crate::definition::{AddedPiece, Carried, Definition, Specials};
@@ -40,13 +40,13 @@ pub fn read(bytes: &[u8], path: &Path) -> Result<Definition, TokenizerError> {
     check_merges(&merges, &vocabulary, path)?;
     check_normalized(&added, &merges, &document, path)?;
     let specials = read_specials(&document, &vocabulary);
-    let added = added_pieces(&added);
+    let added = added.into_iter().map(|token| token.piece).collect();
     let carried = Carried { json: Some(document), added, merges_as_pairs, ..Carried::default() };
     Ok(Definition { vocabulary, merges, normalizer, specials, carried })
 }
 
 /// The bytes of a `tokenizer.json`, with the fields that were read, or else those of Llama 2;
-/// `None` when none gives the same ids, because added pieces are cut out as in SentencePiece.
+/// `None` when none gives the same ids.
 pub fn write(definition: &Definition) -> Option<Vec<u8>> {
     if is_beyond(definition) {
         return None;
@@ -139,9 +139,12 @@ fn space_marks() -> impl Iterator<Item = (Normalizer, [Value; 2])> {
 
 fn read_normalizer(document: &Value, path: &Path) -> Result<Normalizer, TokenizerError> {
     let [normalizer, pre_tokenizer] = [&document["normalizer"], &document["pre_tokenizer"]];
+    // Gemma's files cut at blanks of which the normalizer leaves none.
+    let cuts_nothing = *pre_tokenizer == llama_files::split_at_blanks();
+    let effective = if cuts_nothing { &Value::Null } else { pre_tokenizer };
     let found = space_marks().find(|(_, [expected, expected_pre_tokenizer])| {
         steps(normalizer, "normalizers") == steps(expected, "normalizers")
-            && pre_tokenizer == expected_pre_tokenizer
+            && effective == expected_pre_tokenizer
     });
     found.map(|(normalizer, _)| normalizer).ok_or_else(|| {
         let what = format!("the normalizer {normalizer} with the pre-tokenizer {pre_tokenizer}");
@@ -168,45 +171,51 @@ fn check_decoder(
     Err(unsupported(path, format!("the decoder {}", document["decoder"]), cure))
 }
 
+#[derive(PartialEq)]
 struct AddedToken {
-    id: TokenId,
     text: String,
-    special: bool,
-    lstrip: bool,
-    rstrip: bool,
-    normalized: bool,
+    piece: AddedPiece,
 }
 
+/// The added pieces in the order of their ids, each once.
 fn read_added_tokens(document: &Value, path: &Path) -> Result<Vec<AddedToken>, TokenizerError> {
-    let listed = document["added_tokens"].as_array().map(Vec::as_slice).unwrap_or_default();
-    let read = |(index, token): (usize, &Value)| {
-        let name = |part: &str| format!("added_tokens[{index}].{part}");
-        let id = token["id"].as_u64().and_then(|id| TokenId::try_from(id).ok());
-        let id = id.ok_or_else(|| field(path, &name("id"), "a number below 2^32"))?;
-        let text = token["content"].as_str().filter(|text| !text.is_empty());
-        let text = text.ok_or_else(|| field(path, &name("content"), "a text that is not empty"))?;
-        let flag = |name: &str| token[name] == Value::Bool(true);
-        let (special, lstrip, rstrip) = (flag("special"), flag("lstrip"), flag("rstrip"));
-        // Words end where a table of Unicode says so, which nobody here has.
-        if flag("single_word") && !special {
-            let what = format!("{} = true, for {text:?},", name("single_word"));
-            return Err(unsupported(path, what, "set it to false"));
-        }
-        let (text, normalized) = (text.to_owned(), flag("normalized"));
-        Ok(AddedToken { id, text, special, lstrip, rstrip, normalized })
+    let listed = match &document["added_tokens"] {
+        Value::Null => &[],
+        Value::Array(listed) => listed.as_slice(),
+        _ => return Err(field(path, "added_tokens", "a list")),
     };
-    listed.iter().enumerate().map(read).collect()
+    let read = |(index, token)| read_added_token(index, token, path);
+    let mut added: Vec<_> = listed.iter().enumerate().map(read).collect::<Result<_, _>>()?;
+    added.sort_by_key(|token| token.piece.id);
+    added.dedup();
+    check_ids(added.iter().map(|token| (token.piece.id, token.text.as_str())), path)?;
+    Ok(added)
 }
 
-fn added_pieces(added: &[AddedToken]) -> Vec<AddedPiece> {
-    let piece = |token: &AddedToken| AddedPiece {
-        id: token.id,
-        is_special: token.special,
-        takes_blanks_before: token.lstrip,
-        takes_blanks_after: token.rstrip,
-        in_normalized: token.normalized,
+fn read_added_token(
+    index: usize,
+    token: &Value,
+    path: &Path,
+) -> Result<AddedToken, TokenizerError> {
+    let name = |part: &str| format!("added_tokens[{index}].{part}");
+    let id = token["id"].as_u64().and_then(|id| TokenId::try_from(id).ok());
+    let id = id.ok_or_else(|| field(path, &name("id"), "a number below 2^32"))?;
+    let text = token["content"].as_str().filter(|text| !text.is_empty());
+    let text = text.ok_or_else(|| field(path, &name("content"), "a text that is not empty"))?;
+    let flag = |name: &str| token[name] == Value::Bool(true);
+    let piece = AddedPiece {
+        id,
+        is_special: flag("special"),
+        takes_blanks_before: flag("lstrip"),
+        takes_blanks_after: flag("rstrip"),
+        in_normalized: flag("normalized"),
     };
-    added.iter().map(piece).collect()
+    // Words end where a table of Unicode says so, which nobody here has.
+    if flag("single_word") && !piece.is_special {
+        let what = format!("{} = true, for {text:?},", name("single_word"));
+        return Err(unsupported(path, what, "set it to false"));
+    }
+    Ok(AddedToken { text: text.to_owned(), piece })
 }
 
 /// Refuses a piece that merges might still make where it is not found in normalized text.
@@ -216,12 +225,16 @@ fn check_normalized(
     document: &Value,
     path: &Path,
 ) -> Result<(), TokenizerError> {
-    let is_made = |token: &AddedToken| {
-        let is_character = token.text.chars().nth(1).is_none();
-        is_character || merges.list().iter().any(|merge| merge.result == token.id)
+    if document["normalizer"].is_null() {
+        return Ok(());
+    }
+    let made: FxHashSet<TokenId> = merges.list().iter().map(|merge| merge.result).collect();
+    let is_made = |AddedToken { text, piece }: &&AddedToken| {
+        text.chars().nth(1).is_none() || made.contains(&piece.id)
     };
-    let mut sought = added.iter().filter(|token| token.normalized && !token.special);
-    match sought.find(|token| !document["normalizer"].is_null() && is_made(token)) {
+    let mut sought =
+        added.iter().filter(|token| token.piece.in_normalized && !token.piece.is_special);
+    match sought.find(is_made) {
         Some(token) => {
             let what = format!("the added token {:?} with normalized = true", token.text);
             Err(unsupported(path, what, "set normalized to false"))
@@ -244,30 +257,39 @@ fn read_vocabulary(
         entries.push((id.ok_or_else(name)?, text));
     }
     for token in added {
-        if listed.get(&token.text).and_then(Value::as_u64) != Some(u64::from(token.id)) {
-            entries.push((token.id, &token.text));
+        let AddedToken { text, piece } = token;
+        if listed.get(text).and_then(Value::as_u64) != Some(u64::from(piece.id)) {
+            entries.push((piece.id, text));
         }
     }
     entries.sort_unstable();
-    check_ids(&entries, path)?;
+    check_ids(entries.iter().copied(), path)?;
+    check_holes(&entries, path)?;
     let added: FxHashMap<&str, bool> =
-        added.iter().map(|token| (token.text.as_str(), token.special)).collect();
+        added.iter().map(|token| (token.text.as_str(), token.piece.is_special)).collect();
     let kind = |text: &str| kind_of(text, added.get(text).copied(), unknown);
     let pieces = entries.iter().map(|&(_, text)| Piece { text: text.into(), kind: kind(text) });
     Vocabulary::new(pieces.collect(), path)
 }
 
-fn check_ids(entries: &[(TokenId, &str)], path: &Path) -> Result<(), TokenizerError> {
-    if let Some(two) = entries.windows(2).find(|two| two[0].0 == two[1].0) {
-        return Err(TokenizerError::DuplicateId {
+/// Refuses two pieces with one id; the pieces stand in the order of their ids.
+fn check_ids<'a>(
+    entries: impl Iterator<Item = (TokenId, &'a str)> + Clone,
+    path: &Path,
+) -> Result<(), TokenizerError> {
+    match entries.clone().zip(entries.skip(1)).find(|(one, next)| one.0 == next.0) {
+        Some(((id, first), (_, second))) => Err(TokenizerError::DuplicateId {
             path: path.into(),
-            id: two[0].0,
-            first: two[0].1.into(),
-            second: two[1].1.into(),
-        });
+            id,
+            first: first.into(),
+            second: second.into(),
+        }),
+        None => Ok(()),
     }
-    let hole = (0..).zip(entries).find(|(expected, (id, _))| expected != id);
-    match hole {
+}
+
+fn check_holes(entries: &[(TokenId, &str)], path: &Path) -> Result<(), TokenizerError> {
+    match (0..).zip(entries).find(|(expected, (id, _))| expected != id) {
         Some((id, _)) => {
             Err(TokenizerError::MissingId { path: path.into(), id, size: entries.len() })
         }

@@ -66,6 +66,12 @@ pub fn metaspace(prepend_scheme: &str) -> Value {
         "split": false})
 }
 
+/// A pre-tokenizer that does nothing where a normalizer has made every blank a mark.
+pub fn split_at_blanks() -> Value {
+    json!({"type": "Split", "pattern": {"String": " "}, "behavior": "MergedWithPrevious",
+        "invert": false})
+}
+
 /// The decoder that undoes the space mark.
 pub fn decoder(normalizer: Normalizer) -> Value {
     let mut decoders = vec![

@@ -221,13 +221,18 @@ fn unsupported(path: &Path, what: &str) -> TokenizerError {
 }
 
 /// Refuses what SentencePiece would not load: there is one unknown piece, and byte pieces have their
-/// form.
+/// form and are all there.
 fn check_kinds(vocabulary: &Vocabulary, path: &Path) -> Result<(), TokenizerError> {
     let is = |kind| move |piece: &&Piece| piece.kind == kind;
     let pieces = vocabulary.pieces().iter();
     if pieces.clone().filter(is(PieceKind::Unknown)).count() != 1 {
         let expected = "exactly one piece of the type UNKNOWN, usually <unk>";
         return Err(TokenizerError::Field { path: path.into(), field: "pieces".into(), expected });
+    }
+    let ids = (0..=255u8).zip(vocabulary.byte_ids());
+    let mut kinds = ids.map(|(byte, &id)| (byte, vocabulary.pieces()[id as usize].kind));
+    if let Some((byte, _)) = kinds.find(|(_, kind)| *kind != PieceKind::Byte) {
+        return Err(TokenizerError::MissingByte { path: path.into(), byte });
     }
     let has_form = |piece: &Piece| {
         byte_of_text(&piece.text).is_some_and(|byte| byte_text(byte) == *piece.text)

@@ -22,12 +22,24 @@ pub fn order_is_enough(vocabulary: &Vocabulary, merges: &Merges) -> bool {
     let is_tied = |group: &&[Merge]| group[0].result != group[group.len() - 1].result;
     let groups = merges.list().chunk_by(|a, b| a.rank == b.rank).filter(is_tied);
     let groups: Vec<Group> = groups.map(Group::new).collect();
-    if groups.iter().any(|group| group.feeds_better_ranks(merges)) {
+    let best = best_uses(merges);
+    if groups.iter().any(|group| group.feeds_better_ranks(&best)) {
         return false;
     }
     let meeting = groups.iter().filter(|group| group.members_meet());
     let runs: Option<Vec<TokenId>> = meeting.map(|group| group.run(vocabulary)).collect();
     runs.is_some_and(|runs| runs.is_empty() || agree_on_runs(vocabulary, merges, &runs))
+}
+
+/// The best rank of the merges that join each piece to another.
+fn best_uses(merges: &Merges) -> FxHashMap<TokenId, u32> {
+    let mut best = FxHashMap::default();
+    // In the order of their ranks: the first is the best.
+    for merge in merges.list() {
+        best.entry(merge.left).or_insert(merge.rank);
+        best.entry(merge.right).or_insert(merge.rank);
+    }
+    best
 }
 
 /// Merges of one rank that make different pieces.
@@ -42,9 +54,9 @@ impl Group<'_> {
     }
 
     /// Whether what the group makes is joined by merges that go before it.
-    fn feeds_better_ranks(&self, merges: &Merges) -> bool {
-        let better = merges.list().iter().take_while(|merge| merge.rank < self.merges[0].rank);
-        better.flat_map(|merge| [merge.left, merge.right]).any(|part| self.results.contains(&part))
+    fn feeds_better_ranks(&self, best_uses: &FxHashMap<TokenId, u32>) -> bool {
+        let rank = self.merges[0].rank;
+        self.results.iter().any(|made| best_uses.get(made).is_some_and(|&best| best < rank))
     }
 
     /// Whether two of the merges may want one symbol, or one a symbol that another makes.

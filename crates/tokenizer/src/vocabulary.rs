@@ -57,7 +57,7 @@ impl Vocabulary {
     /// Checks and indexes the pieces; `path` is named in errors.
     ///
     /// # Errors
-    /// A text that occurs twice, or a byte without a piece.
+    /// A text that occurs twice, or a byte that has no piece and may be needed.
     pub fn new(pieces: Vec<Piece>, path: &Path) -> Result<Vocabulary, TokenizerError> {
         let mut ids = FxHashMap::default();
         ids.reserve(pieces.len());
@@ -71,7 +71,7 @@ impl Vocabulary {
                 });
             }
         }
-        let byte_ids = byte_ids(&pieces, path)?;
+        let byte_ids = byte_ids(&pieces, &ids, path)?;
         Ok(Vocabulary { pieces, ids, byte_ids })
     }
 
@@ -100,7 +100,8 @@ impl Vocabulary {
         self.id(text).filter(|&id| self.pieces[id as usize].kind == PieceKind::Normal)
     }
 
-    /// The ids of the 256 byte pieces.
+    /// The ids that the 256 bytes are written with: of their byte pieces, or where one is missing, of
+    /// the ordinary piece of the ASCII character that this byte is.
     pub fn byte_ids(&self) -> &[TokenId; 256] {
         &self.byte_ids
     }
@@ -151,22 +152,23 @@ pub fn byte_of_text(text: &str) -> Option<u8> {
         .flatten()
 }
 
-fn byte_ids(pieces: &[Piece], path: &Path) -> Result<[TokenId; 256], TokenizerError> {
-    let mut found = [None; 256];
-    for (id, piece) in pieces.iter().enumerate() {
-        if piece.kind == PieceKind::Byte
-            && let Some(byte) = byte_of_text(&piece.text)
-            && *piece.text == byte_text(byte)
-        {
-            found[usize::from(byte)] = Some(id as TokenId);
-        }
+fn byte_ids(
+    pieces: &[Piece],
+    ids: &FxHashMap<Box<str>, TokenId>,
+    path: &Path,
+) -> Result<[TokenId; 256], TokenizerError> {
+    let id = |text: &str, kind| {
+        let id = ids.get(text).copied();
+        id.filter(|&id| pieces[id as usize].kind == kind)
+    };
+    let mut byte_ids = [0; 256];
+    for (byte, place) in (0..=255u8).zip(&mut byte_ids) {
+        // A character with a piece of its own is never written as bytes; Gemma's tab is one.
+        let own = || id(std::str::from_utf8(&[byte]).ok()?, PieceKind::Normal);
+        let found = id(&byte_text(byte), PieceKind::Byte).or_else(own);
+        *place = found.ok_or_else(|| TokenizerError::MissingByte { path: path.into(), byte })?;
     }
-    let mut ids = [0; 256];
-    for byte in 0..=255u8 {
-        let missing = || TokenizerError::MissingByte { path: path.into(), byte };
-        ids[usize::from(byte)] = found[usize::from(byte)].ok_or_else(missing)?;
-    }
-    Ok(ids)
+    Ok(byte_ids)
 }
 
 #[cfg(test)]

@@ -73,14 +73,18 @@ fn an_id_that_is_no_number_is_named() {
 }
 
 #[test]
-fn a_tokenizer_without_byte_pieces_is_refused() {
-    let error = open_changed(|document| {
-        let vocab = document["model"]["vocab"].as_object_mut().expect("an object");
-        let (at, id) = (vocab.get("<0x41>").cloned(), "not a byte");
-        vocab.shift_remove("<0x41>");
-        vocab.insert(id.into(), at.expect("there"));
-    });
-    assert!(matches!(error, TokenizerError::MissingByte { byte: 0x41, .. }), "{error}");
+fn a_tokenizer_without_a_byte_piece_that_may_be_needed_is_refused() {
+    for missing in [0x07, 0xea] {
+        let error = open_changed(|document| {
+            let vocab = document["model"]["vocab"].as_object_mut().expect("an object");
+            let id = vocab.shift_remove(&format!("<0x{missing:02X}>")).expect("there");
+            vocab.insert("not a byte".into(), id);
+        });
+        assert!(
+            matches!(error, TokenizerError::MissingByte { byte, .. } if byte == missing),
+            "{error}"
+        );
+    }
 }
 
 #[test]
@@ -97,6 +101,18 @@ fn other_kinds_of_tokenizers_are_refused_by_name() {
         document["pre_tokenizer"]["split"] = json!(true);
     });
     assert!(error.to_string().contains("Metaspace"), "{error}");
+    let split = json!({"type": "Split", "pattern": {"String": " "}, "behavior": "MergedWithPrevious",
+        "invert": false});
+    let error = open_changed(|document| {
+        document["normalizer"] = Value::Null;
+        document["pre_tokenizer"] = split.clone();
+    });
+    assert!(error.to_string().contains("Split"), "blanks are left: {error}");
+    let error = open_changed(|document| {
+        document["pre_tokenizer"] = split.clone();
+        document["pre_tokenizer"]["invert"] = json!(true);
+    });
+    assert!(error.to_string().contains("invert"), "all else is cut: {error}");
     let error = open_changed(|document| document["normalizer"] = json!({"type": "NFC"}));
     assert!(error.to_string().contains("NFC"), "{error}");
     let error = open_changed(|document| document["model"]["byte_fallback"] = json!(false));
@@ -137,6 +153,18 @@ fn a_merge_that_makes_a_special_piece_is_refused_by_name() {
 fn an_added_piece_without_text_is_refused() {
     let error = open_changed(|document| document["added_tokens"][0]["content"] = json!(""));
     assert!(error.to_string().contains("added_tokens[0].content"), "{error}");
+}
+
+#[test]
+fn added_pieces_that_contradict_each_other_or_are_no_list_are_refused() {
+    let error = open_changed(|document| {
+        let added = document["added_tokens"].as_array_mut().expect("a list");
+        added.push(added[1].clone());
+        added[3]["lstrip"] = json!(true);
+    });
+    assert!(matches!(error, TokenizerError::DuplicateId { id: 1, .. }), "{error}");
+    let error = open_changed(|document| document["added_tokens"] = json!({"<s>": 1}));
+    assert!(error.to_string().contains("added_tokens: expected a list"), "{error}");
 }
 
 #[test]

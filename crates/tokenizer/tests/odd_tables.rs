@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use support::{Random, holds_special, hugging_face_ids, small_tokenizer};
 
 /// Changes the file of the small tokenizer and compares on random texts.
-fn agrees_after(change: impl FnOnce(&mut Value)) {
+fn agrees_after(change: impl FnOnce(&mut Value)) -> Tokenizer {
     let folder = tempfile::tempdir().expect("a folder");
     small_tokenizer().save(folder.path()).expect("saved");
     let path = folder.path().join("tokenizer.json");
@@ -22,8 +22,11 @@ fn agrees_after(change: impl FnOnce(&mut Value)) {
     let mut random = Random(31);
     let texts: Vec<String> = (0..4000).map(|_| random.text()).collect();
     for text in texts.iter().filter(|text| !holds_special(text)) {
-        assert_eq!(ours.encode_to_vec(text), hugging_face_ids(&peer, text), "{text:?}");
+        let ids = ours.encode_to_vec(text);
+        assert_eq!(ids, hugging_face_ids(&peer, text), "{text:?}");
+        assert_eq!(ours.decode(&ids), peer.decode(&ids, true).expect("pieces"), "{text:?}");
     }
+    ours
 }
 
 fn add_piece(document: &mut Value, piece: &str) {
@@ -68,6 +71,19 @@ fn a_space_mark_without_a_piece() {
         };
         model["merges"].as_array_mut().expect("a list").retain(|merge| !is_of_mark(merge));
     });
+}
+
+#[test]
+fn a_character_in_place_of_its_byte() {
+    let ours = agrees_after(|document| {
+        let vocabulary = document["model"]["vocab"].as_object_mut().expect("an object");
+        for (byte, character) in [("<0x09>", "\t"), ("<0x0A>", "\n")] {
+            let id = vocabulary.remove(byte).expect("a byte");
+            vocabulary.insert(character.into(), id);
+        }
+    });
+    assert!(ours.encode_to_vec("a\t\nb").contains(&12));
+    assert!(ours.to_model().is_none(), "sentencepiece wants all byte pieces");
 }
 
 #[test]

@@ -5,7 +5,8 @@ mod support;
 use std::ops::Range;
 
 use kollama_tokenizer::Tokenizer;
-use support::{Random, data, holds_special, small_tokenizer};
+use serde_json::json;
+use support::{Random, data, forms, holds_special, small_document, small_tokenizer};
 
 fn random_texts(count: usize) -> Vec<String> {
     let mut random = Random(11);
@@ -61,4 +62,51 @@ fn llama_2_gives_the_ranges_of_hugging_face() {
     if let Some(folder) = data("llama2-tokenizer") {
         agrees_with_hugging_face(&Tokenizer::open(&folder).expect("sound"));
     }
+}
+
+#[test]
+fn blanks_that_go_with_a_piece_and_are_pieces_have_the_ranges_of_hugging_face() {
+    let mut random = Random(12);
+    let parts = ["\n", " ", "[t]", "힣", "a", "\n\n", "\t", "안녕"];
+    // Hugging Face panics where "\n" takes the blanks before it, and "[t]" took "\n".
+    let bits = (0..16).filter(|bits| bits & 0b1011 != 0b1001);
+    for (form, bits) in forms().iter().flat_map(|form| bits.clone().map(move |bits| (form, bits))) {
+        let mut document = small_document(form);
+        for (place, content) in ["\n", "[t]"].iter().enumerate() {
+            let flag = |bit: usize| bits >> (2 * place + bit) & 1 == 1;
+            let added = document["added_tokens"].as_array_mut().expect("a list");
+            added.push(json!({"id": 700 + place, "content": content, "special": false,
+                "lstrip": flag(0), "rstrip": flag(1), "single_word": false, "normalized": false}));
+        }
+        let bytes = document.to_string();
+        let ours = Tokenizer::from_json(bytes.as_bytes()).expect("sound");
+        let peer = tokenizers::Tokenizer::from_bytes(&bytes).expect("Hugging Face loads it");
+        for _ in 0..200 {
+            let length = random.below(9);
+            let one = |_| parts[random.below(parts.len() as u64) as usize];
+            let text: String = (0..length).map(one).collect();
+            let expected = peer.encode(text.as_str(), false).expect("encoded");
+            let found = ours.encode_with_offsets(&text);
+            let ids: Vec<_> = found.iter().map(|(id, _)| *id).collect();
+            assert_eq!(ids, expected.get_ids(), "{}, {bits:04b}: {text:?}", form.0);
+            for ((id, range), expected) in found.into_iter().zip(expected.get_offsets()) {
+                let range = whole_characters(&text, range);
+                assert_eq!(range, *expected, "{}, {bits:04b}: {text:?}, {id}", form.0);
+            }
+        }
+    }
+}
+
+#[test]
+fn bytes_that_merges_join_have_the_ranges_of_their_bytes() {
+    let mut document = small_document(&forms()[0]);
+    document["model"]["vocab"]["<0xED><0x9E>"] = json!(700);
+    let merges = document["model"]["merges"].as_array_mut().expect("a list");
+    merges.insert(0, json!("<0xED> <0x9E>"));
+    let ours = Tokenizer::from_json(document.to_string().as_bytes()).expect("sound");
+    let found = ours.encode_with_offsets("힣힢a");
+    let of_pair: Vec<_> =
+        found.iter().filter(|(id, _)| *id == 700).map(|(_, r)| r.clone()).collect();
+    assert_eq!(of_pair, [0..2, 3..5]);
+    assert_eq!(found.last().map(|(_, range)| range.clone()), Some(6..7));
 }

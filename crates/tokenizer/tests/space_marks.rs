@@ -70,6 +70,9 @@ fn every_form_agrees_with_hugging_face_and_stays_what_it_is() {
             fingerprints.insert((adds, ours.fingerprint()));
             // Over the model of the form before, which may not stay unless it says the same.
             ours.save(folder.path()).expect("saved");
+            let written = fs::read(folder.path().join("tokenizer.json")).expect("written");
+            let written: Value = serde_json::from_slice(&written).expect("JSON");
+            assert_eq!([&written["normalizer"], &written["pre_tokenizer"]], [&form.1, &form.2]);
             assert_eq!(agree(folder.path(), &name).fingerprint(), ours.fingerprint());
             let model = folder.path().join("tokenizer.model");
             let can_be_a_model = !adds && !["first", "always"].contains(&form.0);
@@ -80,7 +83,8 @@ fn every_form_agrees_with_hugging_face_and_stays_what_it_is() {
             }
         }
     }
-    // Without added pieces `first` and `always` are one; `never` and the lone Replace always are.
+    // Without added pieces `first` and `always` are one; `never` and those with Replace alone
+    // always are.
     let count = |adds| fingerprints.iter().filter(|(added, _)| *added == adds).count();
     assert_eq!([count(false), count(true)], [3, 4]);
 }

@@ -75,7 +75,11 @@ fn chat_templates_are_found_where_transformers_writes_them_and_kept_by_an_extens
         let tokenizer = extended(folder.path());
         assert_eq!(tokenizer.chat_template(), one["meant"].as_str(), "{one}");
         let out = tempfile::tempdir().expect("a folder");
-        fs::write(out.path().join("chat_template.jinja"), "of another").expect("written");
+        let named = out.path().join("additional_chat_templates");
+        fs::create_dir(&named).expect("made");
+        for path in [out.path().join("chat_template.jinja"), named.join("of another.jinja")] {
+            fs::write(path, "of another").expect("written");
+        }
         tokenizer.save(out.path()).expect("saved");
         let read = |path: &str| fs::read_to_string(out.path().join(path)).ok();
         assert_eq!(read("tokenizer_config.json"), Some(config.to_string()));
@@ -83,6 +87,7 @@ fn chat_templates_are_found_where_transformers_writes_them_and_kept_by_an_extens
             assert_eq!(read(path).as_deref(), Some(*text), "{path}");
         }
         assert_eq!(out.path().join("chat_template.jinja").exists(), !files.is_empty());
+        assert!(!named.join("of another.jinja").exists());
         let again = Tokenizer::open(out.path()).expect("sound");
         assert_eq!(again.chat_template(), one["meant"].as_str());
     }

@@ -97,10 +97,14 @@ pub fn forms() -> Vec<Form> {
     let prepend = json!({"type": "Prepend", "prepend": "▁"});
     let replace = json!({"type": "Replace", "pattern": {"String": " "}, "content": "▁"});
     let sequence = json!({"type": "Sequence", "normalizers": [prepend, replace]});
+    // Gemma's: it cuts nothing, because no blank is left.
+    let split = json!({"type": "Split", "pattern": {"String": " "}, "behavior": "MergedWithPrevious",
+        "invert": false});
     let metaspace = |scheme: &str| json!({"type": "Metaspace", "replacement": "▁", "prepend_scheme": scheme, "split": false});
     vec![
         ("prepend", sequence, Value::Null, true),
-        ("replace only", replace, Value::Null, false),
+        ("replace only", replace.clone(), Value::Null, false),
+        ("replace and split", replace, split, false),
         ("first", Value::Null, metaspace("first"), true),
         ("always", Value::Null, metaspace("always"), true),
         ("never", Value::Null, metaspace("never"), false),
