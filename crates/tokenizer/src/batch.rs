@@ -50,38 +50,27 @@ impl EncodedBatch {
         let begins = std::iter::once(0).chain(self.ends.iter().copied());
         begins.zip(&self.ends).map(|(begin, &end)| &self.ids[begin..end])
     }
-
-    /// Appends what a load became; what goes on with the last text is added to it.
-    fn append(&mut self, load: &[Part<'_>], encoded: &EncodedBatch) {
-        let before = self.ids.len();
-        self.ids.extend_from_slice(&encoded.ids);
-        for (part, end) in load.iter().zip(&encoded.ends) {
-            if !part.begins_text {
-                self.ends.pop();
-            }
-            self.ends.push(before + end);
-        }
-    }
 }
 
-/// A text or a part of it.
-struct Part<'a> {
-    text: &'a str,
-    /// Put before this part, unless pieces are cut out first.
-    prefix: Prefix,
-    begins_text: bool,
+/// What a thread takes at a time.
+enum Load<'a, T> {
+    /// Whole texts.
+    Texts(&'a [T]),
+    /// A part of a long text, what is put before it, and whether the next load goes on with it.
+    Part(&'a str, Prefix, bool),
 }
+
+/// What a load became: ids, and where those of each text or part end.
+type Done = (Vec<TokenId>, Vec<usize>);
 
 /// The ids of each text, as encoding one after the other gives them.
 pub fn encode_batch(
     encoder: &Encoder,
     definition: &Definition,
-    texts: &[impl AsRef<str>],
+    texts: &[impl AsRef<str> + Sync],
     threads: usize,
 ) -> EncodedBatch {
-    let mut parts = Vec::with_capacity(texts.len());
-    texts.iter().for_each(|text| divide(encoder, definition, text.as_ref(), &mut parts));
-    let loads = loads(&parts);
+    let loads = loads(encoder, definition, texts);
     let next = AtomicUsize::new(0);
     let work = || encoder.with_space(|space| work(encoder, definition, space, &loads, &next));
     let helpers = threads.min(loads.len()).saturating_sub(1);
@@ -94,66 +83,121 @@ pub fn encode_batch(
         done
     });
     done.sort_unstable_by_key(|&(load, _)| load);
-    let ids = done.iter().map(|(_, encoded)| encoded.ids.len()).sum();
-    let mut all = EncodedBatch::new(Vec::with_capacity(ids), Vec::with_capacity(texts.len()));
-    done.iter().for_each(|(load, encoded)| all.append(loads[*load], encoded));
-    all
+    let done: Vec<Done> = done.into_iter().map(|(_, done)| done).collect();
+    EncodedBatch::new(put_together(&done, helpers + 1), ends(&loads, &done))
 }
 
+/// Neighbouring texts of together at least [`LOAD`] bytes, and parts of long texts.
+fn loads<'a, T: AsRef<str>>(
+    encoder: &Encoder,
+    definition: &Definition,
+    texts: &'a [T],
+) -> Vec<Load<'a, T>> {
+    let mut loads = Vec::new();
+    let (mut first, mut bytes) = (0, 0);
+    for (number, text) in texts.iter().enumerate() {
+        let parts = divide(encoder, definition, text.as_ref());
+        bytes += text.as_ref().len();
+        if !parts.is_empty() {
+            loads.extend([Load::Texts(&texts[first..number])]);
+            loads.extend(
+                parts.into_iter().map(|(text, prefix, goes_on)| Load::Part(text, prefix, goes_on)),
+            );
+            (first, bytes) = (number + 1, 0);
+        } else if bytes >= LOAD {
+            loads.push(Load::Texts(&texts[first..=number]));
+            (first, bytes) = (number + 1, 0);
+        }
+    }
+    loads.push(Load::Texts(&texts[first..]));
+    loads
+}
+
+/// The parts of a long text, each with what is put before it and whether the text goes on after it;
+/// none if it is encoded as a whole.
 fn divide<'a>(
     encoder: &Encoder,
     definition: &Definition,
     mut text: &'a str,
-    parts: &mut Vec<Part<'a>>,
-) {
-    let (mut prefix, mut begins_text) = (definition.normalizer.prefix, true);
+) -> Vec<(&'a str, Prefix, bool)> {
+    let mut parts = Vec::new();
+    let mut prefix = definition.normalizer.prefix;
     while text.len() > LONG
         && let Some(place) = encoder.next_division(text, LONG / 2)
     {
-        parts.push(Part { text: &text[..place], prefix, begins_text });
-        text = &text[place..];
-        (prefix, begins_text) = (Prefix::Never, false);
+        parts.push((&text[..place], prefix, true));
+        (text, prefix) = (&text[place..], Prefix::Never);
     }
-    parts.push(Part { text, prefix, begins_text });
-}
-
-/// Neighbouring parts of together at least [`LOAD`] bytes.
-fn loads<'a, 'b>(mut parts: &'b [Part<'a>]) -> Vec<&'b [Part<'a>]> {
-    let mut loads = Vec::new();
-    while !parts.is_empty() {
-        let mut bytes = 0;
-        let fits = parts.iter().take_while(|part| {
-            let more = bytes < LOAD;
-            bytes += part.text.len();
-            more
-        });
-        let (load, rest) = parts.split_at(fits.count());
-        loads.push(load);
-        parts = rest;
+    if !parts.is_empty() {
+        parts.push((text, prefix, false));
     }
-    loads
+    parts
 }
 
 /// Encodes loads until none is left; returns their numbers with what they became.
-fn work(
+fn work<T: AsRef<str>>(
     encoder: &Encoder,
     definition: &Definition,
     space: &mut Space,
-    loads: &[&[Part<'_>]],
+    loads: &[Load<'_, T>],
     next: &AtomicUsize,
-) -> Vec<(usize, EncodedBatch)> {
+) -> Vec<(usize, Done)> {
+    let prefix = definition.normalizer.prefix;
+    let mut encode = |load: &Load<'_, T>| match load {
+        Load::Texts(texts) if encoder.cuts_out() => {
+            encoder.encode_whole(space, definition, texts.iter().map(AsRef::as_ref))
+        }
+        Load::Texts(texts) => {
+            let texts = texts.iter().map(|text| (text.as_ref(), prefix));
+            encoder.encode_parts(space, definition, texts)
+        }
+        &Load::Part(text, prefix, _) => {
+            encoder.encode_parts(space, definition, std::iter::once((text, prefix)))
+        }
+    };
     let mut done = Vec::new();
     while let number = next.fetch_add(1, Ordering::Relaxed)
         && let Some(load) = loads.get(number)
     {
-        let encoded = if encoder.cuts_out() {
-            encoder.encode_whole(space, definition, load.iter().map(|part| part.text))
-        } else {
-            let parts = load.iter().map(|part| (part.text, part.prefix));
-            encoder.encode_parts(space, definition, parts)
-        };
-        let (ids, ends) = encoded;
-        done.push((number, EncodedBatch::new(ids, ends)));
+        done.push((number, encode(load)));
     }
     done
+}
+
+/// All ids in one row; as many threads copy, and touch the new memory, as have encoded.
+fn put_together(done: &[Done], threads: usize) -> Vec<TokenId> {
+    let mut ids = vec![0; done.iter().map(|(ids, _)| ids.len()).sum()];
+    thread::scope(|scope| {
+        let mut rest = ids.as_mut_slice();
+        for some in done.chunks(done.len().div_ceil(threads).max(1)) {
+            let (mut place, after) = rest.split_at_mut(some.iter().map(|(ids, _)| ids.len()).sum());
+            rest = after;
+            let mut copy = move || {
+                for (ids, _) in some {
+                    let (here, after) = std::mem::take(&mut place).split_at_mut(ids.len());
+                    here.copy_from_slice(ids);
+                    place = after;
+                }
+            };
+            if threads > 1 {
+                scope.spawn(copy);
+            } else {
+                copy();
+            }
+        }
+    });
+    ids
+}
+
+/// Where the ids of each text end, among those of all.
+fn ends<T>(loads: &[Load<'_, T>], done: &[Done]) -> Vec<usize> {
+    let mut all = Vec::with_capacity(done.iter().map(|(_, ends)| ends.len()).sum());
+    let mut before = 0;
+    for (load, (ids, ends)) in loads.iter().zip(done) {
+        if !matches!(load, Load::Part(_, _, true)) {
+            all.extend(ends.iter().map(|end| before + end));
+        }
+        before += ids.len();
+    }
+    all
 }

@@ -121,7 +121,8 @@ impl Encoder {
         let mut ids = Vec::new();
         let mut pass = Pass { encoder: self, merges: &definition.merges, space, ids: &mut ids };
         pass.texts(parts);
-        let ends = space.begins[1..].iter().copied().chain([ids.len()]).collect();
+        let ends = space.begins.iter().skip(1).copied().chain([ids.len()]);
+        let ends = ends.take(space.begins.len()).collect();
         (ids, ends)
     }
 

@@ -64,7 +64,7 @@ impl Tokenizer {
     ///
     /// The same ids as [`encode`](Tokenizer::encode) gives, for any number of threads. Each thread
     /// keeps a memory of about 9 MB for stretches that come again, which later calls find.
-    pub fn encode_batch(&self, texts: &[impl AsRef<str>], threads: usize) -> EncodedBatch {
+    pub fn encode_batch(&self, texts: &[impl AsRef<str> + Sync], threads: usize) -> EncodedBatch {
         encode_batch(&self.inner.encoder, &self.inner.definition, texts, threads)
     }
 
