@@ -60,8 +60,36 @@ enum Load<'a, T> {
     Part(&'a str, Prefix, bool),
 }
 
-/// What a load became: ids, and where those of each text or part end.
-type Done = (Vec<TokenId>, Vec<usize>);
+/// What one thread has done.
+#[derive(Default)]
+struct Done {
+    ids: Vec<TokenId>,
+    /// Where the ids of each text or part end.
+    ends: Vec<usize>,
+    /// The number of each load, and how many ids and ends there were after it.
+    loads: Vec<(usize, usize, usize)>,
+}
+
+/// What one load became. Its ends count from the first id of its thread, `before` ids earlier.
+#[derive(Clone, Copy)]
+struct Piecework<'a> {
+    load: usize,
+    ids: &'a [TokenId],
+    ends: &'a [usize],
+    before: usize,
+}
+
+impl Done {
+    fn by_load(&self) -> impl Iterator<Item = Piecework<'_>> {
+        let begins = std::iter::once((0, 0)).chain(self.loads.iter().map(|&(_, a, b)| (a, b)));
+        begins.zip(&self.loads).map(|((id, end), &(load, ids, ends))| Piecework {
+            load,
+            ids: &self.ids[id..ids],
+            ends: &self.ends[end..ends],
+            before: id,
+        })
+    }
+}
 
 /// The ids of each text, as encoding one after the other gives them.
 pub fn encode_batch(
@@ -76,15 +104,20 @@ pub fn encode_batch(
     let helpers = threads.min(loads.len()).saturating_sub(1);
     let mut done = thread::scope(|scope| {
         let helpers: Vec<_> = (0..helpers).map(|_| scope.spawn(work)).collect();
-        let mut done = work();
+        let mut done = vec![work()];
         for helper in helpers {
-            done.extend(helper.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
+            done.push(helper.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
         }
         done
     });
-    done.sort_unstable_by_key(|&(load, _)| load);
-    let done: Vec<Done> = done.into_iter().map(|(_, done)| done).collect();
-    EncodedBatch::new(put_together(&done, helpers + 1), ends(&loads, &done))
+    let mut by_load: Vec<Piecework<'_>> = done.iter().flat_map(Done::by_load).collect();
+    by_load.sort_unstable_by_key(|work| work.load);
+    let ends = ends(&loads, &by_load);
+    let ids = match helpers {
+        0 => done.pop().map_or(Vec::new(), |done| done.ids),
+        _ => put_together(&by_load, helpers + 1),
+    };
+    EncodedBatch::new(ids, ends)
 }
 
 /// Neighbouring texts of together at least [`LOAD`] bytes, and parts of long texts.
@@ -134,70 +167,67 @@ fn divide<'a>(
     parts
 }
 
-/// Encodes loads until none is left; returns their numbers with what they became.
+/// Encodes loads until none is left.
 fn work<T: AsRef<str>>(
     encoder: &Encoder,
     definition: &Definition,
     space: &mut Space,
     loads: &[Load<'_, T>],
     next: &AtomicUsize,
-) -> Vec<(usize, Done)> {
+) -> Done {
     let prefix = definition.normalizer.prefix;
-    let mut encode = |load: &Load<'_, T>| match load {
-        Load::Texts(texts) if encoder.cuts_out() => {
-            encoder.encode_whole(space, definition, texts.iter().map(AsRef::as_ref))
-        }
-        Load::Texts(texts) => {
-            let texts = texts.iter().map(|text| (text.as_ref(), prefix));
-            encoder.encode_parts(space, definition, texts)
-        }
-        &Load::Part(text, prefix, _) => {
-            encoder.encode_parts(space, definition, std::iter::once((text, prefix)))
-        }
-    };
-    let mut done = Vec::new();
+    let mut done = Done::default();
     while let number = next.fetch_add(1, Ordering::Relaxed)
         && let Some(load) = loads.get(number)
     {
-        done.push((number, encode(load)));
+        let out = (&mut done.ids, &mut done.ends);
+        match load {
+            Load::Texts(texts) if encoder.cuts_out() => {
+                encoder.encode_whole(space, definition, texts.iter().map(AsRef::as_ref), out);
+            }
+            Load::Texts(texts) => {
+                let texts = texts.iter().map(|text| (text.as_ref(), prefix));
+                encoder.encode_parts(space, definition, texts, out);
+            }
+            &Load::Part(text, prefix, _) => {
+                encoder.encode_parts(space, definition, std::iter::once((text, prefix)), out);
+            }
+        }
+        done.loads.push((number, done.ids.len(), done.ends.len()));
     }
     done
 }
 
 /// All ids in one row; as many threads copy, and touch the new memory, as have encoded.
-fn put_together(done: &[Done], threads: usize) -> Vec<TokenId> {
-    let mut ids = vec![0; done.iter().map(|(ids, _)| ids.len()).sum()];
+fn put_together(done: &[Piecework<'_>], threads: usize) -> Vec<TokenId> {
+    let mut ids = vec![0; done.iter().map(|work| work.ids.len()).sum()];
     thread::scope(|scope| {
         let mut rest = ids.as_mut_slice();
         for some in done.chunks(done.len().div_ceil(threads).max(1)) {
-            let (mut place, after) = rest.split_at_mut(some.iter().map(|(ids, _)| ids.len()).sum());
+            let (mut place, after) =
+                rest.split_at_mut(some.iter().map(|work| work.ids.len()).sum());
             rest = after;
-            let mut copy = move || {
-                for (ids, _) in some {
-                    let (here, after) = std::mem::take(&mut place).split_at_mut(ids.len());
-                    here.copy_from_slice(ids);
+            scope.spawn(move || {
+                for work in some {
+                    let (here, after) = std::mem::take(&mut place).split_at_mut(work.ids.len());
+                    here.copy_from_slice(work.ids);
                     place = after;
                 }
-            };
-            if threads > 1 {
-                scope.spawn(copy);
-            } else {
-                copy();
-            }
+            });
         }
     });
     ids
 }
 
 /// Where the ids of each text end, among those of all.
-fn ends<T>(loads: &[Load<'_, T>], done: &[Done]) -> Vec<usize> {
-    let mut all = Vec::with_capacity(done.iter().map(|(_, ends)| ends.len()).sum());
+fn ends<T>(loads: &[Load<'_, T>], done: &[Piecework<'_>]) -> Vec<usize> {
+    let mut all = Vec::with_capacity(done.iter().map(|work| work.ends.len()).sum());
     let mut before = 0;
-    for (load, (ids, ends)) in loads.iter().zip(done) {
+    for (load, work) in loads.iter().zip(done) {
         if !matches!(load, Load::Part(_, _, true)) {
-            all.extend(ends.iter().map(|end| before + end));
+            all.extend(work.ends.iter().map(|end| before + end - work.before));
         }
-        before += ids.len();
+        before += work.ids.len();
     }
     all
 }

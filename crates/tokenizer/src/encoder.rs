@@ -95,20 +95,18 @@ impl Encoder {
         });
     }
 
-    /// The ids of texts one after the other, and where those of each end.
+    /// Appends the ids of texts one after the other, and where those of each end.
     pub fn encode_whole<'a>(
         &self,
         space: &mut Space,
         definition: &Definition,
         texts: impl Iterator<Item = &'a str>,
-    ) -> (Vec<TokenId>, Vec<usize>) {
-        let mut ids = Vec::new();
-        let mut encode = |text| {
-            self.encode_in(space, definition, text, &mut ids);
-            ids.len()
-        };
-        let ends = texts.map(&mut encode).collect();
-        (ids, ends)
+        (ids, ends): (&mut Vec<TokenId>, &mut Vec<usize>),
+    ) {
+        for text in texts {
+            self.encode_in(space, definition, text, ids);
+            ends.push(ids.len());
+        }
     }
 
     /// The same of texts or of parts of texts, each begun with its prefix. Nothing is cut out.
@@ -117,13 +115,13 @@ impl Encoder {
         space: &mut Space,
         definition: &Definition,
         parts: impl Iterator<Item = (&'a str, Prefix)> + Clone,
-    ) -> (Vec<TokenId>, Vec<usize>) {
-        let mut ids = Vec::new();
-        let mut pass = Pass { encoder: self, merges: &definition.merges, space, ids: &mut ids };
-        pass.texts(parts);
-        let ends = space.begins.iter().skip(1).copied().chain([ids.len()]);
-        let ends = ends.take(space.begins.len()).collect();
-        (ids, ends)
+        (ids, ends): (&mut Vec<TokenId>, &mut Vec<usize>),
+    ) {
+        Pass { encoder: self, merges: &definition.merges, space, ids }.texts(parts);
+        if let Some((_, later)) = space.begins.split_first() {
+            ends.extend_from_slice(later);
+            ends.push(ids.len());
+        }
     }
 
     /// Whether pieces are cut out of texts before they are encoded.
