@@ -26,10 +26,6 @@ pub struct EncodedBatch {
 }
 
 impl EncodedBatch {
-    pub(crate) fn new(ids: Vec<TokenId>, ends: Vec<usize>) -> EncodedBatch {
-        EncodedBatch { ids, ends }
-    }
-
     /// Number of texts.
     pub fn len(&self) -> usize {
         self.ends.len()
@@ -117,7 +113,7 @@ pub fn encode_batch(
         0 => done.pop().map_or(Vec::new(), |done| done.ids),
         _ => put_together(&by_load, helpers + 1),
     };
-    EncodedBatch::new(ids, ends)
+    EncodedBatch { ids, ends }
 }
 
 /// Neighbouring texts of together at least [`LOAD`] bytes, and parts of long texts.
@@ -132,7 +128,7 @@ fn loads<'a, T: AsRef<str>>(
         let parts = divide(encoder, definition, text.as_ref());
         bytes += text.as_ref().len();
         if !parts.is_empty() {
-            loads.extend([Load::Texts(&texts[first..number])]);
+            loads.push(Load::Texts(&texts[first..number]));
             loads.extend(
                 parts.into_iter().map(|(text, prefix, goes_on)| Load::Part(text, prefix, goes_on)),
             );

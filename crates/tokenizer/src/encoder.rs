@@ -18,7 +18,7 @@ use crate::memory::{Key, LONGEST_KEPT, Memory};
 use crate::merges::Merges;
 use crate::normalizer::{Prefix, marked};
 use crate::page::Page;
-pub use crate::symbols::{Symbols, encode_piece};
+use crate::symbols::Symbols;
 use crate::vocabulary::TokenId;
 
 /// What is derived from a definition once, so that encoding is fast.

@@ -7,9 +7,9 @@
 //! splits that pieces after it have made possible, with its own rank: SentencePiece joins any two
 //! neighbours whose text is a piece, and both files must say the same.
 
-use crate::encoder::{Symbols, encode_piece};
 use crate::joining::join;
 use crate::merges::Merges;
+use crate::symbols::{Symbols, encode_piece};
 use crate::vocabulary::{TokenId, Vocabulary};
 
 /// A vocabulary that grows.

@@ -2,8 +2,8 @@
 //! model, which are made from the rows of those older pieces.
 
 use crate::definition::Definition;
-use crate::encoder::{Symbols, encode_piece};
 use crate::error::TokenizerError;
+use crate::symbols::{Symbols, encode_piece};
 use crate::tokenizer::Tokenizer;
 use crate::vocabulary::{Piece, TokenId};
 

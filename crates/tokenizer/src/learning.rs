@@ -8,12 +8,12 @@ use rustc_hash::FxHashMap;
 use unicode_script::Script;
 
 use crate::counting::{Counted, Counts, count, covering};
-use crate::encoder::Symbols;
 use crate::error::TokenizerError;
 use crate::joining::join;
 use crate::learner::{BARRIER, LearnedPiece, Learner};
 use crate::normalizer::marked;
 use crate::rules::LearnRules;
+use crate::symbols::Symbols;
 use crate::tokenizer::Tokenizer;
 use crate::vocabulary::PieceKind;
 use crate::weighted_text::WeightedText;

@@ -7,7 +7,7 @@ use std::ops::Range;
 
 use crate::cut_out::text_of;
 use crate::definition::{AddedPiece, Definition};
-use crate::normalizer::{MARK, PrefixPlace, blank_form, marked};
+use crate::normalizer::{MARK, PrefixPlace, marked};
 use crate::vocabulary::{PieceKind, TokenId, byte_of_text};
 
 /// Bytes of the text of a byte's piece, `<0xEB>`.
@@ -47,7 +47,7 @@ fn has_prefix(definition: &Definition, rest: &str, is_start: bool, is_cut_out: b
         PrefixPlace::FirstStretch => is_start && !is_cut_out,
         PrefixPlace::EachStretch => !is_cut_out,
     };
-    may_stand && definition.normalizer.prefix.applies(&blank_form(rest))
+    may_stand && definition.normalizer.prefix.applies(rest)
 }
 
 /// A place in a text on the way along its ids.

@@ -75,7 +75,7 @@ impl Page {
     #[inline]
     pub fn for_each_cut(&self, junctions: &Junctions, mut cut: impl FnMut(usize)) {
         let len = self.len();
-        let mut starts = self.starts.iter().copied().skip_while(|&start| start == 0).peekable();
+        let mut starts = self.starts.iter().copied().peekable();
         for block in (0..len).step_by(BLOCK) {
             let bytes = self.bytes[block..].first_chunk().expect("zeros follow the texts");
             let mut cuts = junctions.cuts(bytes);
