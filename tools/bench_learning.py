@@ -11,7 +11,6 @@ tokenizers, sentencepiece, zstandard.
 """
 
 import argparse
-import io
 import json
 import os
 import shutil
@@ -22,7 +21,8 @@ import time
 
 import sentencepiece
 import tokenizers
-import zstandard
+
+from packed_texts import texts
 
 HUGGING_FACE = """
 import sys
@@ -50,10 +50,7 @@ sentencepiece.SentencePieceTrainer.train(
 def write_lines(paths, out):
     with open(out, "w") as file:
         for path in paths:
-            with open(path, "rb") as packed:
-                reader = zstandard.ZstdDecompressor().stream_reader(packed)
-                for line in io.TextIOWrapper(reader, encoding="utf-8", newline="\n"):
-                    file.write(json.loads(line)["text"] + "\n")
+            file.writelines(text + "\n" for text in texts(path))
 
 
 def measure(command):

@@ -8,19 +8,11 @@ after the given size, and is the same every time. Needs zstandard.
 """
 
 import argparse
-import io
 import json
 import os
 import pathlib
 
-import zstandard
-
-
-def corpus(path):
-    with open(path, "rb") as file:
-        reader = zstandard.ZstdDecompressor().stream_reader(file)
-        for line in io.TextIOWrapper(reader, encoding="utf-8", newline="\n"):
-            yield json.loads(line)["text"]
+import packed_texts
 
 
 def folder(path):
@@ -60,9 +52,9 @@ def main():
     korean, english = (folder(f"{flags.data}/{name}-corpus") for name in ("ko", "en"))
     parts = lambda read, paths: (t for p in paths for t in up_to(read(p), size // len(paths)))
     texts = {
-        "korean-reviews": up_to(corpus(f"{flags.data}/ko-corpus/nsmc-raw.jsonl.zst"), size),
-        "korean-mixed": parts(corpus, korean),
-        "english": parts(corpus, english),
+        "korean-reviews": up_to(packed_texts.texts(f"{flags.data}/ko-corpus/nsmc-raw.jsonl.zst"), size),
+        "korean-mixed": parts(packed_texts.texts, korean),
+        "english": parts(packed_texts.texts, english),
         "code": parts(code, flags.code),
     }
     os.makedirs(flags.out, exist_ok=True)

@@ -10,7 +10,7 @@ zstandard.
 """
 
 import argparse
-import io
+import itertools
 import json
 import re
 import subprocess
@@ -18,18 +18,11 @@ import sys
 
 import sentencepiece
 import tokenizers
-import zstandard
+
+from packed_texts import texts
 
 
 HANGUL = re.compile("[\uac00-\ud7a3\u1100-\u11ff\u3131-\u318e]+")
-
-
-def texts(paths):
-    for path in paths:
-        with open(path, "rb") as file:
-            reader = zstandard.ZstdDecompressor().stream_reader(file)
-            for line in io.TextIOWrapper(reader, encoding="utf-8", newline="\n"):
-                yield json.loads(line)["text"]
 
 
 def encode(program, tokenizer, lines):
@@ -82,7 +75,7 @@ def main():
     say("every new piece is reached", not unreached, f"{len(added)} new, {len(unreached)} unreached")
 
     english, with_hangul, changed = 0, 0, 0
-    for text in texts(flags.english):
+    for text in itertools.chain.from_iterable(map(texts, flags.english)):
         english += 1
         if HANGUL.search(text):
             # The Korean words of an English text are meant to change, and nothing else.
@@ -93,7 +86,7 @@ def main():
     say("English keeps its ids (sentencepiece)", changed == 0, detail)
 
     lines = []
-    for text in texts(flags.korean):
+    for text in itertools.chain.from_iterable(map(texts, flags.korean)):
         lines.extend(line for line in text.split("\n") if line and "\r" not in line and plain(line))
         if len(lines) > 50 * flags.lines:
             break
@@ -107,7 +100,7 @@ def main():
     for name, paths in (("Korean", flags.korean), ("English", flags.english)):
         for path in paths:
             counts, characters = [0, 0], 0
-            for text in texts([path]):
+            for text in texts(path):
                 characters += len(text)
                 for i in (0, 1):
                     counts[i] += len(sp[i].encode(text))

@@ -16,7 +16,6 @@ a text it is asked again with no special pieces declared. Needs tokenizers, sent
 import argparse
 import collections
 import csv
-import io
 import itertools
 import json
 import multiprocessing
@@ -28,9 +27,9 @@ import sys
 import numpy
 import sentencepiece
 import tokenizers
-import zstandard
 
 from fuzzed_texts import fuzzed
+import packed_texts
 
 WRONG = ["other than sentencepiece", "other than tokenizers", "other by the two files"]
 SPECIAL = "hold a literal special piece"
@@ -38,21 +37,15 @@ BATCH_BYTES = 1 << 20
 BATCH_FUZZED = 5000
 
 
-def lines(path):
-    with open(path, "rb") as file:
-        reader = zstandard.ZstdDecompressor().stream_reader(file)
-        yield from io.TextIOWrapper(reader, encoding="utf-8", newline="\n")
-
-
 def sources(data):
     """Name and texts of every source."""
     for corpus in ("ko-corpus", "en-corpus"):
         for path in sorted(pathlib.Path(data, corpus).glob("*.jsonl.zst")):
-            yield f"{corpus}/{path.name.split('.')[0]}", (json.loads(line)["text"] for line in lines(path))
-    rows = csv.reader(lines(f"{data}/nsmc/ratings.txt.zst"), delimiter="\t")
+            yield f"{corpus}/{path.name.split('.')[0]}", packed_texts.texts(path)
+    rows = csv.reader(packed_texts.lines(f"{data}/nsmc/ratings.txt.zst"), delimiter="\t")
     yield "nsmc/ratings", (document for _, document, _ in rows)
     for path in sorted(pathlib.Path(data, "kobest").glob("*/*.tsv.zst")):
-        fields = (field for line in lines(path) for field in line.rstrip("\r\n").split("\t"))
+        fields = (field for line in packed_texts.lines(path) for field in line.rstrip("\r\n").split("\t"))
         yield f"kobest/{path.parent.name}/{path.name.split('.')[0]}", fields
 
 
@@ -201,7 +194,7 @@ def main():
     print(f"tokenizers {tokenizers.__version__}, sentencepiece {sentencepiece.__version__}")
     files = [f"{flags.data}/{name}.jsonl.zst" for name in
              ("ko-corpus/krdict", "ko-corpus/nsmc-raw", "en-corpus/python-docs")]
-    documents = (json.loads(line)["text"] for file in files for line in itertools.islice(lines(file), 100))
+    documents = (json.loads(line)["text"] for file in files for line in itertools.islice(packed_texts.lines(file), 100))
     sample = [line for text in documents for line in text.split("\n") if line][:5000]
     differing = sum(check(*tokenizer.split("=", 1), flags, sample) for tokenizer in flags.tokenizer)
     sys.exit(1 if differing else 0)

@@ -16,7 +16,6 @@ protobuf and zstandard.
 """
 
 import argparse
-import io
 import json
 import os
 import re
@@ -28,17 +27,12 @@ import sentencepiece
 import zstandard
 from sentencepiece import sentencepiece_model_pb2 as model_pb2
 
+from packed_texts import texts
+
 HANGUL = re.compile("[\uac00-\ud7a3\u1100-\u11ff\u3131-\u318e]+")
 NORMAL = 1
 # Special pieces and bytes of a sentencepiece model with byte fallback.
 FIXED = 3 + 256
-
-
-def texts(path):
-    with open(path, "rb") as file:
-        reader = zstandard.ZstdDecompressor().stream_reader(file)
-        for line in io.TextIOWrapper(reader, encoding="utf-8", newline="\n"):
-            yield json.loads(line)["text"]
 
 
 def name_of(path):
