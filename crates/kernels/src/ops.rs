@@ -91,9 +91,10 @@ pub fn embedding_backward(d_table: &mut Matrix, d_out: &Matrix, ids: &[u32]) {
     d_table.device().backend().embedding_backward(d_table.view(), d_out.view(), ids);
 }
 
-/// `out[t, i] = weight[0, i] · x[t, i] / √(Σ_i x[t, i]² / columns + epsilon)` (Zhang and Sennrich 2019)
+/// `out[t, i] = weight[0, i] · x[t, i] / √(Σ_i x[t, i]² / columns + epsilon)` (Zhang and Sennrich 2019);
+/// `out` may be bf16.
 pub fn rms_norm(out: &mut Matrix, x: &Matrix, weight: &Matrix, epsilon: f32) {
-    shape("out", out, x.rows(), x.columns());
+    float_shape("out", out, x.rows(), x.columns());
     shape("weight", weight, 1, x.columns());
     out.device().backend().rms_norm(out.view(), x.view(), weight.view(), epsilon);
 }
@@ -124,6 +125,7 @@ pub fn rms_norm_backward(
 /// Turns every head of `x[t, h * size + j]` in place, `j` paired with `j + size/2` (Su et al. 2021,
 /// in the half-split pairing of Hugging Face): with `cos = turns[t, j]`, `sin = turns[t, j + size/2]`
 /// for `j < size/2`: `(x_j, x_{j+size/2}) ← (x_j·cos − x_{j+size/2}·sin, x_{j+size/2}·cos + x_j·sin)`.
+/// `x` may be bf16.
 pub fn rope(x: &mut Matrix, turns: &Matrix, heads: usize) {
     rope_shapes(x, turns, heads);
     x.device().backend().rope(x.view(), turns.view(), heads);
@@ -180,14 +182,15 @@ pub fn attention_backward(
     backend.attention_backward(d_views, d_out.view(), result, input.views(), spans, heads);
 }
 
-/// `out[t, i] = gate[t, i] · σ(gate[t, i]) · up[t, i]` (Shazeer 2020)
+/// `out[t, i] = gate[t, i] · σ(gate[t, i]) · up[t, i]` (Shazeer 2020); each may be bf16.
 pub fn swiglu(out: &mut Matrix, gate: &Matrix, up: &Matrix) {
-    shape("out", out, gate.rows(), gate.columns());
-    shape("up", up, gate.rows(), gate.columns());
+    float_shape("out", out, gate.rows(), gate.columns());
+    float_shape("up", up, gate.rows(), gate.columns());
+    float_shape("gate", gate, gate.rows(), gate.columns());
     out.device().backend().swiglu(out.view(), gate.view(), up.view());
 }
 
-/// Adds the gradients of [`swiglu`] to `d_gate` and `d_up`.
+/// Adds the gradients of [`swiglu`] to `d_gate` and `d_up`; each may be bf16.
 pub fn swiglu_backward(
     d_gate: &mut Matrix,
     d_up: &mut Matrix,
@@ -196,7 +199,7 @@ pub fn swiglu_backward(
     up: &Matrix,
 ) {
     for (name, matrix) in [("d_gate", &*d_gate), ("d_up", &*d_up), ("d_out", d_out), ("up", up)] {
-        shape(name, matrix, gate.rows(), gate.columns());
+        float_shape(name, matrix, gate.rows(), gate.columns());
     }
     let backend = d_out.device().backend();
     backend.swiglu_backward(d_gate.view(), d_up.view(), d_out.view(), gate.view(), up.view());
@@ -208,7 +211,8 @@ pub fn add(out: &mut Matrix, x: &Matrix) {
     out.device().backend().add(out.view(), x.view());
 }
 
-/// `out[first + t, i] = x[t, i]`: whole rows to another place, for example into a cache.
+/// `out[first + t, i] = x[t, i]`: whole rows to another place, for example into a cache; widened or
+/// rounded where one of the two is bf16.
 pub fn copy_rows(out: &mut Matrix, first: usize, x: &Matrix, rows: Range<usize>) {
     assert_eq!(out.columns(), x.columns(), "copy_rows: columns of out and x");
     let (to, from) = (out.view(), x.view());
@@ -254,9 +258,11 @@ pub fn square_sum(x: &Matrix, rows: Range<usize>) -> f64 {
 
 /// One [`AdamW`] update of the given rows, with `g = gradient_scale · gradients`:
 /// `p ← p·(1 − lr·decay)`; `m ← β₁m + (1−β₁)g`; `v ← β₂v + (1−β₂)g²`;
-/// `p ← p − lr/(1−β₁ᵗ) · m / (√(v/(1−β₂ᵗ)) + ε)`.
+/// `p ← p − lr/(1−β₁ᵗ) · m / (√(v/(1−β₂ᵗ)) + ε)`. Where there is a `copy`, which may be bf16, the new
+/// parameters are stored there as well.
 pub fn adamw(
     parameters: &mut Matrix,
+    copy: Option<&mut Matrix>,
     gradients: &Matrix,
     first_moment: &mut Matrix,
     second_moment: &mut Matrix,
@@ -269,8 +275,12 @@ pub fn adamw(
     shape("second_moment", second_moment, count, columns);
     let part = |matrix: &Matrix| matrix.view().row_range(rows.start, rows.len());
     let moments = (part(first_moment), part(second_moment));
+    let copy = copy.map(|copy| {
+        float_shape("copy", copy, count, columns);
+        part(copy)
+    });
     let backend = gradients.device().backend();
-    backend.adamw(part(parameters), part(gradients), moments, update);
+    backend.adamw((part(parameters), copy), part(gradients), moments, update);
 }
 
 impl Qkv<'_> {
@@ -293,7 +303,7 @@ fn qkv_shapes(input: &Qkv<'_>, spans: &Spans, heads: Heads) {
 
 fn rope_shapes(x: &Matrix, turns: &Matrix, heads: usize) {
     assert_eq!(turns.columns() % 2, 0, "a head must have an even number of columns");
-    shape("x", x, turns.rows(), heads * turns.columns());
+    float_shape("x", x, turns.rows(), heads * turns.columns());
 }
 
 fn shape(name: &str, matrix: &Matrix, rows: usize, columns: usize) {

@@ -182,7 +182,13 @@ impl Backend for Cpu {
         adamw::square_sum(&self.0, &mut self.0.scratch(), x)
     }
 
-    fn adamw(&self, parameters: View, gradients: View, moments: (View, View), update: AdamW) {
+    fn adamw(
+        &self,
+        parameters: (View, Option<View>),
+        gradients: View,
+        moments: (View, View),
+        update: AdamW,
+    ) {
         adamw::update(&self.0, parameters, gradients, moments, update);
     }
 }

@@ -57,7 +57,10 @@ impl Backend for Reference {
     }
 
     fn copy(&self, out: View, x: View) {
-        host_memory::copy(out, x);
+        match out.dtype == x.dtype {
+            true => host_memory::copy(out, x),
+            false => Output::of(out).copy_from_slice(&weight(&x)),
+        }
     }
 
     fn finish(&self) -> Result<(), KernelError> {
@@ -84,8 +87,8 @@ impl Backend for Reference {
         embedding::embedding_backward(write(&mut d_table), read(&d_out), ids, d_out.columns);
     }
 
-    fn rms_norm(&self, mut out: View, x: View, weight: View, epsilon: f32) {
-        rms_norm::rms_norm(write(&mut out), read(&x), read(&weight), epsilon);
+    fn rms_norm(&self, out: View, x: View, weight: View, epsilon: f32) {
+        rms_norm::rms_norm(&mut Output::of(out), read(&x), read(&weight), epsilon);
     }
 
     fn rms_norm_backward(
@@ -102,12 +105,12 @@ impl Backend for Reference {
         rms_norm::rms_norm_backward(d_x, d_weight, d_out, x, weight, epsilon);
     }
 
-    fn rope(&self, mut x: View, turns: View, heads: usize) {
-        rope::rope(write(&mut x), read(&turns), heads, turns.columns);
+    fn rope(&self, x: View, turns: View, heads: usize) {
+        rope::rope(&mut Output::of(x), read(&turns), heads, turns.columns);
     }
 
-    fn rope_backward(&self, mut d_x: View, turns: View, heads: usize) {
-        rope::rope_backward(write(&mut d_x), read(&turns), heads, turns.columns);
+    fn rope_backward(&self, d_x: View, turns: View, heads: usize) {
+        rope::rope_backward(&mut Output::of(d_x), read(&turns), heads, turns.columns);
     }
 
     fn attention(
@@ -144,13 +147,15 @@ impl Backend for Reference {
         attention::attention_backward(d_input, &weight(&d_out), input, spans, heads);
     }
 
-    fn swiglu(&self, mut out: View, gate: View, up: View) {
-        swiglu::swiglu(write(&mut out), read(&gate), read(&up));
+    fn swiglu(&self, out: View, gate: View, up: View) {
+        swiglu::swiglu(&mut Output::of(out), &weight(&gate), &weight(&up));
     }
 
-    fn swiglu_backward(&self, mut d_gate: View, mut d_up: View, d_out: View, gate: View, up: View) {
-        let (d_gate, d_up) = (write(&mut d_gate), write(&mut d_up));
-        swiglu::swiglu_backward(d_gate, d_up, read(&d_out), read(&gate), read(&up));
+    fn swiglu_backward(&self, d_gate: View, d_up: View, d_out: View, gate: View, up: View) {
+        let (mut d_gate, mut d_up) = (Output::of(d_gate), Output::of(d_up));
+        let inputs = [d_out, gate, up];
+        let [d_out, gate, up] = inputs.each_ref().map(weight);
+        swiglu::swiglu_backward(&mut d_gate, &mut d_up, &d_out, &gate, &up);
     }
 
     fn add(&self, mut out: View, x: View) {
@@ -180,10 +185,18 @@ impl Backend for Reference {
         sums::square_sum(read(&x))
     }
 
-    fn adamw(&self, mut parameters: View, gradients: View, moments: (View, View), update: AdamW) {
-        let (mut first, mut second) = moments;
+    fn adamw(
+        &self,
+        (mut parameters, copy): (View, Option<View>),
+        gradients: View,
+        (mut first, mut second): (View, View),
+        update: AdamW,
+    ) {
         let moments = (write(&mut first), write(&mut second));
         adamw::adamw(write(&mut parameters), read(&gradients), moments, update);
+        if let Some(copy) = copy {
+            self.copy(copy, parameters);
+        }
     }
 }
 
