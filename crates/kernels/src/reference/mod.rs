@@ -24,6 +24,7 @@ use crate::error::KernelError;
 use crate::host_memory;
 use crate::layout::{Heads, Spans};
 use crate::view::{Address, View};
+use half::bf16;
 use std::borrow::Cow;
 
 /// The device that defines every result.
@@ -63,19 +64,22 @@ impl Backend for Reference {
     }
 
     fn matmul(&self, mut out: View, x: View, w: View) {
-        matmul::matmul(write(&mut out), read(&x), &weight(&w), x.columns);
+        write_rounded(&mut out, |out| matmul::matmul(out, &widened(&x), &widened(&w), x.columns));
     }
 
     fn matmul_backward_input(&self, mut d_x: View, d_out: View, w: View) {
-        matmul::matmul_backward_input(write(&mut d_x), read(&d_out), &weight(&w), w.columns);
+        write_rounded(&mut d_x, |d_x| {
+            matmul::matmul_backward_input(d_x, &widened(&d_out), &widened(&w), w.columns);
+        });
     }
 
     fn matmul_backward_weight(&self, mut d_w: View, d_out: View, x: View) {
-        matmul::matmul_backward_weight(write(&mut d_w), read(&d_out), read(&x), x.columns);
+        let (d_out, columns) = (widened(&d_out), x.columns);
+        matmul::matmul_backward_weight(write(&mut d_w), &d_out, &widened(&x), columns);
     }
 
     fn embedding(&self, mut out: View, table: View, ids: &[u32]) {
-        embedding::embedding(write(&mut out), &weight(&table), ids, table.columns);
+        embedding::embedding(write(&mut out), &widened(&table), ids, table.columns);
     }
 
     fn embedding_backward(&self, mut d_table: View, d_out: View, ids: &[u32]) {
@@ -166,7 +170,7 @@ impl Backend for Reference {
             d_weight: write(&mut views.d_weight),
             scale: views.scale,
         });
-        let (losses, weight) = (write(&mut losses), self::weight(&weight));
+        let (losses, weight) = (write(&mut losses), widened(&weight));
         cross_entropy::cross_entropy(losses, gradients, read(&hidden), &weight, labels);
     }
 
@@ -194,12 +198,24 @@ fn write(view: &mut View) -> &mut [f32] {
 }
 
 /// The elements of an input that may be bf16, widened exactly.
-fn weight(view: &View) -> Cow<'_, [f32]> {
+fn widened(view: &View) -> Cow<'_, [f32]> {
     match view.dtype {
         DType::F32 => Cow::Borrowed(read(view)),
         // SAFETY: as for `read`.
         DType::Bf16 => unsafe { view.bf16s() }.iter().map(|x| x.to_f32()).collect(),
     }
+}
+
+/// Lets `work` write an output that may be bf16 as if it were `f32`, and rounds what it leaves.
+fn write_rounded(view: &mut View, work: impl FnOnce(&mut [f32])) {
+    if view.dtype == DType::F32 {
+        return work(write(view));
+    }
+    let mut values = widened(view).into_owned();
+    work(&mut values);
+    // SAFETY: as for `write`.
+    let out = unsafe { view.bf16s_mut() };
+    out.iter_mut().zip(values).for_each(|(out, value)| *out = bf16::from_f32(value));
 }
 
 fn read_qkv(input: &QkvViews) -> attention::Qkv<'_, f32> {
