@@ -57,7 +57,7 @@ pub trait Backend: Send + Sync {
     /// Waits for everything asked for and reports what failed meanwhile.
     fn finish(&self) -> Result<(), KernelError>;
 
-    /// `w` may be bf16.
+    /// Every side of the three products may be bf16, except `d_w`.
     fn matmul(&self, out: View, x: View, w: View);
     fn matmul_backward_input(&self, d_x: View, d_out: View, w: View);
     fn matmul_backward_weight(&self, d_w: View, d_out: View, x: View);

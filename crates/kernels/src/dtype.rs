@@ -1,12 +1,11 @@
-//! Element types of a matrix. Arithmetic is always in `f32`; `Bf16` is a way to store weights.
+//! Element types of a matrix. Sums are always taken in `f32`; `Bf16` is a way to store.
 
 /// How one element of a matrix is stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum DType {
     /// IEEE 754 single precision, 4 bytes.
     F32,
-    /// The upper half of an `f32` (bfloat16), 2 bytes. Only weights that are read, never written
-    /// by an operation: the `weight` of a matmul and the `table` of an embedding.
+    /// The upper half of an `f32` (bfloat16), 2 bytes. [`crate::ops`] says where it may stand.
     Bf16,
 }
 

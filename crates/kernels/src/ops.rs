@@ -4,7 +4,8 @@
 //! Outputs come first, then inputs, then sizes. Plain outputs are overwritten; outputs called
 //! `d_…` are gradients and are **added to**. Operations return nothing: a wrong shape is a bug of
 //! the caller and panics with names and numbers; memory was asked for earlier, by [`Matrix`].
-//! Every sum is taken in an order that does not depend on the number of threads.
+//! Every sum is taken in an order that does not depend on the number of threads. Where an output is
+//! bf16, the result is what it would be in `f32`, rounded to nearest even once, at the end.
 //!
 //! Index names: `t` a row (token), `i` an input column, `o` an output column, `h` a head, `j` a
 //! column inside a head, `s` a key row, `c` a vocabulary entry.
@@ -56,24 +57,24 @@ pub struct HeadGradients<'a> {
     pub scale: f32,
 }
 
-/// `out[t, o] = Σ_i x[t, i] · w[o, i]`; `w` may be bf16.
+/// `out[t, o] = Σ_i x[t, i] · w[o, i]`; each may be bf16.
 pub fn matmul(out: &mut Matrix, x: &Matrix, w: &Matrix) {
-    shape("out", out, x.rows(), w.rows());
-    shape("w", w, w.rows(), x.columns());
+    sizes("out", out, x.rows(), w.rows());
+    sizes("w", w, w.rows(), x.columns());
     out.device().backend().matmul(out.view(), x.view(), w.view());
 }
 
-/// `d_x[t, i] += Σ_o d_out[t, o] · w[o, i]`
+/// `d_x[t, i] += Σ_o d_out[t, o] · w[o, i]`; each may be bf16.
 pub fn matmul_backward_input(d_x: &mut Matrix, d_out: &Matrix, w: &Matrix) {
-    shape("d_x", d_x, d_out.rows(), w.columns());
-    shape("w", w, d_out.columns(), d_x.columns());
+    sizes("d_x", d_x, d_out.rows(), w.columns());
+    sizes("w", w, d_out.columns(), d_x.columns());
     d_x.device().backend().matmul_backward_input(d_x.view(), d_out.view(), w.view());
 }
 
-/// `d_w[o, i] += Σ_t d_out[t, o] · x[t, i]`
+/// `d_w[o, i] += Σ_t d_out[t, o] · x[t, i]`; `d_out` and `x` may be bf16.
 pub fn matmul_backward_weight(d_w: &mut Matrix, d_out: &Matrix, x: &Matrix) {
     shape("d_w", d_w, d_out.columns(), x.columns());
-    shape("x", x, d_out.rows(), x.columns());
+    sizes("x", x, d_out.rows(), x.columns());
     d_w.device().backend().matmul_backward_weight(d_w.view(), d_out.view(), x.view());
 }
 
@@ -306,9 +307,13 @@ fn rope_shapes(x: &Matrix, turns: &Matrix, heads: usize) {
     float_shape("x", x, turns.rows(), heads * turns.columns());
 }
 
-fn shape(name: &str, matrix: &Matrix, rows: usize, columns: usize) {
+fn sizes(name: &str, matrix: &Matrix, rows: usize, columns: usize) {
     let found = (matrix.rows(), matrix.columns());
     assert_eq!(found, (rows, columns), "{name} has a wrong shape");
+}
+
+fn shape(name: &str, matrix: &Matrix, rows: usize, columns: usize) {
+    sizes(name, matrix, rows, columns);
     assert!(
         name == "w" || name == "weight" || name == "table" || matrix.dtype() == DType::F32,
         "{name} must be f32"
@@ -317,8 +322,7 @@ fn shape(name: &str, matrix: &Matrix, rows: usize, columns: usize) {
 
 /// Of a matrix that may be f32 or bf16.
 fn float_shape(name: &str, matrix: &Matrix, rows: usize, columns: usize) {
-    let found = (matrix.rows(), matrix.columns());
-    assert_eq!(found, (rows, columns), "{name} has a wrong shape");
+    sizes(name, matrix, rows, columns);
     let is_float = matches!(matrix.dtype(), DType::F32 | DType::Bf16);
     assert!(is_float, "{name} must be f32 or bf16");
 }

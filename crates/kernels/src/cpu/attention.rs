@@ -21,10 +21,10 @@ use crate::cpu::attention_blocks::{
     scores_side,
 };
 use crate::cpu::attention_rows::{Finish, SoftmaxRow};
-use crate::cpu::elements::SharedElements;
 use crate::cpu::machine::{Machine, Scratch};
 use crate::cpu::matmul_kernel::Store;
 use crate::cpu::matmul_pack::Along;
+use crate::cpu::matmul_result::Elements;
 use crate::cpu::threads::SharedMut;
 use crate::layout::{Heads, Span, Spans};
 use crate::view::View;
@@ -48,7 +48,7 @@ pub fn forward(
             products: Products(machine.instructions),
             heads,
             input: Input::new(input),
-            out: SharedElements::of(out),
+            out: Elements::of(&out),
             log_sums: SharedMut::new(log_sums.f32s_mut()),
         }
     };
@@ -85,7 +85,7 @@ struct Forward<'a> {
     products: Products,
     heads: Heads,
     input: Input<'a>,
-    out: SharedElements<'a>,
+    out: Elements<'a>,
     log_sums: SharedMut<'a, f32>,
 }
 

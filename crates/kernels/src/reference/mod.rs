@@ -15,7 +15,6 @@ mod matmul;
 mod real;
 mod rms_norm;
 mod rope;
-mod rounding;
 mod sums;
 mod swiglu;
 
@@ -25,7 +24,7 @@ use crate::error::KernelError;
 use crate::host_memory;
 use crate::layout::{Heads, Spans};
 use crate::view::{Address, View};
-use rounding::Output;
+use half::bf16;
 use std::borrow::Cow;
 
 /// The device that defines every result.
@@ -56,10 +55,10 @@ impl Backend for Reference {
         host_memory::clear(x);
     }
 
-    fn copy(&self, out: View, x: View) {
+    fn copy(&self, mut out: View, x: View) {
         match out.dtype == x.dtype {
             true => host_memory::copy(out, x),
-            false => Output::of(out).copy_from_slice(&weight(&x)),
+            false => write_rounded(&mut out, |out| out.copy_from_slice(&widened(&x))),
         }
     }
 
@@ -68,27 +67,31 @@ impl Backend for Reference {
     }
 
     fn matmul(&self, mut out: View, x: View, w: View) {
-        matmul::matmul(write(&mut out), read(&x), &weight(&w), x.columns);
+        write_rounded(&mut out, |out| matmul::matmul(out, &widened(&x), &widened(&w), x.columns));
     }
 
     fn matmul_backward_input(&self, mut d_x: View, d_out: View, w: View) {
-        matmul::matmul_backward_input(write(&mut d_x), read(&d_out), &weight(&w), w.columns);
+        write_rounded(&mut d_x, |d_x| {
+            matmul::matmul_backward_input(d_x, &widened(&d_out), &widened(&w), w.columns);
+        });
     }
 
     fn matmul_backward_weight(&self, mut d_w: View, d_out: View, x: View) {
-        matmul::matmul_backward_weight(write(&mut d_w), read(&d_out), read(&x), x.columns);
+        let (d_out, columns) = (widened(&d_out), x.columns);
+        matmul::matmul_backward_weight(write(&mut d_w), &d_out, &widened(&x), columns);
     }
 
     fn embedding(&self, mut out: View, table: View, ids: &[u32]) {
-        embedding::embedding(write(&mut out), &weight(&table), ids, table.columns);
+        embedding::embedding(write(&mut out), &widened(&table), ids, table.columns);
     }
 
     fn embedding_backward(&self, mut d_table: View, d_out: View, ids: &[u32]) {
         embedding::embedding_backward(write(&mut d_table), read(&d_out), ids, d_out.columns);
     }
 
-    fn rms_norm(&self, out: View, x: View, weight: View, epsilon: f32) {
-        rms_norm::rms_norm(&mut Output::of(out), read(&x), read(&weight), epsilon);
+    fn rms_norm(&self, mut out: View, x: View, weight: View, epsilon: f32) {
+        let (x, weight) = (read(&x), read(&weight));
+        write_rounded(&mut out, |out| rms_norm::rms_norm(out, x, weight, epsilon));
     }
 
     fn rms_norm_backward(
@@ -105,26 +108,26 @@ impl Backend for Reference {
         rms_norm::rms_norm_backward(d_x, d_weight, d_out, x, weight, epsilon);
     }
 
-    fn rope(&self, x: View, turns: View, heads: usize) {
-        rope::rope(&mut Output::of(x), read(&turns), heads, turns.columns);
+    fn rope(&self, mut x: View, turns: View, heads: usize) {
+        write_rounded(&mut x, |x| rope::rope(x, read(&turns), heads, turns.columns));
     }
 
-    fn rope_backward(&self, d_x: View, turns: View, heads: usize) {
-        rope::rope_backward(&mut Output::of(d_x), read(&turns), heads, turns.columns);
+    fn rope_backward(&self, mut d_x: View, turns: View, heads: usize) {
+        let size = turns.columns;
+        write_rounded(&mut d_x, |d_x| rope::rope_backward(d_x, read(&turns), heads, size));
     }
 
     fn attention(
         &self,
-        out: View,
+        mut out: View,
         mut log_sums: View,
         input: QkvViews,
         spans: &Spans,
         heads: Heads,
     ) {
-        let (mut out, log_sums) = (Output::of(out), write(&mut log_sums));
-        let [queries, keys, values] = widened(&input);
-        let input = attention::Qkv { queries: &queries, keys: &keys, values: &values };
-        attention::attention(&mut out, log_sums, input, spans, heads);
+        let [queries, keys, values] = widened_qkv(&input);
+        let (input, log_sums) = (qkv(&queries, &keys, &values), write(&mut log_sums));
+        write_rounded(&mut out, |out| attention::attention(out, log_sums, input, spans, heads));
     }
 
     /// Computes the forward call again in `f64` instead of reading its rounded `result`.
@@ -142,20 +145,20 @@ impl Backend for Reference {
             keys: write(&mut d_input.keys),
             values: write(&mut d_input.values),
         };
-        let [queries, keys, values] = widened(&input);
-        let input = attention::Qkv { queries: &queries, keys: &keys, values: &values };
-        attention::attention_backward(d_input, &weight(&d_out), input, spans, heads);
+        let [queries, keys, values] = widened_qkv(&input);
+        let input = qkv(&queries, &keys, &values);
+        attention::attention_backward(d_input, &widened(&d_out), input, spans, heads);
     }
 
-    fn swiglu(&self, out: View, gate: View, up: View) {
-        swiglu::swiglu(&mut Output::of(out), &weight(&gate), &weight(&up));
+    fn swiglu(&self, mut out: View, gate: View, up: View) {
+        write_rounded(&mut out, |out| swiglu::swiglu(out, &widened(&gate), &widened(&up)));
     }
 
-    fn swiglu_backward(&self, d_gate: View, d_up: View, d_out: View, gate: View, up: View) {
-        let (mut d_gate, mut d_up) = (Output::of(d_gate), Output::of(d_up));
-        let inputs = [d_out, gate, up];
-        let [d_out, gate, up] = inputs.each_ref().map(weight);
-        swiglu::swiglu_backward(&mut d_gate, &mut d_up, &d_out, &gate, &up);
+    fn swiglu_backward(&self, mut d_gate: View, mut d_up: View, d_out: View, gate: View, up: View) {
+        let (d_out, gate, up) = (&widened(&d_out), &widened(&gate), &widened(&up));
+        write_rounded(&mut d_gate, |d_gate| {
+            write_rounded(&mut d_up, |d_up| swiglu::swiglu_backward(d_gate, d_up, d_out, gate, up));
+        });
     }
 
     fn add(&self, mut out: View, x: View) {
@@ -177,7 +180,7 @@ impl Backend for Reference {
             d_weight: write(&mut views.d_weight),
             scale: views.scale,
         });
-        let (losses, weight) = (write(&mut losses), self::weight(&weight));
+        let (losses, weight) = (write(&mut losses), widened(&weight));
         cross_entropy::cross_entropy(losses, gradients, read(&hidden), &weight, labels);
     }
 
@@ -213,7 +216,7 @@ fn write(view: &mut View) -> &mut [f32] {
 }
 
 /// The elements of an input that may be bf16, widened exactly.
-fn weight(view: &View) -> Cow<'_, [f32]> {
+fn widened(view: &View) -> Cow<'_, [f32]> {
     match view.dtype {
         DType::F32 => Cow::Borrowed(read(view)),
         // SAFETY: as for `read`.
@@ -221,6 +224,22 @@ fn weight(view: &View) -> Cow<'_, [f32]> {
     }
 }
 
-fn widened(input: &QkvViews) -> [Cow<'_, [f32]>; 3] {
-    [&input.queries, &input.keys, &input.values].map(weight)
+/// Lets `work` write an output that may be bf16 as if it were `f32`, and rounds what it leaves.
+fn write_rounded(view: &mut View, work: impl FnOnce(&mut [f32])) {
+    if view.dtype == DType::F32 {
+        return work(write(view));
+    }
+    let mut values = widened(view).into_owned();
+    work(&mut values);
+    // SAFETY: as for `write`.
+    let out = unsafe { view.bf16s_mut() };
+    out.iter_mut().zip(values).for_each(|(out, value)| *out = bf16::from_f32(value));
+}
+
+fn widened_qkv(input: &QkvViews) -> [Cow<'_, [f32]>; 3] {
+    [&input.queries, &input.keys, &input.values].map(widened)
+}
+
+fn qkv<'a>(queries: &'a [f32], keys: &'a [f32], values: &'a [f32]) -> attention::Qkv<'a, f32> {
+    attention::Qkv { queries, keys, values }
 }
