@@ -90,8 +90,7 @@ pub trait Backend: Send + Sync {
     fn swiglu(&self, out: View, gate: View, up: View);
     fn swiglu_backward(&self, d_gate: View, d_up: View, d_out: View, gate: View, up: View);
     fn add(&self, out: View, x: View);
-    /// `weight` may be bf16 where no gradients are asked for; `logits` is scratch whose rows say
-    /// how large a chunk is.
+    /// `logits` is scratch whose rows say how large a chunk is.
     fn cross_entropy(
         &self,
         losses: View,

@@ -225,8 +225,9 @@ pub fn copy_rows(out: &mut Matrix, first: usize, x: &Matrix, rows: Range<usize>)
 /// logits `[t, c]` never exist as a whole: with `z[t, c] = Σ_i hidden[t, i] · weight[c, i]`,
 /// `losses[t, 0] = log Σ_c exp z[t, c] − z[t, labels[t]]` and `losses[t, 1]` = 1 if the label is
 /// the first maximum of `z[t]`, else 0; both 0 where the label is [`NOT_COUNTED`].
-/// With `gradients`, those of `scale · Σ_t losses[t, 0]` are added as well. Without, `weight` may
-/// be bf16.
+/// With `gradients`, those of `scale · Σ_t losses[t, 0]` are added as well. `hidden` and `weight` may
+/// be bf16; where `weight` is, the gradients of the logits are rounded to bf16 before they are
+/// multiplied with `weight` and `hidden`.
 pub fn cross_entropy(
     losses: &mut Matrix,
     gradients: Option<HeadGradients<'_>>,
@@ -238,6 +239,7 @@ pub fn cross_entropy(
     shape("losses", losses, hidden.rows(), 2);
     shape("logits", logits, logits.rows().max(1), weight.rows());
     shape("weight", weight, weight.rows(), hidden.columns());
+    float_shape("hidden", hidden, hidden.rows(), hidden.columns());
     assert_eq!(labels.len(), hidden.rows(), "labels of hidden");
     let known = |&label: &i32| label == NOT_COUNTED || (0..weight.rows() as i32).contains(&label);
     assert!(labels.iter().all(known), "labels must be below {} or {NOT_COUNTED}", weight.rows());

@@ -179,9 +179,13 @@ impl Backend for Reference {
             d_hidden: write(&mut views.d_hidden),
             d_weight: write(&mut views.d_weight),
             scale: views.scale,
+            stored: match weight.dtype {
+                DType::Bf16 => |d_z| f64::from(bf16::from_f32(d_z as f32).to_f32()),
+                _ => |d_z| d_z,
+            },
         });
-        let (losses, weight) = (write(&mut losses), widened(&weight));
-        cross_entropy::cross_entropy(losses, gradients, read(&hidden), &weight, labels);
+        let (losses, hidden, weight) = (write(&mut losses), widened(&hidden), widened(&weight));
+        cross_entropy::cross_entropy(losses, gradients, &hidden, &weight, labels);
     }
 
     fn square_sum(&self, x: View) -> f64 {

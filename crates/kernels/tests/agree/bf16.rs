@@ -3,8 +3,7 @@
 
 use crate::attention_cases::AttentionCase;
 use crate::numbers::{Values, cpu_devices, turns};
-use crate::shapes::{EPSILON, shapes};
-use half::bf16;
+use crate::shapes::{EPSILON, rounded, shapes};
 use kollama_kernels::ops::{self, AdamW, AttentionResult, Qkv, QkvGradients};
 use kollama_kernels::{DType, Device, Matrix};
 
@@ -12,10 +11,6 @@ use kollama_kernels::{DType, Device, Matrix};
 fn devices() -> Vec<Device> {
     let cpus = [1, 2, 4].into_iter().flat_map(cpu_devices);
     [Device::reference()].into_iter().chain(cpus).collect()
-}
-
-fn rounded(values: &Values) -> Values {
-    values.map(|x| bf16::from_f32(x).to_f32())
 }
 
 /// An output of a dtype that nobody has written yet.
@@ -34,7 +29,7 @@ fn check<const N: usize>(
         let (wide, short) = (run(&device, DType::F32), run(&device, DType::Bf16));
         for (output, (wide, short)) in wide.iter().zip(&short).enumerate() {
             let expected = wide.to_vec().into_iter().map(|x| match is_rounded[output] {
-                true => bf16::from_f32(x).to_f32().to_bits(),
+                true => rounded(x).to_bits(),
                 false => x.to_bits(),
             });
             let found = short.to_vec().into_iter().map(f32::to_bits);
@@ -48,7 +43,7 @@ fn attention_and_its_backward() {
     for case in AttentionCase::all() {
         let (input, heads) = (case.input(3.0), case.heads);
         let [queries, keys, values, d_out] =
-            [&input.queries, &input.keys, &input.values, &input.d_out].map(rounded);
+            [&input.queries, &input.keys, &input.values, &input.d_out].map(|x| x.map(rounded));
         let (rows, columns) = (queries.rows, queries.columns);
         let run = |device: &Device, dtype| {
             let on = |values: &Values| values.stored_as(dtype, device);
@@ -95,7 +90,7 @@ fn norms_and_copies() {
             ops::copy_rows(
                 &mut back,
                 0,
-                &rounded(&values_of(&copy)).stored_as(dtype, device),
+                &values_of(&copy).map(rounded).stored_as(dtype, device),
                 0..rows,
             );
             [normal, copy, back]
@@ -111,7 +106,7 @@ fn values_of(matrix: &Matrix) -> Values {
 fn turned_heads() {
     for (heads, size) in [(1, 2), (3, 6), (4, 10), (3, 64), (2, 128)] {
         for rows in [1, 7, 100] {
-            let x = rounded(&Values::random(1, rows, heads * size));
+            let x = Values::random(1, rows, heads * size).map(rounded);
             let turns = turns(2, rows, size);
             check(&format!("{rows} rows, {heads} heads of {size}"), [true; 2], |device, dtype| {
                 let [mut out, mut d_x] = [0; 2].map(|_| x.stored_as(dtype, device));
@@ -126,7 +121,7 @@ fn turned_heads() {
 #[test]
 fn gates_and_their_gradients() {
     for (rows, columns) in shapes() {
-        let random = |seed| rounded(&Values::random(seed, rows, columns).map(|x| 8.0 * x));
+        let random = |seed| Values::random(seed, rows, columns).map(|x| rounded(8.0 * x));
         let inputs = [1, 2, 3, 4, 5].map(random);
         check(&format!("[{rows}, {columns}]"), [true; 3], |device, dtype| {
             let [gate, up, d_out, mut d_gate, mut d_up] =
@@ -155,7 +150,7 @@ fn the_copy_of_updated_parameters() {
         let v = m.map(|m| m * m);
         check(&format!("[{rows}, {columns}]"), [false, true], |device, dtype| {
             let [mut p, g, mut m, mut v] = [&p, &g, &m, &v].map(|x| x.on(device));
-            let mut copy = rounded(&values_of(&p)).stored_as(dtype, device);
+            let mut copy = values_of(&p).map(rounded).stored_as(dtype, device);
             ops::adamw(&mut p, Some(&mut copy), &g, &mut m, &mut v, rows / 3..rows, update);
             [p, copy]
         });
