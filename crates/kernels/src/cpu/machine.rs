@@ -4,6 +4,7 @@ use crate::cpu::instructions::Instructions;
 use crate::cpu::path::CpuPath;
 use crate::cpu::threads::{Pool, locked};
 use crate::error::KernelError;
+use crate::large_pages;
 use std::sync::{Mutex, MutexGuard};
 
 /// Instructions, threads and scratch of one CPU device.
@@ -61,11 +62,19 @@ impl Buffer {
     pub fn floats(&mut self, length: usize) -> &mut [f32] {
         let lines = length.div_ceil(16);
         if self.0.len() < lines {
-            self.0 = vec![Line([0.0; 16]); lines];
+            self.0 = zeroed_lines(lines);
         }
         // SAFETY: a line is sixteen floats without padding, and there are at least `length / 16`.
         unsafe { std::slice::from_raw_parts_mut(self.0.as_mut_ptr().cast(), length) }
     }
+}
+
+/// Not yet touched, so that its pages may become large ones.
+fn zeroed_lines(count: usize) -> Vec<Line> {
+    let mut lines = Vec::with_capacity(count);
+    large_pages::wish_for(lines.as_mut_ptr() as *mut u8, count * size_of::<Line>());
+    lines.resize(count, Line([0.0; 16]));
+    lines
 }
 
 /// Rows of a task where an operation goes through memory once: enough to be worth a claim, and

@@ -74,6 +74,9 @@ pub fn packed_length(lanes: usize, depth: usize, width: usize) -> usize {
 /// than a processor sees by itself.
 const AHEAD: usize = 128;
 
+/// Rows of memory that are spread over panels at a time.
+const FEW: usize = 8;
+
 /// An element type that vectors are loaded from.
 trait Element: Copy {
     /// As [`Simd::load`].
@@ -155,22 +158,30 @@ impl Pack<'_> {
         }
     }
 
-    /// Rows of memory are rows of panels; a row is read as a whole, so that no cache line of it is
-    /// fetched twice.
+    /// Rows of memory are rows of panels. A few rows are spread over the panels at a time, so that
+    /// each panel is written in a run, while the next few are asked for.
     #[inline(always)]
     fn along_lanes<S: Simd, E: Element>(self, s: S, x: &[E]) {
         let depth = self.depths.len();
         let last = (self.lanes.len().max(1) - 1) / self.width * self.width;
-        for k in 0..depth {
-            let start = (self.depths.start + k) * self.side.stride;
-            let row = &x[start + self.lanes.start..start + self.lanes.end];
-            for lane in (0..row.len()).step_by(self.width) {
-                let narrow = self.narrow && lane == last;
-                let width = if narrow { row.len() - lane } else { self.width };
+        let row_at = |k: usize| (self.depths.start + k) * self.side.stride + self.lanes.start;
+        for first in (0..depth).step_by(FEW) {
+            let few = first..(first + FEW).min(depth);
+            for k in few.end..(few.end + FEW).min(depth) {
+                for lane in (0..self.lanes.len()).step_by(64 / size_of::<E>()) {
+                    s.prefetch(x.as_ptr().wrapping_add(row_at(k) + lane).cast());
+                }
+            }
+            for lane in (0..self.lanes.len()).step_by(self.width) {
+                let present = self.width.min(self.lanes.len() - lane);
+                let width = if self.narrow && lane == last { present } else { self.width };
                 let panel = &mut self.out[lane * depth..lane * depth + width * depth];
-                for strip in (0..width).step_by(S::LANES) {
-                    let values = E::load(s, &row[(lane + strip).min(row.len())..]);
-                    s.store(values, &mut panel[k * width + strip..]);
+                for k in few.clone() {
+                    let row = &x[row_at(k) + lane..][..present];
+                    for strip in (0..width).step_by(S::LANES) {
+                        let values = E::load(s, &row[strip.min(present)..]);
+                        s.store(values, &mut panel[k * width + strip..]);
+                    }
                 }
             }
         }
