@@ -92,9 +92,10 @@ pub fn embedding_backward(d_table: &mut Matrix, d_out: &Matrix, ids: &[u32]) {
     d_table.device().backend().embedding_backward(d_table.view(), d_out.view(), ids);
 }
 
-/// `out[t, i] = weight[0, i] · x[t, i] / √(Σ_i x[t, i]² / columns + epsilon)` (Zhang and Sennrich 2019)
+/// `out[t, i] = weight[0, i] · x[t, i] / √(Σ_i x[t, i]² / columns + epsilon)` (Zhang and Sennrich 2019);
+/// `out` may be bf16.
 pub fn rms_norm(out: &mut Matrix, x: &Matrix, weight: &Matrix, epsilon: f32) {
-    shape("out", out, x.rows(), x.columns());
+    float_shape("out", out, x.rows(), x.columns());
     shape("weight", weight, 1, x.columns());
     out.device().backend().rms_norm(out.view(), x.view(), weight.view(), epsilon);
 }
@@ -125,6 +126,7 @@ pub fn rms_norm_backward(
 /// Turns every head of `x[t, h * size + j]` in place, `j` paired with `j + size/2` (Su et al. 2021,
 /// in the half-split pairing of Hugging Face): with `cos = turns[t, j]`, `sin = turns[t, j + size/2]`
 /// for `j < size/2`: `(x_j, x_{j+size/2}) ← (x_j·cos − x_{j+size/2}·sin, x_{j+size/2}·cos + x_j·sin)`.
+/// `x` may be bf16.
 pub fn rope(x: &mut Matrix, turns: &Matrix, heads: usize) {
     rope_shapes(x, turns, heads);
     x.device().backend().rope(x.view(), turns.view(), heads);
@@ -139,7 +141,7 @@ pub fn rope_backward(d_x: &mut Matrix, turns: &Matrix, heads: usize) {
 /// Causal attention inside each span, grouped queries:
 /// `out[t, h] = Σ_s softmax_s(queries[t, h]·keys[s, g] · heads.scale()) values[s, g]`, `g = h / heads.group()`,
 /// over the keys that [`crate::Span`] says. `log_sums[t, h]` = log Σ_s exp(scaled score). No `[t, s]` matrix is kept
-/// (Dao et al. 2022).
+/// (Dao et al. 2022). All but `log_sums` may be bf16.
 pub fn attention(
     out: &mut Matrix,
     log_sums: &mut Matrix,
@@ -148,13 +150,14 @@ pub fn attention(
     heads: Heads,
 ) {
     qkv_shapes(&input, spans, heads);
-    shape("out", out, spans.rows(), heads.query_columns());
+    float_shape("out", out, spans.rows(), heads.query_columns());
     shape("log_sums", log_sums, spans.rows(), heads.queries);
     let backend = out.device().backend();
     backend.attention(out.view(), log_sums.view(), input.views(), spans, heads);
 }
 
 /// Adds the gradients of [`attention`] to `d_input`; scores are computed again from `log_sums`.
+/// `d_out`, `result.out` and `input` may be bf16.
 pub fn attention_backward(
     d_input: QkvGradients<'_>,
     d_out: &Matrix,
@@ -167,8 +170,8 @@ pub fn attention_backward(
     shape("d_queries", d_input.queries, input.queries.rows(), input.queries.columns());
     shape("d_keys", d_input.keys, input.keys.rows(), input.keys.columns());
     shape("d_values", d_input.values, input.values.rows(), input.values.columns());
-    shape("d_out", d_out, spans.rows(), heads.query_columns());
-    shape("out", result.out, spans.rows(), heads.query_columns());
+    float_shape("d_out", d_out, spans.rows(), heads.query_columns());
+    float_shape("out", result.out, spans.rows(), heads.query_columns());
     shape("log_sums", result.log_sums, spans.rows(), heads.queries);
     let d_views = QkvViews {
         queries: d_input.queries.view(),
@@ -180,14 +183,15 @@ pub fn attention_backward(
     backend.attention_backward(d_views, d_out.view(), result, input.views(), spans, heads);
 }
 
-/// `out[t, i] = gate[t, i] · σ(gate[t, i]) · up[t, i]` (Shazeer 2020)
+/// `out[t, i] = gate[t, i] · σ(gate[t, i]) · up[t, i]` (Shazeer 2020); each may be bf16.
 pub fn swiglu(out: &mut Matrix, gate: &Matrix, up: &Matrix) {
-    shape("out", out, gate.rows(), gate.columns());
-    shape("up", up, gate.rows(), gate.columns());
+    float_shape("out", out, gate.rows(), gate.columns());
+    float_shape("up", up, gate.rows(), gate.columns());
+    float_shape("gate", gate, gate.rows(), gate.columns());
     out.device().backend().swiglu(out.view(), gate.view(), up.view());
 }
 
-/// Adds the gradients of [`swiglu`] to `d_gate` and `d_up`.
+/// Adds the gradients of [`swiglu`] to `d_gate` and `d_up`; each may be bf16.
 pub fn swiglu_backward(
     d_gate: &mut Matrix,
     d_up: &mut Matrix,
@@ -196,7 +200,7 @@ pub fn swiglu_backward(
     up: &Matrix,
 ) {
     for (name, matrix) in [("d_gate", &*d_gate), ("d_up", &*d_up), ("d_out", d_out), ("up", up)] {
-        shape(name, matrix, gate.rows(), gate.columns());
+        float_shape(name, matrix, gate.rows(), gate.columns());
     }
     let backend = d_out.device().backend();
     backend.swiglu_backward(d_gate.view(), d_up.view(), d_out.view(), gate.view(), up.view());
@@ -208,7 +212,8 @@ pub fn add(out: &mut Matrix, x: &Matrix) {
     out.device().backend().add(out.view(), x.view());
 }
 
-/// `out[first + t, i] = x[t, i]`: whole rows to another place, for example into a cache.
+/// `out[first + t, i] = x[t, i]`: whole rows to another place, for example into a cache; widened or
+/// rounded where one of the two is bf16.
 pub fn copy_rows(out: &mut Matrix, first: usize, x: &Matrix, rows: Range<usize>) {
     assert_eq!(out.columns(), x.columns(), "copy_rows: columns of out and x");
     let (to, from) = (out.view(), x.view());
@@ -220,8 +225,9 @@ pub fn copy_rows(out: &mut Matrix, first: usize, x: &Matrix, rows: Range<usize>)
 /// logits `[t, c]` never exist as a whole: with `z[t, c] = Σ_i hidden[t, i] · weight[c, i]`,
 /// `losses[t, 0] = log Σ_c exp z[t, c] − z[t, labels[t]]` and `losses[t, 1]` = 1 if the label is
 /// the first maximum of `z[t]`, else 0; both 0 where the label is [`NOT_COUNTED`].
-/// With `gradients`, those of `scale · Σ_t losses[t, 0]` are added as well. Without, `weight` may
-/// be bf16.
+/// With `gradients`, those of `scale · Σ_t losses[t, 0]` are added as well. `hidden` and `weight` may
+/// be bf16; where `weight` is, the gradients of the logits are rounded to bf16 before they are
+/// multiplied with `weight` and `hidden`.
 pub fn cross_entropy(
     losses: &mut Matrix,
     gradients: Option<HeadGradients<'_>>,
@@ -233,6 +239,7 @@ pub fn cross_entropy(
     shape("losses", losses, hidden.rows(), 2);
     shape("logits", logits, logits.rows().max(1), weight.rows());
     shape("weight", weight, weight.rows(), hidden.columns());
+    float_shape("hidden", hidden, hidden.rows(), hidden.columns());
     assert_eq!(labels.len(), hidden.rows(), "labels of hidden");
     let known = |&label: &i32| label == NOT_COUNTED || (0..weight.rows() as i32).contains(&label);
     assert!(labels.iter().all(known), "labels must be below {} or {NOT_COUNTED}", weight.rows());
@@ -254,9 +261,11 @@ pub fn square_sum(x: &Matrix, rows: Range<usize>) -> f64 {
 
 /// One [`AdamW`] update of the given rows, with `g = gradient_scale · gradients`:
 /// `p ← p·(1 − lr·decay)`; `m ← β₁m + (1−β₁)g`; `v ← β₂v + (1−β₂)g²`;
-/// `p ← p − lr/(1−β₁ᵗ) · m / (√(v/(1−β₂ᵗ)) + ε)`.
+/// `p ← p − lr/(1−β₁ᵗ) · m / (√(v/(1−β₂ᵗ)) + ε)`. Where there is a `copy`, which may be bf16, the new
+/// parameters are stored there as well.
 pub fn adamw(
     parameters: &mut Matrix,
+    copy: Option<&mut Matrix>,
     gradients: &Matrix,
     first_moment: &mut Matrix,
     second_moment: &mut Matrix,
@@ -269,8 +278,12 @@ pub fn adamw(
     shape("second_moment", second_moment, count, columns);
     let part = |matrix: &Matrix| matrix.view().row_range(rows.start, rows.len());
     let moments = (part(first_moment), part(second_moment));
+    let copy = copy.map(|copy| {
+        float_shape("copy", copy, count, columns);
+        part(copy)
+    });
     let backend = gradients.device().backend();
-    backend.adamw(part(parameters), part(gradients), moments, update);
+    backend.adamw((part(parameters), copy), part(gradients), moments, update);
 }
 
 impl Qkv<'_> {
@@ -285,15 +298,15 @@ impl Qkv<'_> {
 
 fn qkv_shapes(input: &Qkv<'_>, spans: &Spans, heads: Heads) {
     assert_eq!(heads.queries % heads.keys, 0, "query heads must be a multiple of key heads");
-    shape("queries", input.queries, spans.rows(), heads.query_columns());
-    shape("keys", input.keys, input.keys.rows(), heads.key_columns());
-    shape("values", input.values, input.keys.rows(), heads.key_columns());
+    float_shape("queries", input.queries, spans.rows(), heads.query_columns());
+    float_shape("keys", input.keys, input.keys.rows(), heads.key_columns());
+    float_shape("values", input.values, input.keys.rows(), heads.key_columns());
     assert!(spans.key_rows() <= input.keys.rows(), "spans read beyond the last key");
 }
 
 fn rope_shapes(x: &Matrix, turns: &Matrix, heads: usize) {
     assert_eq!(turns.columns() % 2, 0, "a head must have an even number of columns");
-    shape("x", x, turns.rows(), heads * turns.columns());
+    float_shape("x", x, turns.rows(), heads * turns.columns());
 }
 
 fn sizes(name: &str, matrix: &Matrix, rows: usize, columns: usize) {
@@ -307,6 +320,13 @@ fn shape(name: &str, matrix: &Matrix, rows: usize, columns: usize) {
         name == "w" || name == "weight" || name == "table" || matrix.dtype() == DType::F32,
         "{name} must be f32"
     );
+}
+
+/// Of a matrix that may be f32 or bf16.
+fn float_shape(name: &str, matrix: &Matrix, rows: usize, columns: usize) {
+    sizes(name, matrix, rows, columns);
+    let is_float = matches!(matrix.dtype(), DType::F32 | DType::Bf16);
+    assert!(is_float, "{name} must be f32 or bf16");
 }
 
 fn within(name: &str, ids: &[u32], rows: usize) {

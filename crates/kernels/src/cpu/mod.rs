@@ -9,6 +9,7 @@ mod attention_blocks;
 mod attention_rows;
 mod bf16_choice;
 mod cross_entropy;
+mod elements;
 mod elementwise;
 mod embedding;
 pub mod instructions;
@@ -185,7 +186,13 @@ impl Backend for Cpu {
         adamw::square_sum(&self.0, &mut self.0.scratch(), x)
     }
 
-    fn adamw(&self, parameters: View, gradients: View, moments: (View, View), update: AdamW) {
+    fn adamw(
+        &self,
+        parameters: (View, Option<View>),
+        gradients: View,
+        moments: (View, View),
+        update: AdamW,
+    ) {
         adamw::update(&self.0, parameters, gradients, moments, update);
     }
 }

@@ -55,8 +55,11 @@ impl Backend for Reference {
         host_memory::clear(x);
     }
 
-    fn copy(&self, out: View, x: View) {
-        host_memory::copy(out, x);
+    fn copy(&self, mut out: View, x: View) {
+        match out.dtype == x.dtype {
+            true => host_memory::copy(out, x),
+            false => write_rounded(&mut out, |out| out.copy_from_slice(&widened(&x))),
+        }
     }
 
     fn finish(&self) -> Result<(), KernelError> {
@@ -87,7 +90,8 @@ impl Backend for Reference {
     }
 
     fn rms_norm(&self, mut out: View, x: View, weight: View, epsilon: f32) {
-        rms_norm::rms_norm(write(&mut out), read(&x), read(&weight), epsilon);
+        let (x, weight) = (read(&x), read(&weight));
+        write_rounded(&mut out, |out| rms_norm::rms_norm(out, x, weight, epsilon));
     }
 
     fn rms_norm_backward(
@@ -105,11 +109,12 @@ impl Backend for Reference {
     }
 
     fn rope(&self, mut x: View, turns: View, heads: usize) {
-        rope::rope(write(&mut x), read(&turns), heads, turns.columns);
+        write_rounded(&mut x, |x| rope::rope(x, read(&turns), heads, turns.columns));
     }
 
     fn rope_backward(&self, mut d_x: View, turns: View, heads: usize) {
-        rope::rope_backward(write(&mut d_x), read(&turns), heads, turns.columns);
+        let size = turns.columns;
+        write_rounded(&mut d_x, |d_x| rope::rope_backward(d_x, read(&turns), heads, size));
     }
 
     fn attention(
@@ -120,8 +125,9 @@ impl Backend for Reference {
         spans: &Spans,
         heads: Heads,
     ) {
-        let (out, log_sums) = (write(&mut out), write(&mut log_sums));
-        attention::attention(out, log_sums, read_qkv(&input), spans, heads);
+        let [queries, keys, values] = widened_qkv(&input);
+        let (input, log_sums) = (qkv(&queries, &keys, &values), write(&mut log_sums));
+        write_rounded(&mut out, |out| attention::attention(out, log_sums, input, spans, heads));
     }
 
     /// Computes the forward call again in `f64` instead of reading its rounded `result`.
@@ -139,16 +145,20 @@ impl Backend for Reference {
             keys: write(&mut d_input.keys),
             values: write(&mut d_input.values),
         };
-        attention::attention_backward(d_input, read(&d_out), read_qkv(&input), spans, heads);
+        let [queries, keys, values] = widened_qkv(&input);
+        let input = qkv(&queries, &keys, &values);
+        attention::attention_backward(d_input, &widened(&d_out), input, spans, heads);
     }
 
     fn swiglu(&self, mut out: View, gate: View, up: View) {
-        swiglu::swiglu(write(&mut out), read(&gate), read(&up));
+        write_rounded(&mut out, |out| swiglu::swiglu(out, &widened(&gate), &widened(&up)));
     }
 
     fn swiglu_backward(&self, mut d_gate: View, mut d_up: View, d_out: View, gate: View, up: View) {
-        let (d_gate, d_up) = (write(&mut d_gate), write(&mut d_up));
-        swiglu::swiglu_backward(d_gate, d_up, read(&d_out), read(&gate), read(&up));
+        let (d_out, gate, up) = (&widened(&d_out), &widened(&gate), &widened(&up));
+        write_rounded(&mut d_gate, |d_gate| {
+            write_rounded(&mut d_up, |d_up| swiglu::swiglu_backward(d_gate, d_up, d_out, gate, up));
+        });
     }
 
     fn add(&self, mut out: View, x: View) {
@@ -169,19 +179,31 @@ impl Backend for Reference {
             d_hidden: write(&mut views.d_hidden),
             d_weight: write(&mut views.d_weight),
             scale: views.scale,
+            stored: match weight.dtype {
+                DType::Bf16 => |d_z| f64::from(bf16::from_f32(d_z as f32).to_f32()),
+                _ => |d_z| d_z,
+            },
         });
-        let (losses, weight) = (write(&mut losses), widened(&weight));
-        cross_entropy::cross_entropy(losses, gradients, read(&hidden), &weight, labels);
+        let (losses, hidden, weight) = (write(&mut losses), widened(&hidden), widened(&weight));
+        cross_entropy::cross_entropy(losses, gradients, &hidden, &weight, labels);
     }
 
     fn square_sum(&self, x: View) -> f64 {
         sums::square_sum(read(&x))
     }
 
-    fn adamw(&self, mut parameters: View, gradients: View, moments: (View, View), update: AdamW) {
-        let (mut first, mut second) = moments;
+    fn adamw(
+        &self,
+        (mut parameters, copy): (View, Option<View>),
+        gradients: View,
+        (mut first, mut second): (View, View),
+        update: AdamW,
+    ) {
         let moments = (write(&mut first), write(&mut second));
         adamw::adamw(write(&mut parameters), read(&gradients), moments, update);
+        if let Some(copy) = copy {
+            self.copy(copy, parameters);
+        }
     }
 }
 
@@ -218,7 +240,10 @@ fn write_rounded(view: &mut View, work: impl FnOnce(&mut [f32])) {
     out.iter_mut().zip(values).for_each(|(out, value)| *out = bf16::from_f32(value));
 }
 
-fn read_qkv(input: &QkvViews) -> attention::Qkv<'_, f32> {
-    let QkvViews { queries, keys, values } = input;
-    attention::Qkv { queries: read(queries), keys: read(keys), values: read(values) }
+fn widened_qkv(input: &QkvViews) -> [Cow<'_, [f32]>; 3] {
+    [&input.queries, &input.keys, &input.values].map(widened)
+}
+
+fn qkv<'a>(queries: &'a [f32], keys: &'a [f32], values: &'a [f32]) -> attention::Qkv<'a, f32> {
+    attention::Qkv { queries, keys, values }
 }
