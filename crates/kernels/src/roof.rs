@@ -1,8 +1,9 @@
 //! The two limits of a processor that every figure of speed is a share of: how much its registers
 //! can multiply and add, and how fast its memory can be read. Measures only; tunes nothing.
 
+use crate::cpu::instructions::Dots;
 use crate::cpu::machine::Machine;
-use crate::cpu::measure::{FmaChains, ReadAll};
+use crate::cpu::measure::{Chains, ReadAll};
 use crate::cpu::path::CpuPath;
 use crate::error::KernelError;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -11,17 +12,30 @@ use std::time::Instant;
 /// Runs of which the best counts: what a limit is, not what a busy machine leaves of it.
 const RUNS: usize = 9;
 
+/// Rounds of every chain that is timed.
+const STEPS: usize = 400_000;
+
 /// Floating point operations per second of `threads` threads that only multiply and add in
 /// registers, a fused multiplication and addition counted as two.
 pub fn flops(threads: usize, path: CpuPath) -> Result<f64, KernelError> {
-    const STEPS: usize = 400_000;
     let machine = Machine::new(threads, path)?;
-    let products = AtomicUsize::new(0);
-    let seconds = best_seconds(&machine, &|_| {
-        let done = machine.instructions.run(FmaChains { steps: STEPS });
-        products.fetch_add(done, Ordering::Relaxed);
+    Ok(2.0 * terms(&machine, &|| machine.instructions.run(Chains { steps: STEPS })))
+}
+
+/// As [`flops`], of the instruction that adds two products of bf16; none where the path has none.
+pub fn bf16_flops(threads: usize, path: CpuPath) -> Result<Option<f64>, KernelError> {
+    let machine = Machine::new(threads, path)?;
+    let rate = |dots: Dots| 4.0 * terms(&machine, &|| dots.run(Chains { steps: STEPS }));
+    Ok(Dots::of(machine.instructions).map(rate))
+}
+
+/// Terms per second that all threads together add with `work`.
+fn terms(machine: &Machine, work: &(dyn Fn() -> usize + Sync)) -> f64 {
+    let terms = AtomicUsize::new(0);
+    let seconds = best_seconds(machine, &|_| {
+        terms.fetch_add(work(), Ordering::Relaxed);
     });
-    Ok((2 * products.into_inner() / RUNS) as f64 / seconds)
+    (terms.into_inner() / RUNS) as f64 / seconds
 }
 
 /// Bytes per second at which `threads` threads read memory that no cache holds.

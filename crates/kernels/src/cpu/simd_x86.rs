@@ -1,8 +1,9 @@
 //! AVX2 with FMA (8 lanes) and AVX-512F (16 lanes): every intrinsic of kollama.
 
-use crate::cpu::simd::Simd;
+use crate::cpu::simd::{Simd, Term};
 use half::bf16;
 use std::arch::x86_64::*;
+use std::mem::transmute;
 
 /// A proof that the processor has AVX2 and FMA.
 #[derive(Clone, Copy)]
@@ -27,6 +28,30 @@ impl Avx512 {
     #[inline(always)]
     pub unsafe fn new() -> Avx512 {
         Avx512(())
+    }
+}
+
+/// The term of pairs of bf16, and a proof that the processor has AVX-512 BF16.
+#[derive(Clone, Copy)]
+pub struct TwoProducts(());
+
+impl TwoProducts {
+    /// # Safety
+    /// The processor must have AVX-512F and AVX-512 BF16.
+    #[inline(always)]
+    pub unsafe fn new() -> TwoProducts {
+        TwoProducts(())
+    }
+}
+
+impl Term<__m512> for TwoProducts {
+    #[inline(always)]
+    fn add(self, a: __m512, b: __m512, chain: __m512) -> __m512 {
+        // SAFETY: a vector is 512 bits, whatever they are called.
+        let pairs = |v: __m512| unsafe { transmute::<__m512, __m512bh>(v) };
+        let (a, b) = (pairs(a), pairs(b));
+        // SAFETY: `self` is the proof that the processor has the instruction.
+        unsafe { _mm512_dpbf16_ps(chain, a, b) }
     }
 }
 
@@ -255,6 +280,14 @@ impl Simd for Avx512 {
     #[inline(always)]
     fn times_power_of_two(self, a: __m512, n: __m512) -> __m512 {
         proven!(_mm512_scalef_ps(a, n))
+    }
+    #[inline(always)]
+    fn pair(self, even: __m512, odd: __m512) -> __m512 {
+        proven! {
+            let (even, odd) = (_mm512_castps_si512(even), _mm512_castps_si512(odd));
+            let odd = _mm512_and_si512(odd, _mm512_set1_epi32(-0x1_0000));
+            _mm512_castsi512_ps(_mm512_or_si512(_mm512_srli_epi32::<16>(even), odd))
+        }
     }
     #[inline(always)]
     fn sum(self, a: __m512) -> f32 {
