@@ -17,13 +17,12 @@
 
 use crate::backend::QkvViews;
 use crate::cpu::attention_blocks::{
-    HeadRows, Input, KEYS, Products, QUERIES, Room, SCORES, Sight, key_head, query_head,
-    scores_side,
+    HeadRows, Input, KEYS, QUERIES, Room, SCORES, Seen, Sight, key_head, query_head,
 };
-use crate::cpu::attention_rows::{Finish, SoftmaxRow};
+use crate::cpu::attention_products::Products;
+use crate::cpu::attention_rows::{EachRow, Finish, SoftmaxRow};
 use crate::cpu::machine::{Machine, Scratch};
-use crate::cpu::matmul_kernel::Store;
-use crate::cpu::matmul_pack::Along;
+use crate::cpu::matmul_kernel::{Store, Target};
 use crate::cpu::matmul_result::Elements;
 use crate::cpu::threads::SharedMut;
 use crate::layout::{Heads, Span, Spans};
@@ -67,7 +66,7 @@ pub fn forward(
 
 fn room_of_thread(heads: Heads) -> usize {
     let of_head = Room::block(heads) + Room::outputs(heads) + State::LENGTH;
-    heads.group() * of_head + 2 * Room::block(heads) + 2 * SCORES
+    heads.group() * of_head + 2 * Room::block(heads) + SCORES
 }
 
 /// The span of a task and the number of the task inside it.
@@ -97,7 +96,7 @@ impl Forward<'_> {
         let outputs = room.take(heads.group() * Room::outputs(heads));
         let packed = room.take(heads.group() * Room::block(heads));
         let (packed_keys, packed_values) = (room.block_of(heads), room.block_of(heads));
-        let mut scratch = (room.take(SCORES), room.take(SCORES));
+        let scores = room.take(SCORES);
         let sight = Sight::new(span, queries);
         let rows = sight.queries.len();
         let first_row = span.queries.start + sight.queries.start;
@@ -107,6 +106,7 @@ impl Forward<'_> {
         }
         for first_key in (0..sight.by_last()).step_by(KEYS) {
             let keys = KEYS.min(sight.by_last() - first_key);
+            let seen = sight.at(first_key..first_key + keys);
             let key_place = key_head(heads, span.keys.start + first_key, head);
             self.products.pack_right(packed_keys, key_place.rows(self.input.keys, keys, size));
             let values = key_place.summed(self.input.values, keys, size);
@@ -115,9 +115,9 @@ impl Forward<'_> {
                 let queries = &packed[inside * Room::block(heads)..];
                 let state = State::of(&mut states[inside * State::LENGTH..][..State::LENGTH]);
                 let out = &mut outputs[inside * Room::outputs(heads)..][..rows * size];
-                self.products.scores(scratch.0, (rows, keys, size), queries, packed_keys);
-                self.soften(scratch.0, state, out, &sight, first_key..first_key + keys);
-                self.weigh(&mut scratch, packed_values, out, (rows, keys), first_key);
+                self.products.scores(scores, seen, size, queries, packed_keys);
+                self.soften(scores, state, out, seen, first_key == 0);
+                self.weigh(scores, packed_values, out, seen, first_key == 0);
             }
         }
         let states = states.chunks_exact_mut(State::LENGTH);
@@ -134,40 +134,31 @@ impl Forward<'_> {
         scores: &mut [f32],
         state: State,
         out: &mut [f32],
-        sight: &Sight,
-        keys: Range<usize>,
+        seen: Seen,
+        is_first: bool,
     ) {
-        let width = keys.len().next_multiple_of(16);
-        if keys.start == 0 {
+        let width = seen.keys.next_multiple_of(16);
+        if is_first {
             state.maxima.fill(f32::NEG_INFINITY);
             state.sums.fill(0.0);
         }
-        let rows = scores.chunks_exact_mut(KEYS).zip(out.chunks_exact_mut(self.heads.size));
-        for (row, (scores, out)) in rows.enumerate() {
-            self.products.0.run(SoftmaxRow {
-                scores: &mut scores[..width],
-                visible: sight.visible(row, keys.start, keys.len()),
-                scale: self.heads.scale(),
-                maximum: &mut state.maxima[row],
-                sum: &mut state.sums[row],
-                out,
-            });
-        }
+        let states = state.maxima.iter_mut().zip(state.sums);
+        let outputs = out.chunks_exact_mut(self.heads.size).zip(states);
+        let rows = scores.chunks_exact_mut(KEYS).zip(outputs).enumerate();
+        self.products.0.run(EachRow(rows.map(|(row, (scores, (out, (maximum, sum))))| {
+            let (visible, scale) = (seen.by(row), self.heads.scale());
+            SoftmaxRow { scores: &mut scores[..width], visible, scale, maximum, sum, out }
+        })));
     }
 
     /// `out += weights · values`
-    fn weigh(
-        &self,
-        (weights, packed): &mut (&mut [f32], &mut [f32]),
-        values: &[f32],
-        out: &mut [f32],
-        (rows, keys): (usize, usize),
-        first_key: usize,
-    ) {
-        let store = if first_key == 0 { Store::Overwrite } else { Store::Add };
-        let (size, sizes) = (self.heads.size, (rows, self.heads.size, keys));
-        self.products.pack_left(packed, scores_side(weights, Along::Depth, rows, keys));
-        self.products.into_block((out, size), sizes, packed, values, store);
+    fn weigh(&self, weights: &[f32], values: &[f32], out: &mut [f32], seen: Seen, is_first: bool) {
+        let store = if is_first { Store::Overwrite } else { Store::Add };
+        let size = self.heads.size;
+        assert_eq!(out.len(), seen.rows * size, "outputs of the queries of a block");
+        let target = Target { start: out.as_mut_ptr(), stride: size };
+        // SAFETY: exactly `out`, which nobody else holds.
+        unsafe { self.products.by_query(target, (seen, size), weights, values, store) };
     }
 
     fn finish(&self, state: State, values: &[f32], place: HeadRows, head: usize) {

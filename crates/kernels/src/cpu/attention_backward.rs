@@ -2,14 +2,13 @@
 
 use crate::backend::QkvViews;
 use crate::cpu::attention_blocks::{
-    HeadRows, Input, KEYS, Products, QUERIES, Room, SCORES, Sight, key_head, query_head,
-    scores_side,
+    HeadRows, Input, KEYS, QUERIES, Room, SCORES, Seen, Sight, key_head, query_head,
 };
-use crate::cpu::attention_rows::GradientRow;
+use crate::cpu::attention_products::Products;
+use crate::cpu::attention_rows::{EachRow, GradientRow};
 use crate::cpu::elements::Elements;
 use crate::cpu::machine::{Machine, Scratch};
 use crate::cpu::matmul_kernel::Store;
-use crate::cpu::matmul_pack::Along;
 use crate::cpu::threads::SharedMut;
 use crate::layout::{Heads, Span, Spans};
 use crate::view::View;
@@ -62,7 +61,7 @@ fn keys_are_apart(spans: &Spans) -> bool {
 }
 
 fn room_of_thread(heads: Heads) -> usize {
-    5 * Room::block(heads) + Room::block(heads).max(SCORES) + 2 * SCORES
+    6 * Room::block(heads) + 2 * SCORES
 }
 
 struct Backward<'a> {
@@ -107,7 +106,7 @@ impl Backward<'_> {
             values_as_columns: room.block_of(heads),
         };
         let mut queries = QueryBlock {
-            packed: room.take(Room::block(heads).max(SCORES)),
+            packed: room.block_of(heads),
             queries_as_rows: room.block_of(heads),
             d_out_as_rows: room.block_of(heads),
             weights: room.take(SCORES),
@@ -152,60 +151,45 @@ impl Backward<'_> {
         head: usize,
     ) {
         let (products, size) = (self.products, self.heads.size);
-        let rows = sight.queries.len();
-        // Of the keys, no more than the last query sees.
-        let columns = keys.keys.len().min(sight.by_last() - keys.keys.start);
+        let (seen, rows) = (sight.at(keys.keys.clone()), sight.queries.len());
         let (queries, d_out) = (self.input.queries, self.d_out);
         products.pack_left(block.packed, place.rows(queries, rows, size));
-        products.scores(block.weights, (rows, columns, size), block.packed, keys.keys_as_columns);
+        products.scores(block.weights, seen, size, block.packed, keys.keys_as_columns);
         products.pack_left(block.packed, place.rows(d_out, rows, size));
-        let sizes = (rows, columns, size);
-        products.scores(block.gradients, sizes, block.packed, keys.values_as_columns);
-        self.rows(keys, block, sight, place, head);
+        products.scores(block.gradients, seen, size, block.packed, keys.values_as_columns);
+        self.rows(block, seen, place, head);
         products.pack_right(block.queries_as_rows, place.summed(queries, rows, size));
         products.pack_right(block.d_out_as_rows, place.summed(d_out, rows, size));
-        let by_key = |scores| scores_side(scores, Along::Lanes, columns, rows);
+        let d_values = keys.place.target(&self.d_values, seen.keys, size);
+        let d_keys = keys.place.target(&self.d_keys, seen.keys, size);
+        let d_queries = place.target(&self.d_queries, rows, size);
+        let sizes = (seen, size);
         // SAFETY: the columns of a key head, and of the query heads that read it, belong to one task
         // in the rows of a span, and in all rows where spans share keys.
         unsafe {
-            let sizes = (columns, size, rows);
-            products.pack_left(block.packed, by_key(block.weights));
-            let out = (&self.d_values, keys.place);
-            products.into_head(out, sizes, block.packed, block.d_out_as_rows, Store::Add);
-            products.pack_left(block.packed, by_key(block.gradients));
-            let out = (&self.d_keys, keys.place);
-            products.into_head(out, sizes, block.packed, block.queries_as_rows, Store::Add);
-            // All keys, since they are packed together; the gradients of those unseen are zero.
-            let by_query = scores_side(block.gradients, Along::Depth, rows, keys.keys.len());
-            products.pack_left(block.packed, by_query);
-            let (out, sizes) = ((&self.d_queries, place), (rows, size, keys.keys.len()));
-            products.into_head(out, sizes, block.packed, keys.keys_as_rows, Store::Add);
+            products.by_key(d_values, sizes, block.weights, block.d_out_as_rows);
+            products.by_key(d_keys, sizes, block.gradients, block.queries_as_rows);
+            let right = &*keys.keys_as_rows;
+            products.by_query(d_queries, sizes, block.gradients, right, Store::Add);
         }
     }
 
     /// Scores become weights, and gradients of weights become gradients of scores.
-    fn rows(
-        &self,
-        keys: &KeyBlock,
-        block: &mut QueryBlock,
-        sight: &Sight,
-        place: HeadRows,
-        head: usize,
-    ) {
-        let width = keys.keys.len().next_multiple_of(16);
+    fn rows(&self, block: &mut QueryBlock, seen: Seen, place: HeadRows, head: usize) {
+        let width = seen.keys.next_multiple_of(16);
         let weights = block.weights.chunks_exact_mut(KEYS);
-        let rows = weights.zip(block.gradients.chunks_exact_mut(KEYS));
-        for (row, (weights, gradients)) in rows.take(sight.queries.len()).enumerate() {
+        let rows = weights.zip(block.gradients.chunks_exact_mut(KEYS)).take(seen.rows);
+        self.products.0.run(EachRow(rows.enumerate().map(|(row, (weights, gradients))| {
             let columns = place.row(row, self.heads.size);
-            self.products.0.run(GradientRow {
+            GradientRow {
                 scores: &mut weights[..width],
                 gradients: &mut gradients[..width],
-                visible: sight.visible(row, keys.keys.start, keys.keys.len()),
+                visible: seen.by(row),
                 scale: self.heads.scale(),
                 log_sum: self.log_sums[(place.first_row + row) * self.heads.queries + head],
                 d_out: self.d_out.part(columns.clone()),
                 out: self.out.part(columns),
-            });
-        }
+            }
+        })));
     }
 }

@@ -1,11 +1,10 @@
-//! Blocks of queries, keys and scores, and the products of them: what both directions of attention
-//! are built from. See `attention.rs` for the plan.
+//! Blocks of queries, keys and scores, and who sees what: what both directions of attention are built
+//! from. Multiplies nothing; see `attention.rs` for the plan.
 
 use crate::backend::QkvViews;
 use crate::cpu::elements::Elements;
-use crate::cpu::instructions::Instructions;
-use crate::cpu::matmul_kernel::{PanelProduct, Store, Target};
-use crate::cpu::matmul_pack::{Along, Pack, Side, packed_length};
+use crate::cpu::matmul_kernel::{BLOCK, Target};
+use crate::cpu::matmul_pack::{Along, Side, packed_length};
 use crate::cpu::threads::SharedMut;
 use crate::layout::{Heads, Span};
 use std::ops::Range;
@@ -13,7 +12,7 @@ use std::ops::Range;
 /// Queries of a block: whole tiles of rows on AVX-512.
 pub const QUERIES: usize = 56;
 /// Keys of a block: whole tiles of columns on every path.
-pub const KEYS: usize = 128;
+pub const KEYS: usize = BLOCK;
 /// Room for a block of scores.
 pub const SCORES: usize = (if QUERIES > KEYS { QUERIES } else { KEYS }) * KEYS;
 
@@ -108,70 +107,6 @@ pub fn key_head(heads: Heads, first_row: usize, head: usize) -> HeadRows {
     HeadRows { first_row, first_column: head * heads.size, columns: heads.key_columns() }
 }
 
-/// Packing and multiplying whole blocks.
-#[derive(Clone, Copy)]
-pub struct Products(pub Instructions);
-
-impl Products {
-    pub fn pack_left(self, out: &mut [f32], side: Side) {
-        let (lanes, depths, width) = (0..side.lanes, 0..side.depth, self.0.tile_rows());
-        self.0.run(Pack { out, side, lanes, depths, width, narrow: true });
-    }
-
-    pub fn pack_right(self, out: &mut [f32], side: Side) {
-        let (lanes, depths, width) = (0..side.lanes, 0..side.depth, self.0.tile_columns());
-        self.0.run(Pack { out, side, lanes, depths, width, narrow: false });
-    }
-
-    /// Rows times keys; a row of the result is [`KEYS`] long.
-    pub fn scores(
-        self,
-        out: &mut [f32],
-        sizes: (usize, usize, usize),
-        left: &[f32],
-        right: &[f32],
-    ) {
-        self.into_block((out, KEYS), sizes, left, right, Store::Overwrite);
-    }
-
-    /// Into a block whose rows are `stride` long.
-    pub fn into_block(
-        self,
-        (out, stride): (&mut [f32], usize),
-        sizes: (usize, usize, usize),
-        left: &[f32],
-        right: &[f32],
-        store: Store,
-    ) {
-        assert!(out.len() >= sizes.0 * stride && sizes.1 <= stride);
-        let target = Target { start: out.as_mut_ptr(), stride };
-        // SAFETY: inside `out` by the assertion, which nobody else holds.
-        self.0.run(unsafe { PanelProduct::new(target, sizes, left, right, store) });
-    }
-
-    /// Into the columns of one head.
-    ///
-    /// # Safety
-    /// No other task may use these columns of these rows.
-    pub unsafe fn into_head(
-        self,
-        (out, place): (&SharedMut<f32>, HeadRows),
-        sizes: (usize, usize, usize),
-        left: &[f32],
-        right: &[f32],
-        store: Store,
-    ) {
-        let target = place.target(out, sizes.0, sizes.1);
-        // SAFETY: `target` asserts that it lies inside; alone by the caller's promise.
-        self.0.run(unsafe { PanelProduct::new(target, sizes, left, right, store) });
-    }
-}
-
-/// A block of scores as a side of a product.
-pub fn scores_side(scores: &[f32], along: Along, lanes: usize, depth: usize) -> Side<'_> {
-    Side::of(scores, along, KEYS, lanes, depth)
-}
-
 /// Queries of a span against its keys: who sees what.
 #[derive(Clone)]
 pub struct Sight {
@@ -192,8 +127,54 @@ impl Sight {
         self.by_first + self.queries.len() - 1
     }
 
-    /// How many of `keys` keys from `first_key` on the `row`th of these queries sees.
-    pub fn visible(&self, row: usize, first_key: usize, keys: usize) -> usize {
-        (self.by_first + row).saturating_sub(first_key).min(keys)
+    /// The block of these queries by some keys of the span.
+    pub fn at(&self, keys: Range<usize>) -> Seen {
+        let by_first = self.by_first as isize - keys.start as isize;
+        Seen { rows: self.queries.len(), keys: keys.len(), by_first }
+    }
+}
+
+/// A block of scores, of which every row sees one key more than the row before.
+#[derive(Clone, Copy)]
+pub struct Seen {
+    /// Queries of the block.
+    pub rows: usize,
+    /// Keys of the block.
+    pub keys: usize,
+    /// Keys that the first query sees, negative where the first key is still ahead of it.
+    by_first: isize,
+}
+
+impl Seen {
+    /// How many keys of the block a row sees.
+    pub fn by(&self, row: usize) -> usize {
+        (self.by_first + row as isize).clamp(0, self.keys as isize) as usize
+    }
+
+    /// The first row that sees a key of the block; beyond the last if none does.
+    pub fn first_row(&self, key: usize) -> usize {
+        (key as isize + 1 - self.by_first).clamp(0, self.rows as isize) as usize
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_row_sees_a_key_from_the_first_row_on_that_does() {
+        for (cached, first) in [(0, 0), (0, 56), (7, 0), (300, 56)] {
+            let span = Span { queries: 0..200, keys: 0..200 + cached };
+            let sight = Sight::new(&span, first..first + 56);
+            for keys in [0..128, 128..200, 128..256] {
+                let seen = sight.at(keys.clone());
+                for (row, key) in (0..56).flat_map(|row| (0..keys.len()).map(move |key| (row, key)))
+                {
+                    let sees = keys.start + key <= cached + first + row;
+                    assert_eq!(key < seen.by(row), sees);
+                    assert_eq!(row >= seen.first_row(key), sees);
+                }
+            }
+        }
     }
 }

@@ -5,6 +5,20 @@ use crate::cpu::instructions::Kernel;
 use crate::cpu::rms_norm::dot;
 use crate::cpu::simd::{Simd, exp};
 
+/// One row after the other, without leaving the machine code of the path in between.
+pub struct EachRow<I>(pub I);
+
+impl<K: Kernel<Output = ()>, I: Iterator<Item = K>> Kernel for EachRow<I> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        for row in self.0 {
+            row.run(s);
+        }
+    }
+}
+
 /// Turns the scores of one query against a block of keys into weights relative to the largest score
 /// so far, and shrinks what was summed before if that has grown.
 pub struct SoftmaxRow<'a> {

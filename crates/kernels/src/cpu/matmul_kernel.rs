@@ -95,6 +95,7 @@ impl PanelProduct<'_> {
     /// `row` and `column` must be multiples of the tile inside the product.
     #[inline(always)]
     unsafe fn tile_of<S: Simd, T: Term<S::V>>(&self, s: S, term: T, row: usize, column: usize) {
+        let rows = S::TILE_ROWS.min(self.rows - row);
         let tile = Tile {
             // SAFETY: the caller's promise.
             start: unsafe { self.target.start.add(row * self.target.stride + column) },
@@ -102,30 +103,101 @@ impl PanelProduct<'_> {
             columns: S::TILE_COLUMNS.min(self.columns - column),
             depth: self.depth,
             left: self.left[row * self.depth..].as_ptr(),
+            lanes: Lanes::SideBySide { step: rows },
             right: self.right[column * self.depth..].as_ptr(),
             store: self.store,
         };
-        // SAFETY: the caller's promise; a panel has as many rows as the arm says.
-        unsafe {
-            match S::TILE_ROWS.min(self.rows - row) {
-                1 => tile.run::<S, T, 1>(s, term),
-                2 => tile.run::<S, T, 2>(s, term),
-                3 if S::TILE_ROWS >= 3 => tile.run::<S, T, 3>(s, term),
-                4 if S::TILE_ROWS >= 4 => tile.run::<S, T, 4>(s, term),
-                5 if S::TILE_ROWS >= 5 => tile.run::<S, T, 5>(s, term),
-                6 if S::TILE_ROWS >= 6 => tile.run::<S, T, 6>(s, term),
-                7 if S::TILE_ROWS >= 7 => tile.run::<S, T, 7>(s, term),
-                8 if S::TILE_ROWS >= 8 => tile.run::<S, T, 8>(s, term),
-                9 if S::TILE_ROWS >= 9 => tile.run::<S, T, 9>(s, term),
-                10 if S::TILE_ROWS >= 10 => tile.run::<S, T, 10>(s, term),
-                11 if S::TILE_ROWS >= 11 => tile.run::<S, T, 11>(s, term),
-                12 if S::TILE_ROWS >= 12 => tile.run::<S, T, 12>(s, term),
-                13 if S::TILE_ROWS >= 13 => tile.run::<S, T, 13>(s, term),
-                14 if S::TILE_ROWS >= 14 => tile.run::<S, T, 14>(s, term),
-                rows => unreachable!("a tile of {rows} rows"),
+        // SAFETY: the caller's promise; a panel has as many rows as its first depth is long.
+        unsafe { tile.run_rows(s, term, rows) };
+    }
+}
+
+/// Floats in a row of an [`Unpacked`] side.
+pub const BLOCK: usize = 128;
+
+/// A left side of at most one panel of rows that is not packed but a part of a block of rows of
+/// [`BLOCK`] floats, from its element (0, 0) on.
+#[derive(Clone, Copy)]
+pub enum Unpacked<'a> {
+    /// A row of the block is a row of the result.
+    Rows(&'a [f32]),
+    /// A row of the block is a depth.
+    Depths(&'a [f32]),
+}
+
+/// An [`Unpacked`] side times packed columns.
+pub struct UnpackedProduct<'a> {
+    target: Target,
+    rows: usize,
+    columns: usize,
+    depth: usize,
+    left: Unpacked<'a>,
+    right: &'a [f32],
+    right_depth: usize,
+    store: Store,
+}
+
+impl<'a> UnpackedProduct<'a> {
+    /// Of `right`, only the first `depth` of `right_depth` packed depths are used.
+    ///
+    /// # Safety
+    /// As [`PanelProduct::new`].
+    pub unsafe fn new(
+        target: Target,
+        (rows, columns, depth): (usize, usize, usize),
+        left: Unpacked<'a>,
+        (right, right_depth): (&'a [f32], usize),
+        store: Store,
+    ) -> UnpackedProduct<'a> {
+        UnpackedProduct { target, rows, columns, depth, left, right, right_depth, store }
+    }
+}
+
+impl Kernel for UnpackedProduct<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        assert!((1..=S::TILE_ROWS).contains(&self.rows) && self.depth > 0, "one panel of rows");
+        let (left, lanes) = match self.left {
+            Unpacked::Rows(x) => {
+                assert!(x.len() >= (self.rows - 1) * BLOCK + self.depth, "rows of a block");
+                (x, Lanes::Apart)
             }
+            Unpacked::Depths(x) => {
+                assert!(x.len() >= (self.depth - 1) * BLOCK + self.rows, "depths of a block");
+                (x, Lanes::SideBySide { step: BLOCK })
+            }
+        };
+        let panels = self.columns.div_ceil(S::TILE_COLUMNS);
+        let beyond = (self.right_depth - self.depth) * S::TILE_COLUMNS;
+        let needed = panels * S::TILE_COLUMNS * self.right_depth - beyond;
+        assert!(self.right.len() >= needed, "packed columns");
+        for column in (0..self.columns).step_by(S::TILE_COLUMNS) {
+            let tile = Tile {
+                // SAFETY: the column lies inside the target.
+                start: unsafe { self.target.start.add(column) },
+                stride: self.target.stride,
+                columns: S::TILE_COLUMNS.min(self.columns - column),
+                depth: self.depth,
+                left: left.as_ptr(),
+                lanes,
+                right: self.right[column * self.right_depth..].as_ptr(),
+                store: self.store,
+            };
+            // SAFETY: the target by the promise of `new`, both sides by the assertions.
+            unsafe { tile.run_rows(s, OneProduct(s), self.rows) };
         }
     }
+}
+
+/// Where the floats of the left side stand.
+#[derive(Clone, Copy)]
+enum Lanes {
+    /// Rows side by side, and a depth `step` floats after the one before.
+    SideBySide { step: usize },
+    /// Rows [`BLOCK`] floats apart, depths side by side.
+    Apart,
 }
 
 struct Tile {
@@ -134,6 +206,7 @@ struct Tile {
     columns: usize,
     depth: usize,
     left: *const f32,
+    lanes: Lanes,
     right: *const f32,
     store: Store,
 }
@@ -145,15 +218,16 @@ const AHEAD: usize = 12;
 /// the cache again.
 const NEAR_THE_END: usize = 96;
 
-/// Adds `depth` terms to each chain.
+/// Adds `depth` terms to each chain. The rows of the left side stand `APART` floats apart, its depths
+/// `step`.
 ///
 /// # Safety
-/// `ROWS * depth` floats at `left` and `S::TILE_COLUMNS * depth` at `right` must be readable.
+/// That many floats of `left`, and `S::TILE_COLUMNS * depth` at `right`, must be readable.
 #[inline(always)]
-unsafe fn chain<S: Simd, T: Term<S::V>, const ROWS: usize>(
+unsafe fn chain<S: Simd, T: Term<S::V>, const ROWS: usize, const APART: usize>(
     (s, term): (S, T),
     mut sums: [[S::V; TILE_VECTORS]; ROWS],
-    mut left: *const f32,
+    (mut left, step): (*const f32, usize),
     mut right: *const f32,
     depth: usize,
 ) -> [[S::V; TILE_VECTORS]; ROWS] {
@@ -165,10 +239,10 @@ unsafe fn chain<S: Simd, T: Term<S::V>, const ROWS: usize>(
             s.prefetch(right.wrapping_add(AHEAD * S::TILE_COLUMNS));
             s.prefetch(right.wrapping_add(AHEAD * S::TILE_COLUMNS + S::LANES));
             for (row, sums) in sums.iter_mut().enumerate() {
-                let a = s.splat(*left.add(row));
+                let a = s.splat(*left.add(row * APART));
                 *sums = [term.add(a, b0, sums[0]), term.add(a, b1, sums[1])];
             }
-            left = left.add(ROWS);
+            left = left.wrapping_add(step);
             right = right.add(S::TILE_COLUMNS);
         }
     }
@@ -177,8 +251,62 @@ unsafe fn chain<S: Simd, T: Term<S::V>, const ROWS: usize>(
 
 impl Tile {
     /// # Safety
-    /// `ROWS` rows of `columns` floats at `start`, `ROWS * depth` at `left` and
-    /// `S::TILE_COLUMNS * depth` at `right` must be valid.
+    /// `rows` rows of `columns` floats at `start`, `depth` depths of as many rows at `left`, and
+    /// `S::TILE_COLUMNS * depth` floats at `right` must be valid.
+    #[inline(always)]
+    unsafe fn run_rows<S: Simd, T: Term<S::V>>(&self, s: S, term: T, rows: usize) {
+        // SAFETY: the caller's promise.
+        unsafe {
+            match rows {
+                1 => self.run::<S, T, 1>(s, term),
+                2 => self.run::<S, T, 2>(s, term),
+                3 if S::TILE_ROWS >= 3 => self.run::<S, T, 3>(s, term),
+                4 if S::TILE_ROWS >= 4 => self.run::<S, T, 4>(s, term),
+                5 if S::TILE_ROWS >= 5 => self.run::<S, T, 5>(s, term),
+                6 if S::TILE_ROWS >= 6 => self.run::<S, T, 6>(s, term),
+                7 if S::TILE_ROWS >= 7 => self.run::<S, T, 7>(s, term),
+                8 if S::TILE_ROWS >= 8 => self.run::<S, T, 8>(s, term),
+                9 if S::TILE_ROWS >= 9 => self.run::<S, T, 9>(s, term),
+                10 if S::TILE_ROWS >= 10 => self.run::<S, T, 10>(s, term),
+                11 if S::TILE_ROWS >= 11 => self.run::<S, T, 11>(s, term),
+                12 if S::TILE_ROWS >= 12 => self.run::<S, T, 12>(s, term),
+                13 if S::TILE_ROWS >= 13 => self.run::<S, T, 13>(s, term),
+                14 if S::TILE_ROWS >= 14 => self.run::<S, T, 14>(s, term),
+                rows => unreachable!("a tile of {rows} rows"),
+            }
+        }
+    }
+
+    /// The next `depth` terms from the `first` on.
+    ///
+    /// # Safety
+    /// As [`Tile::run_rows`], for `ROWS` rows; the terms must be among those of the tile.
+    #[inline(always)]
+    unsafe fn chain<S: Simd, T: Term<S::V>, const ROWS: usize>(
+        &self,
+        with: (S, T),
+        sums: [[S::V; TILE_VECTORS]; ROWS],
+        first: usize,
+        depth: usize,
+    ) -> [[S::V; TILE_VECTORS]; ROWS] {
+        let right = self.right.wrapping_add(first * S::TILE_COLUMNS);
+        // SAFETY: the caller's promise.
+        unsafe {
+            match self.lanes {
+                Lanes::SideBySide { step } => {
+                    let left = (self.left.wrapping_add(first * step), step);
+                    chain::<S, T, ROWS, 1>(with, sums, left, right, depth)
+                }
+                Lanes::Apart => {
+                    let left = (self.left.wrapping_add(first), 1);
+                    chain::<S, T, ROWS, BLOCK>(with, sums, left, right, depth)
+                }
+            }
+        }
+    }
+
+    /// # Safety
+    /// As [`Tile::run_rows`], for `ROWS` rows.
     #[inline(always)]
     unsafe fn run<S: Simd, T: Term<S::V>, const ROWS: usize>(&self, s: S, term: T) {
         let mut sums = [[s.splat(0.0); TILE_VECTORS]; ROWS];
@@ -190,13 +318,11 @@ impl Tile {
             }
         }
         let before = self.depth.saturating_sub(NEAR_THE_END);
-        let (middle_left, middle_right) = (before * ROWS, before * S::TILE_COLUMNS);
-        // SAFETY: both halves together stay inside the panels by the caller's promise.
+        // SAFETY: both parts together are the terms of the tile.
         unsafe {
-            sums = chain((s, term), sums, self.left, self.right, before);
+            sums = self.chain((s, term), sums, 0, before);
             self.prefetch_rows::<S, ROWS>(s);
-            let (left, right) = (self.left.add(middle_left), self.right.add(middle_right));
-            sums = chain((s, term), sums, left, right, self.depth - before);
+            sums = self.chain((s, term), sums, before, self.depth - before);
         }
         for (row, sums) in sums.iter().enumerate() {
             // SAFETY: the caller's promise.

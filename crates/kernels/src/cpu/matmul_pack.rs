@@ -45,13 +45,6 @@ pub struct Side<'a> {
     pub depth: usize,
 }
 
-impl<'a> Side<'a> {
-    /// `f32` elements from (0, 0) on.
-    pub fn of(x: &'a [f32], along: Along, stride: usize, lanes: usize, depth: usize) -> Side<'a> {
-        Side { elements: Elements::F32(x), along, stride, lanes, depth }
-    }
-}
-
 /// Packs the given lanes and depths into panels of `width` lanes. A panel holds
 /// `width * depths.len()` floats; the last one is narrower if `narrow`, else filled with zeros.
 pub struct Pack<'a> {
@@ -282,6 +275,10 @@ mod tests {
     use crate::cpu::instructions::Instructions;
     use crate::cpu::path::CpuPath;
 
+    fn side_of(x: &[f32], along: Along, stride: usize, lanes: usize, depth: usize) -> Side<'_> {
+        Side { elements: Elements::F32(x), along, stride, lanes, depth }
+    }
+
     fn packed(path: CpuPath, side: Side, width: usize, narrow: bool) -> Vec<f32> {
         let mut out = vec![f32::NAN; packed_length(side.lanes, side.depth, width)];
         let (lanes, depths) = (0..side.lanes, 0..side.depth);
@@ -306,7 +303,7 @@ mod tests {
                     .chunks(2)
                     .map(|x| f32::from_bits(x[0].to_bits() as u32 | (x[1].to_bits() as u32) << 16))
                     .collect();
-                let by_rows = Side::of(&by_rows, Along::Depth, even / 2, lanes, even / 2);
+                let by_rows = side_of(&by_rows, Along::Depth, even / 2, lanes, even / 2);
                 let (elements, along) = (Elements::Bf16(&columns), Along::LanesOfPairs);
                 let by_columns = Side { elements, along, stride: lanes, ..by_rows };
                 let bits = |x: Vec<f32>| -> Vec<u32> { x.into_iter().map(f32::to_bits).collect() };
@@ -333,8 +330,8 @@ mod tests {
             let rows: Vec<f32> = (0..lanes * depth).map(|i| at(i / depth, i % depth)).collect();
             let columns: Vec<f32> = (0..lanes * depth).map(|i| at(i % lanes, i / lanes)).collect();
             let short: Vec<bf16> = rows.iter().map(|&x| bf16::from_f32(x)).collect();
-            let by_rows = Side::of(&rows, Along::Depth, depth, lanes, depth);
-            let by_columns = Side::of(&columns, Along::Lanes, lanes, lanes, depth);
+            let by_rows = side_of(&rows, Along::Depth, depth, lanes, depth);
+            let by_columns = side_of(&columns, Along::Lanes, lanes, lanes, depth);
             let halved = Side { elements: Elements::Bf16(&short), ..by_rows };
             let tile = Instructions::checked(path).unwrap();
             // Narrow and two vectors wide is what the left side is where a tile has more rows than

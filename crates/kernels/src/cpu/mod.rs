@@ -6,6 +6,7 @@ mod adamw;
 mod attention;
 mod attention_backward;
 mod attention_blocks;
+mod attention_products;
 mod attention_rows;
 mod bf16_choice;
 mod cross_entropy;
