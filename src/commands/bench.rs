@@ -159,7 +159,7 @@ fn train(device: &Device, threads: usize, flags: &BenchTrain) -> Result<Facts> {
     let tokens = settings.tokens_per_step() as f64;
     let flops = estimate(&config, &settings, 0).flop_per_token as f64 * tokens * 1e-9;
     let roof = limits::gflops(threads)?;
-    Ok(vec![
+    let mut facts = vec![
         fact("device", device.name()),
         fact("parameters", config.parameter_count()),
         fact("tokens_per_step", tokens as u64),
@@ -170,7 +170,14 @@ fn train(device: &Device, threads: usize, flags: &BenchTrain) -> Result<Facts> {
         fact("fma_gflops", roof),
         fact("share_of_roof", flops / step / roof),
         fact("peak_rss_bytes", peak),
-    ])
+    ];
+    if flags.dtype == DtypeFlag::Bf16
+        && let Some(roof) = limits::bf16_gflops(threads)?
+    {
+        facts.push(fact("bf16_gflops", roof));
+        facts.push(fact("share_of_bf16_roof", flops / step / roof));
+    }
+    Ok(facts)
 }
 
 fn bench_settings(folder: &Path, model: &Path, flags: &BenchTrain) -> Result<TrainSettings> {
