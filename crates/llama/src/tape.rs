@@ -65,8 +65,8 @@ pub(crate) struct Summed {
     rounded: Option<Matrix>,
 }
 
-/// As many values take the logits that are held at once; with bf16, whose rounded gradients stand
-/// beside them, half as many.
+/// Logits that are held at once; half as many in bf16, since their rounded gradients are held beside
+/// them.
 const LOGITS: usize = 32 << 20;
 
 impl Tape {
