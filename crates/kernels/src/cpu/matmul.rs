@@ -17,7 +17,9 @@ use crate::cpu::bf16_choice;
 use crate::cpu::machine::{Buffer, Machine, Scratch};
 use crate::cpu::matmul_kernel::{PanelProduct, Store};
 use crate::cpu::matmul_pack::{Along, Elements, Pack, Side, packed_length};
-use crate::cpu::matmul_plan::{BREADTH, Block, DEPTH, Product, cut, group_of, task_panels};
+use crate::cpu::matmul_plan::{
+    BREADTH, Block, DEPTH, Product, cut, group_of, largest_task, task_panels,
+};
 use crate::cpu::matmul_result::{Elements as Out, Rectangle, Sums};
 use crate::cpu::matmul_stream;
 use crate::cpu::threads::SharedMut;
@@ -107,7 +109,12 @@ fn run(product: &Product, machine: &Machine, scratch: &mut Scratch, out: View) {
     let mut packed = (left, right);
     for rows in cut(product.left.lanes, BREADTH) {
         for columns in cut(product.right.lanes, BREADTH) {
-            let sums = sums_of_block(result, out.columns, (&rows, &columns), parts);
+            let sums = match product.left.depth <= DEPTH {
+                true => machine.pool.threads() * largest_task(tile(machine)),
+                false => rows.len() * columns.len(),
+            };
+            let sums = parts.floats(if out.dtype == DType::Bf16 { sums } else { 0 });
+            let sums = sums_of_block(result, out.columns, (&rows, &columns), sums);
             for depths in cut(product.left.depth, DEPTH) {
                 let block = Block { rows: rows.clone(), columns: columns.clone(), depths };
                 pack(product, machine, &mut packed, &block);
@@ -117,19 +124,24 @@ fn run(product: &Product, machine: &Machine, scratch: &mut Scratch, out: View) {
     }
 }
 
-/// The place of a block in the result; where that is bf16, its sums are taken in `parts`.
+/// Rows and columns of a tile.
+fn tile(machine: &Machine) -> (usize, usize) {
+    (machine.instructions.tile_rows(), machine.instructions.tile_columns())
+}
+
+/// The place of a block in the result; where that is bf16, its sums are taken in `floats`.
 fn sums_of_block<'a>(
     result: Out<'a>,
     stride: usize,
     (rows, columns): (&Range<usize>, &Range<usize>),
-    parts: &'a mut Buffer,
+    floats: &'a mut [f32],
 ) -> Sums<'a> {
     let start = rows.start * stride + columns.start;
     match result {
         Out::F32(elements) => Sums { floats: Rectangle { elements, start, stride }, rounded: None },
         Out::Bf16(elements) => {
-            let floats = SharedMut::new(parts.floats(rows.len() * columns.len()));
-            let floats = Rectangle { elements: floats, start: 0, stride: columns.len() };
+            let elements_of_sums = SharedMut::new(floats);
+            let floats = Rectangle { elements: elements_of_sums, start: 0, stride: columns.len() };
             Sums { floats, rounded: Some(Rectangle { elements, start, stride }) }
         }
     }
@@ -141,8 +153,7 @@ type Packed<'a> = (&'a mut Buffer, &'a mut Buffer);
 /// Panels are packed by groups, so that a row of memory is read in long runs.
 fn pack(product: &Product, machine: &Machine, packed: &mut Packed, block: &Block) {
     const GROUP: usize = 8;
-    let instructions = machine.instructions;
-    let (height, width) = (instructions.tile_rows(), instructions.tile_columns());
+    let (instructions, (height, width)) = (machine.instructions, tile(machine));
     let depth = block.depths.len();
     let (left, right) = packed_sides(packed, block, (height, width));
     let (left, right) = (SharedMut::new(left), SharedMut::new(right));
@@ -165,8 +176,7 @@ fn pack(product: &Product, machine: &Machine, packed: &mut Packed, block: &Block
 }
 
 fn multiply(product: &Product, machine: &Machine, packed: &mut Packed, block: &Block, sums: Sums) {
-    let instructions = machine.instructions;
-    let (height, width) = (instructions.tile_rows(), instructions.tile_columns());
+    let (instructions, (height, width)) = (machine.instructions, tile(machine));
     let (rows, columns, depth) = (block.rows.len(), block.columns.len(), block.depths.len());
     let (left, right) = packed_sides(packed, block, (height, width));
     let (left, right) = (&*left, &*right);
@@ -176,13 +186,18 @@ fn multiply(product: &Product, machine: &Machine, packed: &mut Packed, block: &B
     let across = columns.div_ceil(wide);
     let (first, last) = (block.depths.start == 0, block.depths.end == product.left.depth);
     let store = if product.add || !first { Store::Add } else { Store::Overwrite };
-    machine.pool.run(rows.div_ceil(tall) * across, &|task, _| {
+    machine.pool.run(rows.div_ceil(tall) * across, &|task, thread| {
         let rows = group_of(&(0..rows), tall, task / across);
         let columns = group_of(&(0..columns), wide, task % across);
         let (left, right) = (&left[rows.start * depth..], &right[columns.start * depth..]);
-        let sums = sums.at((rows.start, columns.start));
+        let mut sums = sums.at((rows.start, columns.start));
+        if first && last && sums.rounded.is_some() {
+            // Done with in one go: sums of a thread, which never leave its cache.
+            sums.floats.start = thread * tall * wide;
+            sums.floats.stride = wide;
+        }
         let (rows, columns) = (rows.len(), columns.len());
-        // SAFETY: the rectangles of different tasks do not overlap.
+        // SAFETY: the rectangles of different tasks, or threads, do not overlap.
         unsafe {
             if first && product.add {
                 sums.widen(instructions, rows, columns);

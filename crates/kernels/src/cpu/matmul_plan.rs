@@ -62,6 +62,11 @@ pub fn task_panels((rows, columns): (usize, usize), threads: usize) -> (usize, u
     (tall, wide)
 }
 
+/// Elements of the result that a task makes at most.
+pub fn largest_task((height, width): (usize, usize)) -> usize {
+    TASK_PANELS.0 * height * TASK_PANELS.1 * width
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
