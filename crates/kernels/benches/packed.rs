@@ -79,14 +79,19 @@ fn bench(device: &Device, dtype: DType, (inputs, outputs): (usize, usize), roofs
     for rows in ROWS {
         let x = filled(device, rows, inputs);
         let mut out = Matrix::zeros(device, rows, outputs, DType::F32).expect("memory");
-        let seconds = median_seconds(&weights, |w| ops::matmul(&mut out, &x, w));
-        let rate = bytes as f64 / seconds / 1e9;
-        let work = 2.0 * (rows * inputs * outputs) as f64 / seconds / 1e9;
+        let [best, median] = seconds(&weights, |w| ops::matmul(&mut out, &x, w));
+        let shares = |seconds: f64| {
+            let rate = bytes as f64 / seconds / 1e9;
+            let work = 2.0 * (rows * inputs * outputs) as f64 / seconds / 1e9;
+            (rate, 100.0 * rate / roofs.memory, work, 100.0 * work / products)
+        };
+        let (rate, of_memory, work, of_products) = shares(best);
+        let (_, memory_again, _, products_again) = shares(median);
         println!(
-            "    {rows:3} rows {:8.3} ms, memory {rate:5.1} GB/s {:5.1} %, products {work:6.1} {:5.1} %",
-            1e3 * seconds,
-            100.0 * rate / roofs.memory,
-            100.0 * work / products
+            "    {rows:3} rows {:8.3} ms, memory {rate:5.1} GB/s {of_memory:3.0} %, \
+             products {work:6.1} {of_products:3.0} %; median {:8.3} ms, {memory_again:3.0} %, {products_again:3.0} %",
+            1e3 * best,
+            1e3 * median
         );
     }
 }
@@ -110,8 +115,8 @@ fn packed(device: &Device, dtype: DType, inputs: usize, outputs: usize) -> Matri
     weight
 }
 
-/// Each weight in turn; the median of the rounds.
-fn median_seconds(weights: &[Matrix], mut run: impl FnMut(&Matrix)) -> f64 {
+/// Each weight in turn; seconds of the best run and of the median run.
+fn seconds(weights: &[Matrix], mut run: impl FnMut(&Matrix)) -> [f64; 2] {
     run(&weights[0]);
     let (mut seconds, began) = (Vec::new(), Instant::now());
     while seconds.len() < 3 || began.elapsed().as_secs_f64() < LONG_ENOUGH {
@@ -125,5 +130,5 @@ fn median_seconds(weights: &[Matrix], mut run: impl FnMut(&Matrix)) -> f64 {
         }
     }
     seconds.sort_by(f64::total_cmp);
-    seconds[seconds.len() / 2]
+    [seconds[0], seconds[seconds.len() / 2]]
 }

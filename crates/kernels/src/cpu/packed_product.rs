@@ -26,6 +26,8 @@ use std::ops::Range;
 const PIECE: usize = 16;
 /// Rows of a group.
 const GROUP_ROWS: usize = 512;
+/// Words of rows that may be few: they stay in the second-level cache whatever the order.
+const FEW_WORDS: usize = 48 << 10;
 /// Panels of a group.
 const GROUP_PANELS: usize = 8;
 
@@ -160,7 +162,9 @@ impl PackedKernel for Group<'_> {
 
     #[inline(always)]
     fn run<F: Format>(self, format: F) {
-        let together = if self.tiles.len() == 1 { 1 } else { self.panels.len() };
+        let rows = &self.product.rows;
+        let few = rows.count * rows.blocks * rows.words <= FEW_WORDS;
+        let together = if few { 1 } else { self.panels.len() };
         for first in self.panels.clone().step_by(together) {
             for piece in (0..self.product.rows.blocks).step_by(PIECE) {
                 for panel in first..(first + together).min(self.panels.end) {
