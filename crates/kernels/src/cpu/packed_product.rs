@@ -94,6 +94,10 @@ struct Rows {
 }
 
 impl Rows {
+    fn few(&self) -> bool {
+        self.count * self.blocks * self.words <= FEW_WORDS
+    }
+
     fn tiles(&self) -> usize {
         self.count.div_ceil(self.tile)
     }
@@ -162,9 +166,7 @@ impl PackedKernel for Group<'_> {
 
     #[inline(always)]
     fn run<F: Format>(self, format: F) {
-        let rows = &self.product.rows;
-        let few = rows.count * rows.blocks * rows.words <= FEW_WORDS;
-        let together = if few { 1 } else { self.panels.len() };
+        let together = if self.product.rows.few() { 1 } else { self.panels.len() };
         for first in self.panels.clone().step_by(together) {
             for piece in (0..self.product.rows.blocks).step_by(PIECE) {
                 for panel in first..(first + together).min(self.panels.end) {
@@ -188,6 +190,11 @@ impl Group<'_> {
         }
     }
 
+    /// Blocks from a piece to the next one.
+    fn ahead(&self, panel: usize, piece: usize) -> usize {
+        if self.product.rows.few() { piece } else { panel }
+    }
+
     #[inline(always)]
     fn tile<F: Format>(
         &self,
@@ -205,8 +212,13 @@ impl Group<'_> {
         let words = rows.words_of(tile).start + piece * F::WORDS * of.len();
         let x = &x[words..][..blocks * F::WORDS * of.len()];
         let start = self.out.pointer(of.start * outputs + column..last);
+        let ahead = match tile == self.tiles.start && lane == 0 {
+            true => Some(weights.as_ptr().wrapping_add(self.ahead(rows.blocks, blocks) * F::BYTES)),
+            false => None,
+        };
+        let first = piece == 0;
         let product =
-            Tile { weights, lane, x, blocks, start, stride: outputs, columns, first: piece == 0 };
+            Tile { weights, lane, x, blocks, start, stride: outputs, columns, first, ahead };
         // SAFETY: the slices are as long as said, and no other task writes this rectangle.
         unsafe {
             match of.len() {
@@ -240,6 +252,8 @@ struct Tile<'a> {
     stride: usize,
     columns: usize,
     first: bool,
+    /// What is multiplied next, to be asked for meanwhile.
+    ahead: Option<*const u8>,
 }
 
 impl Tile<'_> {
@@ -263,6 +277,11 @@ impl Tile<'_> {
                 let weights = self.weights.as_ptr().add(block * F::BYTES);
                 let x = self.x.as_ptr().add(block * F::WORDS * ROWS);
                 sums = format.block::<ROWS>(sums, weights, self.lane, x);
+            }
+            if let Some(ahead) = self.ahead {
+                for line in (0..F::BYTES).step_by(64) {
+                    s.prefetch(ahead.wrapping_add(block * F::BYTES + line).cast());
+                }
             }
         }
         for (row, sums) in sums.iter().enumerate() {

@@ -158,7 +158,7 @@ impl Dot for Avx512Dot {
     type Numbers = __m512i;
     type Bytes = __m512i;
 
-    const TILE_ROWS: usize = 6;
+    const TILE_ROWS: usize = 8;
 
     #[inline(always)]
     fn floats(self) -> Avx512 {
