@@ -75,6 +75,10 @@ fn bench(device: &Device, dtype: DType, (inputs, outputs): (usize, usize), roofs
     let weights: Vec<Matrix> = std::iter::once(first)
         .chain((1..copies).map(|_| packed(device, dtype, inputs, outputs)))
         .collect();
+    let rows = filled(device, outputs, inputs);
+    let mut out = Matrix::zeros(device, outputs, inputs, dtype).expect("memory");
+    let [best, _] = seconds(&[rows], |rows| ops::pack(&mut out, 0, rows));
+    println!("    packing {:.0} million weights/s", 1e-6 * (inputs * outputs) as f64 / best);
     let products = if dtype == DType::PackedBf16 { roofs.bf16 } else { roofs.bytes };
     for rows in ROWS {
         let x = filled(device, rows, inputs);
