@@ -65,6 +65,7 @@ fn measure_roof(device: &Device, threads: usize) -> Result<Facts> {
     Ok(vec![
         fact("device", device.name()),
         fact("fma_gflops", limits::gflops(threads)?),
+        fact("bf16_dot_gflops", limits::bf16_gflops(threads)?),
         fact("read_gb_per_second", limits::read_gb_per_second(threads)?),
     ])
 }

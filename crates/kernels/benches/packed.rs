@@ -60,9 +60,10 @@ impl Roofs {
         let of = |roof: fn(usize, CpuPath) -> Result<f64, kollama_kernels::KernelError>| {
             roof(threads, path).expect("a path of this processor") / 1e9
         };
+        let pairs = roof::bf16_flops(threads, path).expect("a path of this processor");
         Roofs {
             memory: of(roof::read_bandwidth),
-            bf16: of(roof::bf16_flops),
+            bf16: of(roof::flops).max(pairs.unwrap_or(0.0) / 1e9),
             bytes: of(roof::int8_ops),
         }
     }

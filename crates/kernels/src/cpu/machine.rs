@@ -3,7 +3,11 @@
 use crate::cpu::instructions::Instructions;
 use crate::cpu::path::CpuPath;
 use crate::cpu::threads::{Pool, locked};
+use crate::dtype::DType;
 use crate::error::KernelError;
+use crate::large_pages;
+use crate::view::{Address, View};
+use std::ptr::NonNull;
 use std::sync::{Mutex, MutexGuard};
 
 /// Instructions, threads and scratch of one CPU device.
@@ -25,6 +29,8 @@ pub struct Scratch {
     pub right: Buffer,
     /// Parts of sums, or one part per thread.
     pub parts: Buffer,
+    /// Gradients of logits as bf16.
+    pub d_logits: Buffer,
     /// Parts of sums in double precision.
     pub sums: Vec<f64>,
 }
@@ -61,11 +67,25 @@ impl Buffer {
     pub fn floats(&mut self, length: usize) -> &mut [f32] {
         let lines = length.div_ceil(16);
         if self.0.len() < lines {
-            self.0 = vec![Line([0.0; 16]); lines];
+            self.0 = zeroed_lines(lines);
         }
         // SAFETY: a line is sixteen floats without padding, and there are at least `length / 16`.
         unsafe { std::slice::from_raw_parts_mut(self.0.as_mut_ptr().cast(), length) }
     }
+
+    /// The first elements as a bf16 matrix, which is valid until the buffer is next asked.
+    pub fn bf16_matrix(&mut self, rows: usize, columns: usize) -> View {
+        let first = NonNull::from(self.floats((rows * columns).div_ceil(2))).cast();
+        View { address: Address(first), rows, columns, dtype: DType::Bf16 }
+    }
+}
+
+/// Not yet touched, so that its pages may become large ones.
+fn zeroed_lines(count: usize) -> Vec<Line> {
+    let mut lines = Vec::with_capacity(count);
+    large_pages::wish_for(lines.as_mut_ptr() as *mut u8, count * size_of::<Line>());
+    lines.resize(count, Line([0.0; 16]));
+    lines
 }
 
 /// Rows of a task where an operation goes through memory once: enough to be worth a claim, and

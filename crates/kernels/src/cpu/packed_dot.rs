@@ -42,6 +42,15 @@ pub trait Dot: Copy {
     unsafe fn store_bytes(self, x: <Self::S as Simd>::V, out: *mut i8);
 }
 
+/// An algorithm with its arguments. `run` must be `#[inline(always)]`, as must everything generic
+/// that it calls.
+pub trait BytesKernel {
+    /// What it returns.
+    type Output;
+    /// The algorithm itself.
+    fn run<D: Dot>(self, d: D) -> Self::Output;
+}
+
 /// In plain Rust.
 #[derive(Clone, Copy)]
 pub struct PortableDot;

@@ -1,8 +1,9 @@
 //! AVX2 with FMA (8 lanes) and AVX-512F (16 lanes): every intrinsic of kollama.
 
-use crate::cpu::simd::Simd;
+use crate::cpu::simd::{Simd, Term};
 use half::bf16;
 use std::arch::x86_64::*;
+use std::mem::transmute;
 
 /// A proof that the processor has AVX2 and FMA.
 #[derive(Clone, Copy)]
@@ -27,6 +28,30 @@ impl Avx512 {
     #[inline(always)]
     pub unsafe fn new() -> Avx512 {
         Avx512(())
+    }
+}
+
+/// The term of pairs of bf16, and a proof that the processor has AVX-512 BF16.
+#[derive(Clone, Copy)]
+pub struct TwoProducts(());
+
+impl TwoProducts {
+    /// # Safety
+    /// The processor must have AVX-512F and AVX-512 BF16.
+    #[inline(always)]
+    pub unsafe fn new() -> TwoProducts {
+        TwoProducts(())
+    }
+}
+
+impl Term<__m512> for TwoProducts {
+    #[inline(always)]
+    fn add(self, a: __m512, b: __m512, chain: __m512) -> __m512 {
+        // SAFETY: a vector is 512 bits, whatever they are called.
+        let pairs = |v: __m512| unsafe { transmute::<__m512, __m512bh>(v) };
+        let (a, b) = (pairs(a), pairs(b));
+        // SAFETY: `self` is the proof that the processor has the instruction.
+        unsafe { _mm512_dpbf16_ps(chain, a, b) }
     }
 }
 
@@ -127,6 +152,26 @@ impl Simd for Avx2 {
         let mut padded = [0.0; 8];
         proven!(_mm256_storeu_ps(padded.as_mut_ptr(), a));
         out.copy_from_slice(&padded[..out.len()]);
+    }
+    /// The upper half goes up by one where the lower half is more than a half, or a half and the
+    /// upper odd; what is not a number only loses its lower half.
+    #[inline(always)]
+    fn store_bf16(self, a: __m256, out: &mut [bf16]) {
+        let mut padded = [bf16::ZERO; 8];
+        proven! {
+            let bits = _mm256_castps_si256(a);
+            let odd = _mm256_and_si256(_mm256_srli_epi32::<16>(bits), _mm256_set1_epi32(1));
+            let up = _mm256_add_epi32(odd, _mm256_set1_epi32(0x7fff));
+            let rounded = _mm256_castsi256_ps(_mm256_add_epi32(bits, up));
+            let quiet = _mm256_or_si256(bits, _mm256_set1_epi32(0x0040_0000));
+            let not_a_number = _mm256_cmp_ps::<_CMP_UNORD_Q>(a, a);
+            let chosen = _mm256_blendv_ps(rounded, _mm256_castsi256_ps(quiet), not_a_number);
+            let halves = _mm256_srli_epi32::<16>(_mm256_castps_si256(chosen));
+            let packed = _mm256_permute4x64_epi64::<8>(_mm256_packus_epi32(halves, halves));
+            _mm_storeu_si128(padded.as_mut_ptr().cast(), _mm256_castsi256_si128(packed));
+        }
+        let count = out.len().min(8);
+        out[..count].copy_from_slice(&padded[..count]);
     }
 
     #[inline(always)]
@@ -247,6 +292,14 @@ impl Simd for Avx512 {
         proven!(_mm512_scalef_ps(a, n))
     }
     #[inline(always)]
+    fn pair(self, even: __m512, odd: __m512) -> __m512 {
+        proven! {
+            let (even, odd) = (_mm512_castps_si512(even), _mm512_castps_si512(odd));
+            let odd = _mm512_and_si512(odd, _mm512_set1_epi32(-0x1_0000));
+            _mm512_castsi512_ps(_mm512_or_si512(_mm512_srli_epi32::<16>(even), odd))
+        }
+    }
+    #[inline(always)]
     fn sum(self, a: __m512) -> f32 {
         proven!(_mm512_reduce_add_ps(a))
     }
@@ -268,6 +321,26 @@ impl Simd for Avx512 {
             Some(out) => proven!(_mm512_storeu_ps(out.as_mut_ptr(), a)),
             None => proven!(_mm512_mask_storeu_ps(out.as_mut_ptr(), first_lanes(out.len()), a)),
         }
+    }
+    /// As on AVX2.
+    #[inline(always)]
+    fn store_bf16(self, a: __m512, out: &mut [bf16]) {
+        let halves = proven! {
+            let bits = _mm512_castps_si512(a);
+            let odd = _mm512_and_si512(_mm512_srli_epi32::<16>(bits), _mm512_set1_epi32(1));
+            let up = _mm512_add_epi32(odd, _mm512_set1_epi32(0x7fff));
+            let rounded = _mm512_add_epi32(bits, up);
+            let not_a_number = _mm512_cmp_ps_mask::<_CMP_UNORD_Q>(a, a);
+            let quiet = _mm512_set1_epi32(0x0040_0000);
+            let chosen = _mm512_mask_or_epi32(rounded, not_a_number, bits, quiet);
+            _mm512_cvtepi32_epi16(_mm512_srli_epi32::<16>(chosen))
+        };
+        if let Some(out) = out.first_chunk_mut::<16>() {
+            return proven!(_mm256_storeu_si256(out.as_mut_ptr().cast(), halves));
+        }
+        let mut padded = [bf16::ZERO; 16];
+        proven!(_mm256_storeu_si256(padded.as_mut_ptr().cast(), halves));
+        out.copy_from_slice(&padded[..out.len()]);
     }
 
     #[inline(always)]
