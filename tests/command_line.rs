@@ -53,7 +53,6 @@ fn what_is_not_there_yet_says_so_and_fails() {
         "model export-gguf model --out model.gguf",
         "corpus clean english.txt",
         "corpus dedup english.txt",
-        &format!("{TRAIN} --dtype bf16"),
     ] {
         let Answer { code, out, err } = place.run(line);
         assert_eq!((code, out.as_str()), (Some(1), ""), "kollama {line}: {err}");

@@ -2,9 +2,10 @@
 //! are built from. See `attention.rs` for the plan.
 
 use crate::backend::QkvViews;
+use crate::cpu::elements::Elements;
 use crate::cpu::instructions::Instructions;
 use crate::cpu::matmul_kernel::{PanelProduct, Store, Target};
-use crate::cpu::matmul_pack::{Along, Elements, Pack, Side, packed_length};
+use crate::cpu::matmul_pack::{Along, Pack, Side, packed_length};
 use crate::cpu::threads::SharedMut;
 use crate::layout::{Heads, Span};
 use std::ops::Range;
@@ -78,13 +79,13 @@ impl HeadRows {
 
     /// As the left or right side of a product whose lanes are the rows.
     pub fn rows<'a>(&self, x: Elements<'a>, rows: usize, size: usize) -> Side<'a> {
-        let (elements, along) = (x.after(self.start()), Along::Depth);
+        let (elements, along) = (x.after(self.start()).into(), Along::Depth);
         Side { elements, along, stride: self.columns, lanes: rows, depth: size }
     }
 
     /// As the right side of a product that sums over the rows.
     pub fn summed<'a>(&self, x: Elements<'a>, rows: usize, size: usize) -> Side<'a> {
-        let (elements, along) = (x.after(self.start()), Along::Lanes);
+        let (elements, along) = (x.after(self.start()).into(), Along::Lanes);
         Side { elements, along, stride: self.columns, lanes: size, depth: rows }
     }
 
