@@ -1,7 +1,7 @@
 //! Where the time of a training step goes: every operation of the step that the project quotes
 //! (72.8 M parameters, 4 x 512 tokens), alone, times how often it comes up:
 //! `cargo bench -p kollama-kernels --bench step [-- path [threads [f32|bf16 [part of a name]]]]`.
-//! With `bf16` the sides of products are bf16, and operations that have no bf16 stay as they are.
+//! With `bf16` everything is as the step in bf16 has it.
 
 use kollama_kernels::ops::{
     self, AdamW, AttentionResult, HeadGradients, Qkv, QkvGradients, attention, attention_backward,
@@ -127,7 +127,7 @@ impl Step {
         // The three above are inside the one below.
         self.total = before;
         let (hidden, weight) =
-            (self.filled(ROWS, HIDDEN, DType::F32), self.filled(VOCABULARY, HIDDEN, DType::F32));
+            (self.filled(ROWS, HIDDEN, self.dtype), self.filled(VOCABULARY, HIDDEN, self.dtype));
         let mut d_hidden = self.filled(ROWS, HIDDEN, DType::F32);
         let mut logits = self.filled(CHUNK, VOCABULARY, DType::F32);
         let mut losses = self.filled(ROWS, 2, DType::F32);
@@ -149,8 +149,9 @@ impl Step {
 
     fn attention(&mut self) {
         let make = || self.filled(ROWS, HIDDEN, DType::F32);
-        let (queries, keys, values, d_out) = (make(), make(), make(), make());
-        let (mut out, mut d_queries, mut d_keys, mut d_values) = (make(), make(), make(), make());
+        let make_activation = || self.filled(ROWS, HIDDEN, self.dtype);
+        let [queries, keys, values, mut out] = [(); 4].map(|()| make_activation());
+        let (d_out, mut d_queries, mut d_keys, mut d_values) = (make(), make(), make(), make());
         let mut log_sums = self.filled(ROWS, HEADS.queries, DType::F32);
         let span =
             |i: usize| Span { queries: i * 512..(i + 1) * 512, keys: i * 512..(i + 1) * 512 };
@@ -170,17 +171,23 @@ impl Step {
 
     fn rows(&mut self) {
         let narrow = || self.filled(ROWS, HIDDEN, DType::F32);
-        let wide = || self.filled(ROWS, INNER, DType::F32);
+        let wide = || self.filled(ROWS, INNER, self.dtype);
         let gigabytes =
             |columns: usize, times: usize| (0.0, 4e-9 * (ROWS * columns * times) as f64);
         let (x, d_out, norm) = (narrow(), narrow(), self.filled(1, HIDDEN, DType::F32));
-        let (mut out, mut d_x) = (narrow(), narrow());
+        let (mut out, mut d_x) = (self.filled(ROWS, HIDDEN, self.dtype), narrow());
+        let d_product = self.filled(ROWS, INNER, DType::F32);
         let mut d_norm = self.filled(1, HIDDEN, DType::F32);
         let turns = self.filled(ROWS, HEADS.size, DType::F32);
         let (gate, up, mut product) = (wide(), wide(), wide());
         let (mut d_gate, mut d_up) = (wide(), wide());
         let ids: Vec<u32> = (0..ROWS as u32).map(|i| i * 20).collect();
-        let table = self.filled(VOCABULARY, HIDDEN, DType::F32);
+        let table = self.filled(VOCABULARY, HIDDEN, self.dtype);
+        if self.dtype == DType::Bf16 {
+            self.report("copy to bf16", 5.0 * LAYERS, gigabytes(HIDDEN, 2), || {
+                ops::copy_rows(&mut out, 0, &d_out, 0..ROWS);
+            });
+        }
         self.report("rms_norm", 4.0 * LAYERS + 1.0, gigabytes(HIDDEN, 2), || {
             ops::rms_norm(&mut out, &x, &norm, 1e-5);
         });
@@ -190,23 +197,25 @@ impl Step {
         self.report("rope, both ways", 4.0 * LAYERS, gigabytes(HIDDEN, 2), || {
             ops::rope(&mut out, &turns, HEADS.queries);
         });
-        self.report("add", 2.0 * LAYERS, gigabytes(HIDDEN, 3), || ops::add(&mut out, &x));
+        self.report("add", 2.0 * LAYERS, gigabytes(HIDDEN, 3), || ops::add(&mut d_x, &x));
         self.report("swiglu", 2.0 * LAYERS, gigabytes(INNER, 3), || {
             ops::swiglu(&mut product, &gate, &up);
         });
         self.report("swiglu_backward", LAYERS, gigabytes(INNER, 7), || {
-            ops::swiglu_backward(&mut d_gate, &mut d_up, &product, &gate, &up);
+            ops::swiglu_backward(&mut d_gate, &mut d_up, &d_product, &gate, &up);
         });
         self.report("clear, wide", 3.0 * LAYERS, gigabytes(INNER, 1), || d_up.clear());
         self.report("clear, narrow", 5.0 * LAYERS, gigabytes(HIDDEN, 1), || d_x.clear());
         self.report("embedding", 1.0, gigabytes(HIDDEN, 2), || {
-            ops::embedding(&mut out, &table, &ids);
+            ops::embedding(&mut d_x, &table, &ids);
         });
     }
 
     fn parameters(&mut self) {
         let make = || self.filled(72_753_664 / HIDDEN, HIDDEN, DType::F32);
         let (mut weights, mut gradients, mut first, mut second) = (make(), make(), make(), make());
+        let mut copy =
+            (self.dtype == DType::Bf16).then(|| self.filled(gradients.rows(), HIDDEN, DType::Bf16));
         let gigabytes = |times: f64| (0.0, 72_753_664e-9 * 4.0 * times);
         let update = AdamW {
             learning_rate: 1e-4,
@@ -223,7 +232,8 @@ impl Step {
             std::hint::black_box(ops::square_sum(&gradients, rows.clone()));
         });
         self.report("adamw", 1.0, gigabytes(7.0), || {
-            ops::adamw(&mut weights, &gradients, &mut first, &mut second, rows.clone(), update);
+            let (rows, copy) = (rows.clone(), copy.as_mut());
+            ops::adamw(&mut weights, copy, &gradients, &mut first, &mut second, rows, update);
         });
     }
 }
