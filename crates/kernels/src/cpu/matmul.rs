@@ -67,7 +67,7 @@ fn product<'a>(
 fn side<'a>((view, along): (&View, Along)) -> Side<'a> {
     let (lanes, depth) = match along {
         Along::Depth => (view.rows, view.columns),
-        Along::Lanes => (view.columns, view.rows),
+        Along::Lanes | Along::LanesOfPairs => (view.columns, view.rows),
     };
     // SAFETY: an input of the running operation.
     let elements = unsafe {
@@ -85,15 +85,15 @@ fn side_of_pairs<'a>((view, along): (&View, Along)) -> Option<Side<'a>> {
     let single = side((view, along));
     let Elements::Bf16(x) = single.elements else { return None };
     match along {
-        Along::Lanes => {
-            let (elements, depth) = (Elements::RowPairs(x), single.depth.div_ceil(2));
-            Some(Side { elements, depth, ..single })
-        }
         Along::Depth if view.columns % 2 == 0 => {
             let elements = Elements::F32(bytemuck::try_cast_slice(x).ok()?);
             Some(Side { elements, stride: view.columns / 2, depth: view.columns / 2, ..single })
         }
         Along::Depth => None,
+        Along::Lanes | Along::LanesOfPairs => {
+            let (along, depth) = (Along::LanesOfPairs, single.depth.div_ceil(2));
+            Some(Side { along, depth, ..single })
+        }
     }
 }
 

@@ -14,9 +14,6 @@ pub enum Elements<'a> {
     F32(&'a [f32]),
     /// Widened while packing.
     Bf16(&'a [bf16]),
-    /// Rows of memory `2k` and `2k + 1` become pairs of depth `k`; a row that is missing is zero.
-    /// (Where the depth runs along memory, pairs stand there already: they are moved like `f32`.)
-    RowPairs(&'a [bf16]),
 }
 
 /// Which index of a side runs along memory.
@@ -26,6 +23,10 @@ pub enum Along {
     Depth,
     /// Element (lane, k) stands at `k * stride + lane`.
     Lanes,
+    /// Elements (lane, 2k) and (lane, 2k + 1) of bf16 stand as in `Lanes` and become the pair
+    /// (lane, k); a row that is missing at the end is zero. (Where the depth runs along memory, pairs
+    /// stand there already, and are moved like `f32`.)
+    LanesOfPairs,
 }
 
 /// One side of a product: lanes (rows of the result on the left, columns on the right) by depth
@@ -123,7 +124,8 @@ impl Kernel for Pack<'_> {
             (Elements::F32(x), Along::Lanes) => self.along_lanes(s, x),
             (Elements::Bf16(x), Along::Depth) => self.along_depth(s, x),
             (Elements::Bf16(x), Along::Lanes) => self.along_lanes(s, x),
-            (Elements::RowPairs(x), _) => self.along_lanes(s, Pairs(x)),
+            (Elements::Bf16(x), Along::LanesOfPairs) => self.along_lanes(s, Pairs(x)),
+            (Elements::F32(_), Along::LanesOfPairs) => unreachable!("pairs are of bf16"),
         }
     }
 }
@@ -212,7 +214,7 @@ impl<E: Element> Rows for &[E] {
     }
 }
 
-/// See [`Elements::RowPairs`].
+/// See [`Along::LanesOfPairs`].
 #[derive(Clone, Copy)]
 struct Pairs<'a>(&'a [bf16]);
 
@@ -305,8 +307,8 @@ mod tests {
                     .map(|x| f32::from_bits(x[0].to_bits() as u32 | (x[1].to_bits() as u32) << 16))
                     .collect();
                 let by_rows = Side::of(&by_rows, Along::Depth, even / 2, lanes, even / 2);
-                let elements = Elements::RowPairs(&columns);
-                let by_columns = Side { elements, along: Along::Lanes, stride: lanes, ..by_rows };
+                let (elements, along) = (Elements::Bf16(&columns), Along::LanesOfPairs);
+                let by_columns = Side { elements, along, stride: lanes, ..by_rows };
                 let bits = |x: Vec<f32>| -> Vec<u32> { x.into_iter().map(f32::to_bits).collect() };
                 for (width, narrow) in [(tile.tile_rows(), true), (tile.tile_columns(), false)] {
                     // What lies beyond the last narrow panel is not written by either.
