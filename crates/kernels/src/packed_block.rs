@@ -28,7 +28,11 @@ pub fn pack_row(block: &mut [u8], row: usize, x: &[f32], dtype: DType) {
 /// A block of a row, zeros beyond its end.
 #[inline(always)]
 pub fn filled_up(x: &[f32]) -> [f32; BLOCK] {
-    std::array::from_fn(|i| x.get(i).copied().unwrap_or(0.0))
+    x.first_chunk().copied().unwrap_or_else(|| {
+        let mut filled = [0.0; BLOCK];
+        filled[..x.len()].copy_from_slice(x);
+        filled
+    })
 }
 
 /// A row of a block, rounded: element `i` is `scale · numbers[i]`.

@@ -54,9 +54,13 @@ impl BytesKernel for Chains {
     fn run<D: Dot>(self, d: D) -> usize {
         let mut chains = [d.splat(std::hint::black_box(0)); CHAINS];
         let x = d.splat_four(std::hint::black_box(0x0102_0304));
+        let bytes = [3; 4 * 16];
         for _ in 0..self.steps {
+            // Weights that might be others each time, or the products would be taken only once.
+            // SAFETY: no vector has more than sixteen lanes of four bytes.
+            let weights = unsafe { d.load(std::hint::black_box(&bytes).as_ptr()) };
             for chain in &mut chains {
-                *chain = d.dot(*chain, x, x);
+                *chain = d.dot(*chain, weights, x);
             }
         }
         for chain in chains {

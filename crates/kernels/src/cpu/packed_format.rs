@@ -28,7 +28,7 @@ pub trait Format: Copy {
     const BYTES: usize;
     /// Words of a block of a row of activations.
     const WORDS: usize;
-    /// Rows of a tile, at most 14.
+    /// Rows of a tile, at most; no more than 14.
     const TILE_ROWS: usize;
 
     fn floats(self) -> Self::S;
@@ -51,7 +51,7 @@ pub trait Format: Copy {
     ) -> Sums<Self, ROWS>;
 }
 
-/// Whole numbers with scales: 127 steps and one byte if `HALVES` is false, else four bits.
+/// Whole numbers with scales: of four bits if `HALVES`, else of eight.
 #[derive(Clone, Copy)]
 pub struct Numbers<D, const HALVES: bool>(pub D);
 
