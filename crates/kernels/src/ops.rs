@@ -78,6 +78,8 @@ pub fn pack(out: &mut Matrix, first_row: usize, x: &Matrix) {
 pub fn matmul(out: &mut Matrix, x: &Matrix, w: &Matrix) {
     sizes("out", out, x.rows(), w.rows());
     sizes("w", w, w.rows(), x.columns());
+    let plain = out.dtype() == DType::F32 && x.dtype() == DType::F32;
+    assert!(plain || !w.dtype().is_packed(), "x and out must be f32: w is {:?}", w.dtype());
     out.device().backend().matmul(out.view(), x.view(), w.view());
 }
 

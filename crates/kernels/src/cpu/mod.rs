@@ -22,10 +22,13 @@ mod matmul_result;
 mod matmul_stream;
 pub mod measure;
 mod packed;
+mod packed_bf16;
+mod packed_bytes;
 mod packed_dot;
 mod packed_format;
 pub mod packed_instructions;
 mod packed_product;
+mod packed_tile;
 #[cfg(target_arch = "x86_64")]
 mod packed_x86;
 pub mod path;

@@ -4,8 +4,10 @@
 
 use crate::cpu::bf16_choice;
 use crate::cpu::instructions::{DotKernel, Instructions, Kernel};
+use crate::cpu::packed_bf16::{Pairs, Wide};
+use crate::cpu::packed_bytes::Numbers;
 use crate::cpu::packed_dot::{BytesKernel, Dot, PortableDot};
-use crate::cpu::packed_format::{Format, Numbers, Pairs, Wide};
+use crate::cpu::packed_format::Format;
 #[cfg(target_arch = "x86_64")]
 use crate::cpu::packed_x86::{Avx2Dot, Avx512Dot};
 #[cfg(target_arch = "x86_64")]

@@ -5,7 +5,7 @@
 //! for each group of rows x group of panels:                                  (a task)
 //!     for each piece of the depth:      the rows of a piece fit the second-level cache
 //!         for each panel:               its piece comes from memory into the first-level cache
-//!             for each tile of rows: one tile in registers
+//!             for each tile of rows: one tile in registers              (`packed_tile.rs`)
 //! ```
 //!
 //! Few rows take one panel after the other instead, so that memory is read in one go. An element of
@@ -13,8 +13,9 @@
 //! neither on the number of threads nor on the rows beside it.
 
 use crate::cpu::machine::{Machine, Scratch};
-use crate::cpu::packed_format::{Format, Sums, VECTORS};
+use crate::cpu::packed_format::{Format, VECTORS};
 use crate::cpu::packed_instructions::{PackedKernel, run};
+use crate::cpu::packed_tile::Tile;
 use crate::cpu::simd::Simd;
 use crate::cpu::threads::SharedMut;
 use crate::packed_block::filled_up;
@@ -216,85 +217,6 @@ impl Group<'_> {
         let product =
             Tile { weights, lane, x, blocks, start, stride: outputs, columns, first, ahead };
         // SAFETY: the slices are as long as said, and no other task writes this rectangle.
-        unsafe {
-            match of.len() {
-                1 => product.run::<F, 1>(format),
-                2 => product.run::<F, 2>(format),
-                3 if F::TILE_ROWS >= 3 => product.run::<F, 3>(format),
-                4 if F::TILE_ROWS >= 4 => product.run::<F, 4>(format),
-                5 if F::TILE_ROWS >= 5 => product.run::<F, 5>(format),
-                6 if F::TILE_ROWS >= 6 => product.run::<F, 6>(format),
-                7 if F::TILE_ROWS >= 7 => product.run::<F, 7>(format),
-                8 if F::TILE_ROWS >= 8 => product.run::<F, 8>(format),
-                9 if F::TILE_ROWS >= 9 => product.run::<F, 9>(format),
-                10 if F::TILE_ROWS >= 10 => product.run::<F, 10>(format),
-                11 if F::TILE_ROWS >= 11 => product.run::<F, 11>(format),
-                12 if F::TILE_ROWS >= 12 => product.run::<F, 12>(format),
-                13 if F::TILE_ROWS >= 13 => product.run::<F, 13>(format),
-                14 if F::TILE_ROWS >= 14 => product.run::<F, 14>(format),
-                rows => unreachable!("a tile of {rows} rows"),
-            }
-        }
-    }
-}
-
-/// A few rows by two vectors of outputs, over a piece of the depth.
-struct Tile<'a> {
-    weights: &'a [u8],
-    lane: usize,
-    x: &'a [u32],
-    blocks: usize,
-    start: *mut f32,
-    stride: usize,
-    columns: usize,
-    first: bool,
-    /// What is multiplied next, to be asked for meanwhile.
-    ahead: Option<*const u8>,
-}
-
-impl Tile<'_> {
-    /// # Safety
-    /// `ROWS` rows of `columns` floats at `start` must be valid and used by nobody else; `weights` and
-    /// `x` hold `blocks` blocks, those of `ROWS` rows.
-    #[inline(always)]
-    unsafe fn run<F: Format, const ROWS: usize>(&self, format: F) {
-        let s = format.floats();
-        let mut sums: Sums<F, ROWS> = [[s.splat(0.0); VECTORS]; ROWS];
-        if !self.first {
-            for (row, sums) in sums.iter_mut().enumerate() {
-                // SAFETY: the caller's promise.
-                let out = unsafe { self.row(row) };
-                *sums = [s.load(out), s.load(&out[F::S::LANES.min(out.len())..])];
-            }
-        }
-        for block in 0..self.blocks {
-            // SAFETY: the caller's promise.
-            unsafe {
-                let weights = self.weights.as_ptr().add(block * F::BYTES);
-                let x = self.x.as_ptr().add(block * F::WORDS * ROWS);
-                sums = format.block::<ROWS>(sums, weights, self.lane, x);
-            }
-            if let Some(ahead) = self.ahead {
-                for line in (0..F::BYTES).step_by(64) {
-                    s.prefetch(ahead.wrapping_add(block * F::BYTES + line).cast());
-                }
-            }
-        }
-        for (row, sums) in sums.iter().enumerate() {
-            // SAFETY: the caller's promise.
-            let out = unsafe { self.row(row) };
-            let (first, second) = out.split_at_mut(F::S::LANES.min(self.columns));
-            s.store(sums[0], first);
-            s.store(sums[1], second);
-        }
-    }
-
-    /// # Safety
-    /// The row must be valid, and no other slice of it in use.
-    #[inline(always)]
-    #[allow(clippy::mut_from_ref, reason = "the tile is a rectangle that it owns; see Safety")]
-    unsafe fn row(&self, row: usize) -> &mut [f32] {
-        // SAFETY: the caller's promise.
-        unsafe { std::slice::from_raw_parts_mut(self.start.add(row * self.stride), self.columns) }
+        unsafe { product.run(format, of.len()) }
     }
 }

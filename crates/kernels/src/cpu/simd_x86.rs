@@ -1,4 +1,5 @@
-//! AVX2 with FMA (8 lanes) and AVX-512F (16 lanes): every intrinsic of kollama.
+//! AVX2 with FMA (8 lanes) and AVX-512F (16 lanes): every intrinsic of kollama but those on bytes,
+//! which are in `packed_x86.rs`.
 
 use crate::cpu::simd::{Simd, Term};
 use half::bf16;

@@ -27,15 +27,15 @@ fn bytes(matrix: &Matrix) -> Vec<u8> {
     bytes
 }
 
-/// Rows, input columns, output columns: ragged ones, those of a tiny model, and more rows and columns
-/// than one piece holds.
+/// Rows, input columns, output columns: ragged ones, those of a tiny model, and more rows, columns
+/// and outputs than are multiplied together.
 fn shapes() -> Vec<(usize, usize, usize)> {
     let ragged = ROWS.iter().flat_map(|&rows| COLUMNS.map(|columns| (rows, columns)));
     let ragged =
         ragged.flat_map(|(rows, inputs)| [1, 33, 100].map(|outputs| (rows, inputs, outputs)));
     ragged
         .chain([(1, 1300, 1100), (5, 700, 900), (210, 530, 330), (9, 64, 172), (9, 172, 64)])
-        .chain([(530, 1100, 70), (3, 4100, 33)])
+        .chain([(530, 1100, 70), (3, 4100, 33), (150, 1100, 300)])
         .collect()
 }
 
