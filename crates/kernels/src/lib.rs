@@ -12,6 +12,8 @@ mod backend;
 mod cpu;
 mod host_memory;
 mod large_pages;
+mod packed_block;
+mod packed_layout;
 mod reference;
 mod view;
 

@@ -1,9 +1,11 @@
-//! The two limits of a processor that every figure of speed is a share of: how much its registers
-//! can multiply and add, and how fast its memory can be read. Measures only; tunes nothing.
+//! The limits of a processor that every figure of speed is a share of: how much its registers can
+//! multiply and add, floats, bf16 or bytes, and how fast its memory can be read. Measures only; tunes
+//! nothing.
 
 use crate::cpu::instructions::Dots;
 use crate::cpu::machine::Machine;
 use crate::cpu::measure::{Chains, ReadAll};
+use crate::cpu::packed_instructions;
 use crate::cpu::path::CpuPath;
 use crate::error::KernelError;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -27,6 +29,13 @@ pub fn bf16_flops(threads: usize, path: CpuPath) -> Result<Option<f64>, KernelEr
     let machine = Machine::new(threads, path)?;
     let rate = |dots: Dots| 4.0 * terms(&machine, &|| dots.run(Chains { steps: STEPS }));
     Ok(Dots::of(machine.instructions).map(rate))
+}
+
+/// As [`flops`], of bytes that are multiplied and added up exactly, for `Q8` and `Q4` weights.
+pub fn int8_ops(threads: usize, path: CpuPath) -> Result<f64, KernelError> {
+    let machine = Machine::new(threads, path)?;
+    let chains = || packed_instructions::run_bytes(machine.instructions, Chains { steps: STEPS });
+    Ok(8.0 * terms(&machine, &chains))
 }
 
 /// Terms per second that all threads together add with `work`.
@@ -68,6 +77,7 @@ mod tests {
     fn every_path_has_a_roof_and_no_threads_have_none() {
         for path in CpuPath::available() {
             assert!(flops(1, path).unwrap() > 1e8, "{}", path.name());
+            assert!(int8_ops(1, path).unwrap() > 1e8, "{}", path.name());
         }
         assert!(matches!(flops(0, CpuPath::Portable), Err(KernelError::NoThreads)));
     }

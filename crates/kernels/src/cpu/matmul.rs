@@ -22,6 +22,7 @@ use crate::cpu::matmul_plan::{
 };
 use crate::cpu::matmul_result::{Elements as Out, Rectangle, Sums};
 use crate::cpu::matmul_stream;
+use crate::cpu::packed_product;
 use crate::cpu::threads::SharedMut;
 use crate::dtype::DType;
 use crate::host_memory;
@@ -30,6 +31,9 @@ use std::ops::Range;
 
 /// `out[t, o] = Σ_i x[t, i] · w[o, i]`
 pub fn forward(machine: &Machine, scratch: &mut Scratch, out: View, x: View, w: View) {
+    if w.dtype.is_packed() {
+        return packed_product::forward(machine, scratch, out, x, w);
+    }
     let product = product(machine, (&x, Along::Depth), (&w, Along::Depth), false);
     run(&product, machine, scratch, out);
 }
@@ -72,6 +76,7 @@ fn side<'a>((view, along): (&View, Along)) -> Side<'a> {
         match view.dtype {
             DType::F32 => Elements::F32(view.f32s()),
             DType::Bf16 => Elements::Bf16(view.bf16s()),
+            packed => panic!("{packed:?} weights have no gradients"),
         }
     };
     Side { elements, along, stride: view.columns, lanes, depth }

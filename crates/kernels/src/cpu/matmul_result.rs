@@ -26,7 +26,7 @@ impl<'a> Elements<'a> {
         unsafe {
             match out.dtype {
                 DType::F32 => Elements::F32(SharedMut::new(out.f32s_mut())),
-                DType::Bf16 => Elements::Bf16(SharedMut::new(out.bf16s_mut())),
+                _ => Elements::Bf16(SharedMut::new(out.bf16s_mut())),
             }
         }
     }

@@ -1,6 +1,7 @@
 //! Loops that do nothing but reach a limit of the processor, for `roof.rs`.
 
 use crate::cpu::instructions::{DotKernel, Kernel};
+use crate::cpu::packed_dot::{BytesKernel, Dot};
 use crate::cpu::simd::{OneProduct, Simd, Term};
 
 /// Multiplies and adds in registers: as many chains as hide the delay of each.
@@ -42,6 +43,30 @@ impl DotKernel for Chains {
         }
         std::hint::black_box(&ends);
         self.steps * CHAINS * S::LANES
+    }
+}
+
+impl BytesKernel for Chains {
+    /// Terms added: four products each.
+    type Output = usize;
+
+    #[inline(always)]
+    fn run<D: Dot>(self, d: D) -> usize {
+        let mut chains = [d.splat(std::hint::black_box(0)); CHAINS];
+        let x = d.splat_four(std::hint::black_box(0x0102_0304));
+        let bytes = [3; 4 * 16];
+        for _ in 0..self.steps {
+            // Weights that might be others each time, or the products would be taken only once.
+            // SAFETY: no vector has more than sixteen lanes of four bytes.
+            let weights = unsafe { d.load(std::hint::black_box(&bytes).as_ptr()) };
+            for chain in &mut chains {
+                *chain = d.dot(*chain, weights, x);
+            }
+        }
+        for chain in chains {
+            std::hint::black_box(d.floats().sum(d.to_floats(chain)));
+        }
+        self.steps * CHAINS * D::S::LANES
     }
 }
 

@@ -22,6 +22,16 @@ mod matmul_plan;
 mod matmul_result;
 mod matmul_stream;
 pub mod measure;
+mod packed;
+mod packed_bf16;
+mod packed_bytes;
+mod packed_dot;
+mod packed_format;
+pub mod packed_instructions;
+mod packed_product;
+mod packed_tile;
+#[cfg(target_arch = "x86_64")]
+mod packed_x86;
 pub mod path;
 mod rms_norm;
 mod rope;
@@ -84,6 +94,10 @@ impl Backend for Cpu {
     /// Operations are done when they return.
     fn finish(&self) -> Result<(), KernelError> {
         Ok(())
+    }
+
+    fn pack(&self, out: View, x: View) {
+        packed::pack(&self.0, out, x);
     }
 
     fn matmul(&self, out: View, x: View, w: View) {

@@ -1,0 +1,143 @@
+//! Weights in bytes or half bytes with scales, times rows that are rounded to bytes. The weights have
+//! no sign and the activations have one, as the instructions want it; what the offset of the weights
+//! adds to a sum is known from the activations alone, and the sum starts at its negative.
+
+use crate::cpu::packed_dot::Dot;
+use crate::cpu::packed_format::{Format, Sums, VECTORS};
+use crate::cpu::simd::Simd;
+use crate::packed_block::activation_steps;
+use crate::packed_layout::{BLOCK, PANEL, Q4_OFFSET, Q8_OFFSET, SCALES};
+use half::bf16;
+
+/// Whole numbers with scales: of four bits if `HALVES`, else of eight.
+#[derive(Clone, Copy)]
+pub struct Numbers<D, const HALVES: bool>(pub D);
+
+/// Words of four activations in a block.
+const FOURS: usize = BLOCK / 4;
+/// Where the scale of an activation block stands, and the number that its sums start at, which takes
+/// the offset of the weights away again.
+const SCALE: usize = FOURS;
+const START: usize = FOURS + 1;
+
+impl<D: Dot, const HALVES: bool> Format for Numbers<D, HALVES> {
+    type S = D::S;
+    const BYTES: usize = SCALES + PANEL * BLOCK / if HALVES { 2 } else { 1 };
+    const WORDS: usize = FOURS + 2;
+    const TILE_ROWS: usize = D::TILE_ROWS;
+
+    #[inline(always)]
+    fn floats(self) -> D::S {
+        self.0.floats()
+    }
+
+    #[inline(always)]
+    fn round(self, x: &[f32; BLOCK], out: &mut [u32], row: usize, rows: usize) {
+        let (scale, sum, numbers) = round_block(self.0, x);
+        for (i, four) in numbers.chunks_exact(4).enumerate() {
+            let four = [four[0], four[1], four[2], four[3]].map(i8::cast_unsigned);
+            out[i * rows + row] = u32::from_le_bytes(four);
+        }
+        let offset = if HALVES { Q4_OFFSET } else { Q8_OFFSET };
+        out[SCALE * rows + row] = scale.to_bits();
+        out[START * rows + row] = (-offset * sum).cast_unsigned();
+    }
+
+    #[inline(always)]
+    unsafe fn block<const ROWS: usize>(
+        self,
+        mut sums: Sums<Self, ROWS>,
+        weights: *const u8,
+        lane: usize,
+        x: *const u32,
+    ) -> Sums<Self, ROWS> {
+        let (d, s) = (self.0, self.0.floats());
+        // SAFETY: everything read lies inside the two blocks by the caller's promise.
+        unsafe {
+            let bytes = weights.add(SCALES + 4 * lane);
+            let mut numbers: [_; ROWS] = std::array::from_fn(|row| {
+                let start = d.splat((*x.add(START * ROWS + row)).cast_signed());
+                [start; VECTORS]
+            });
+            if HALVES {
+                for eight in 0..FOURS / 2 {
+                    let both = load_two(d, bytes.add(4 * PANEL * eight));
+                    let x = x.add(2 * eight * ROWS);
+                    let low = both.map(|bytes| d.low_halves(bytes));
+                    numbers = dot_rows(d, numbers, low, x);
+                    let high = both.map(|bytes| d.high_halves(bytes));
+                    numbers = dot_rows(d, numbers, high, x.add(ROWS));
+                }
+            } else {
+                for four in 0..FOURS {
+                    let both = load_two(d, bytes.add(4 * PANEL * four));
+                    numbers = dot_rows(d, numbers, both, x.add(four * ROWS));
+                }
+            }
+            let scales: *const bf16 = weights.add(2 * lane).cast();
+            let scales = [s.load_bf16_at(scales), s.load_bf16_at(scales.add(D::S::LANES))];
+            for (row, sums) in sums.iter_mut().enumerate() {
+                let scale = s.splat(f32::from_bits(*x.add(SCALE * ROWS + row)));
+                for vector in 0..VECTORS {
+                    let number = d.to_floats(numbers[row][vector]);
+                    let scale = s.mul(scales[vector], scale);
+                    sums[vector] = s.mul_add(number, scale, sums[vector]);
+                }
+            }
+        }
+        sums
+    }
+}
+
+/// # Safety
+/// Two vectors must be readable at `bytes`.
+#[inline(always)]
+unsafe fn load_two<D: Dot>(d: D, bytes: *const u8) -> [D::Bytes; VECTORS] {
+    // SAFETY: the caller's promise.
+    unsafe { [d.load(bytes), d.load(bytes.add(4 * D::S::LANES))] }
+}
+
+/// Four columns of a block.
+///
+/// # Safety
+/// `ROWS` words must be readable at `x`.
+#[inline(always)]
+unsafe fn dot_rows<D: Dot, const ROWS: usize>(
+    d: D,
+    mut numbers: [[D::Numbers; VECTORS]; ROWS],
+    weights: [D::Bytes; VECTORS],
+    x: *const u32,
+) -> [[D::Numbers; VECTORS]; ROWS] {
+    for (row, numbers) in numbers.iter_mut().enumerate() {
+        // SAFETY: the caller's promise.
+        let x = d.splat_four(unsafe { *x.add(row) });
+        *numbers = [d.dot(numbers[0], weights[0], x), d.dot(numbers[1], weights[1], x)];
+    }
+    numbers
+}
+
+/// The same as [`crate::packed_block::activations`], and the sum of the numbers.
+#[inline(always)]
+fn round_block<D: Dot>(d: D, x: &[f32; BLOCK]) -> (f32, i32, [i8; BLOCK]) {
+    let s = d.floats();
+    let zero = s.splat(0.0);
+    let (mut largest, mut nothing) = (zero, zero);
+    for x in x.chunks_exact(D::S::LANES).map(|x| s.load(x)) {
+        largest = s.max(largest, s.max(x, s.sub(zero, x)));
+        nothing = s.mul_add(x, zero, nothing);
+    }
+    // Zero times what is not finite is not a number.
+    if s.sum(nothing).is_nan() {
+        return (f32::NAN, 0, [0; BLOCK]);
+    }
+    let largest = s.largest(largest);
+    let steps = s.splat(activation_steps(largest));
+    let (mut numbers, mut sum) = ([0; BLOCK], zero);
+    for (x, numbers) in x.chunks_exact(D::S::LANES).zip(numbers.chunks_exact_mut(D::S::LANES)) {
+        let number = s.round(s.mul(s.load(x), steps));
+        sum = s.add(sum, number);
+        // SAFETY: there are as many numbers as lanes.
+        unsafe { d.store_bytes(number, numbers.as_mut_ptr()) };
+    }
+    (largest / 127.0, s.sum(sum) as i32, numbers)
+}
