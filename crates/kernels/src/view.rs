@@ -35,10 +35,16 @@ impl View {
         self.dtype.matrix_bytes(self.rows, self.columns)
     }
 
-    /// The same matrix, only rows `first .. first + rows`; of a packed one, from a panel on.
+    /// The same matrix, only rows `first .. first + rows`; of a packed one, whole panels.
     pub(crate) fn row_range(&self, first: usize, rows: usize) -> View {
         assert!(first + rows <= self.rows, "rows {first}+{rows} of {}", self.rows);
-        assert_eq!(first % self.dtype.rows_at_once(), 0, "row {first} of {:?}", self.dtype);
+        let (end, step) = (first + rows, self.dtype.rows_at_once());
+        let whole = first % step == 0 && (end % step == 0 || end == self.rows);
+        assert!(
+            whole,
+            "rows {first}..{end} of {} {:?} are not whole panels",
+            self.rows, self.dtype
+        );
         let offset = self.dtype.matrix_bytes(first, self.columns);
         // SAFETY: within the matrix by the assertion, so within its allocation.
         let address = Address(unsafe { self.address.0.add(offset) });

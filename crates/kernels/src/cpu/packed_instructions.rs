@@ -158,17 +158,23 @@ mod tests {
     use crate::packed_layout::{BLOCK, PANEL};
 
     /// Everything that this processor can multiply bytes with.
+    #[cfg(target_arch = "x86_64")]
     fn all_means() -> Vec<Means> {
-        let mut means = vec![Means::Portable];
-        #[cfg(target_arch = "x86_64")]
-        {
-            let [avx2, avx512] = [CpuPath::Avx2, CpuPath::Avx512].map(CpuPath::is_available);
-            let vnni = avx2 && is_x86_feature_detected!("avxvnni");
-            means.extend(avx2.then_some(Means::Avx2));
-            means.extend(vnni.then_some(Means::Avx2Vnni));
-            means.extend((avx512 && Means::has_avx512_vnni()).then_some(Means::Avx512Vnni));
-        }
-        means
+        let [avx2, avx512] = [CpuPath::Avx2, CpuPath::Avx512].map(CpuPath::is_available);
+        let vnni = avx2 && is_x86_feature_detected!("avxvnni");
+        let of_this_processor = [
+            (true, Means::Portable),
+            (avx2, Means::Avx2),
+            (vnni, Means::Avx2Vnni),
+            (avx512 && Means::has_avx512_vnni(), Means::Avx512Vnni),
+        ];
+        of_this_processor.into_iter().filter_map(|(has, means)| has.then_some(means)).collect()
+    }
+
+    /// Everything that this processor can multiply bytes with.
+    #[cfg(not(target_arch = "x86_64"))]
+    fn all_means() -> Vec<Means> {
+        vec![Means::Portable]
     }
 
     /// Two rows of activations times a block: 32 results of each.
