@@ -18,4 +18,9 @@ impl DType {
             DType::Bf16 => 2,
         }
     }
+
+    /// What the address of a matrix is a multiple of, in memory and in a file.
+    pub const fn alignment(self) -> usize {
+        self.bytes()
+    }
 }

@@ -1,11 +1,15 @@
-//! Memory for rows by columns on a device; given back when dropped. Knows nothing of arithmetic.
+//! Memory for rows by columns on a device, given back when dropped, or a place in a mapped file.
+//! Knows nothing of arithmetic.
 
 use crate::device::Device;
 use crate::dtype::DType;
 use crate::error::KernelError;
+use crate::mapped::MappedFile;
 use crate::view::{Address, View};
 use half::bf16;
 use std::ops::Range;
+use std::ptr::NonNull;
+use std::sync::Arc;
 
 /// A row-major matrix on a device. Rows are tokens (or vocabulary entries), columns are features.
 pub struct Matrix {
@@ -15,6 +19,8 @@ pub struct Matrix {
     rows: usize,
     columns: usize,
     dtype: DType,
+    /// The file that the elements lie in, where they are not memory of the device.
+    file: Option<Arc<MappedFile>>,
 }
 
 impl Matrix {
@@ -32,7 +38,34 @@ impl Matrix {
                 return Err(KernelError::OutOfMemory { bytes: usize::MAX, device: device.name() });
             }
         };
-        Ok(Matrix { device: device.clone(), address, capacity: rows, rows, columns, dtype })
+        Ok(Matrix {
+            device: device.clone(),
+            address,
+            capacity: rows,
+            rows,
+            columns,
+            dtype,
+            file: None,
+        })
+    }
+
+    /// A matrix whose elements stay in a mapped file, from byte `offset` on; it can only be read.
+    /// `None` where the bytes are not aligned as the dtype needs them.
+    ///
+    /// # Panics
+    /// If the file ends before the matrix does.
+    pub fn mapped(
+        device: &Device,
+        file: &Arc<MappedFile>,
+        offset: usize,
+        (rows, columns): (usize, usize),
+        dtype: DType,
+    ) -> Option<Matrix> {
+        let bytes = &file.bytes()[offset..][..rows * columns * dtype.bytes()];
+        let aligned = bytes.as_ptr().addr().is_multiple_of(dtype.alignment());
+        let address = Address(NonNull::from(bytes).cast());
+        let (device, file) = (device.clone(), Some(file.clone()));
+        aligned.then_some(Matrix { device, address, capacity: rows, rows, columns, dtype, file })
     }
 
     /// An `f32` matrix with the given values, row after row.
@@ -85,7 +118,12 @@ impl Matrix {
         self.rows = rows;
     }
 
-    /// Bytes of memory held.
+    /// Whether the elements stay in a file; then they can only be read.
+    pub fn is_mapped(&self) -> bool {
+        self.file.is_some()
+    }
+
+    /// Bytes of memory held, or of the file where it is mapped.
     pub fn bytes(&self) -> usize {
         self.capacity * self.columns * self.dtype.bytes()
     }
@@ -126,6 +164,7 @@ impl Matrix {
     /// Writes whole rows of raw elements (this machine's byte order) in the matrix's own dtype.
     pub fn write_row_bytes(&mut self, first: usize, bytes: &[u8]) {
         let view = self.byte_rows(first, bytes.len());
+        view.must_be_writable();
         self.device.backend().copy_in(view.address, bytes);
     }
 
@@ -147,7 +186,8 @@ impl Matrix {
     }
 
     pub(crate) fn view(&self) -> View {
-        View { address: self.address, rows: self.rows, columns: self.columns, dtype: self.dtype }
+        let Matrix { address, rows, columns, dtype, .. } = *self;
+        View { address, rows, columns, dtype, read_only: self.is_mapped() }
     }
 
     fn byte_rows(&self, first: usize, bytes: usize) -> View {
@@ -159,8 +199,10 @@ impl Matrix {
 
 impl Drop for Matrix {
     fn drop(&mut self) {
-        let bytes = self.bytes();
-        self.device.backend().free(self.address, bytes);
+        if !self.is_mapped() {
+            let bytes = self.bytes();
+            self.device.backend().free(self.address, bytes);
+        }
     }
 }
 
@@ -199,5 +241,52 @@ mod tests {
         assert_eq!(matrix.to_vec(), [1., 2.]);
         matrix.set_rows(3);
         assert_eq!(matrix.to_vec(), [1., 2., 0., 0., 5., 6.]);
+    }
+
+    fn file_of(bytes: &[u8]) -> Arc<MappedFile> {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), bytes).unwrap();
+        Arc::new(MappedFile::open(file.path()).unwrap())
+    }
+
+    #[test]
+    fn a_mapped_matrix_is_read_where_it_lies_and_outlives_the_name_of_its_file() {
+        let device = Device::reference();
+        let values: Vec<u8> = [7f32, 1., 2., 3., 4.].iter().flat_map(|x| x.to_ne_bytes()).collect();
+        let file = file_of(&values);
+        let matrix = Matrix::mapped(&device, &file, 4, (2, 2), DType::F32).unwrap();
+        let within = file.bytes().as_ptr_range();
+        assert!(within.contains(&matrix.view().address.0.as_ptr().cast_const()));
+        drop(file);
+        assert_eq!(matrix.to_vec(), [1., 2., 3., 4.]);
+        let mut out = Matrix::zeros(&device, 1, 2, DType::F32).unwrap();
+        let x = Matrix::from_values(&device, 1, 2, &[1., 1.]).unwrap();
+        crate::ops::matmul(&mut out, &x, &matrix);
+        assert_eq!(out.to_vec(), [3., 7.]);
+    }
+
+    #[test]
+    fn bytes_that_are_not_aligned_cannot_be_used_in_place() {
+        let (device, file) = (Device::reference(), file_of(&[0; 32]));
+        assert!(Matrix::mapped(&device, &file, 2, (1, 1), DType::F32).is_none());
+        assert!(Matrix::mapped(&device, &file, 2, (1, 1), DType::Bf16).is_some());
+        assert!(Matrix::mapped(&device, &file, 3, (1, 1), DType::Bf16).is_none());
+    }
+
+    #[test]
+    #[should_panic(expected = "only read")]
+    fn a_mapped_matrix_refuses_to_be_the_output_of_an_operation() {
+        let (device, file) = (Device::reference(), file_of(&[0; 8]));
+        let mut out = Matrix::mapped(&device, &file, 0, (1, 2), DType::F32).unwrap();
+        let x = Matrix::from_values(&device, 1, 2, &[1., 1.]).unwrap();
+        crate::ops::add(&mut out, &x);
+    }
+
+    #[test]
+    #[should_panic(expected = "only read")]
+    fn a_mapped_matrix_refuses_rows() {
+        let file = file_of(&[0; 8]);
+        let matrix = Matrix::mapped(&Device::reference(), &file, 0, (1, 2), DType::F32);
+        matrix.unwrap().write_rows(0, &[1., 2.]);
     }
 }

@@ -23,11 +23,19 @@ pub struct View {
     pub(crate) rows: usize,
     pub(crate) columns: usize,
     pub(crate) dtype: DType,
+    /// Whether it lies in a mapped file: writing there would end the process.
+    pub(crate) read_only: bool,
 }
 
 impl View {
     pub(crate) fn len(&self) -> usize {
         self.rows * self.columns
+    }
+
+    /// # Panics
+    /// If it lies in a mapped file.
+    pub(crate) fn must_be_writable(&self) {
+        assert!(!self.read_only, "a matrix in a mapped file is only read");
     }
 
     /// The same matrix, only rows `first .. first + rows`.
@@ -59,6 +67,7 @@ impl View {
     /// The address must be writable by this process, and nothing else may use it during `'a`.
     pub(crate) unsafe fn f32s_mut<'a>(&self) -> &'a mut [f32] {
         assert_eq!(self.dtype, DType::F32, "expected an f32 matrix");
+        self.must_be_writable();
         // SAFETY: the caller's promise.
         unsafe { std::slice::from_raw_parts_mut(self.address.0.as_ptr().cast(), self.len()) }
     }

@@ -303,7 +303,7 @@ mod tests {
 
     fn view(x: &mut [f32], columns: usize) -> View {
         let address = Address(NonNull::new(x.as_mut_ptr().cast()).unwrap());
-        View { address, rows: x.len() / columns, columns, dtype: DType::F32 }
+        View { address, rows: x.len() / columns, columns, dtype: DType::F32, read_only: false }
     }
 
     fn numbers(count: usize) -> Vec<f32> {
