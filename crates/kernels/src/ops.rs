@@ -138,7 +138,7 @@ pub fn rope_backward(d_x: &mut Matrix, turns: &Matrix, heads: usize) {
 /// Causal attention inside each span, grouped queries:
 /// `out[t, h] = Σ_s softmax_s(queries[t, h]·keys[s, g] · heads.scale()) values[s, g]`, `g = h / heads.group()`,
 /// over the keys that [`crate::Span`] says. `log_sums[t, h]` = log Σ_s exp(scaled score). No `[t, s]` matrix is kept
-/// (Dao et al. 2022).
+/// (Dao et al. 2022). All but `log_sums` may be bf16.
 pub fn attention(
     out: &mut Matrix,
     log_sums: &mut Matrix,
@@ -147,13 +147,14 @@ pub fn attention(
     heads: Heads,
 ) {
     qkv_shapes(&input, spans, heads);
-    shape("out", out, spans.rows(), heads.query_columns());
+    float_shape("out", out, spans.rows(), heads.query_columns());
     shape("log_sums", log_sums, spans.rows(), heads.queries);
     let backend = out.device().backend();
     backend.attention(out.view(), log_sums.view(), input.views(), spans, heads);
 }
 
 /// Adds the gradients of [`attention`] to `d_input`; scores are computed again from `log_sums`.
+/// `d_out`, `result.out` and `input` may be bf16.
 pub fn attention_backward(
     d_input: QkvGradients<'_>,
     d_out: &Matrix,
@@ -166,8 +167,8 @@ pub fn attention_backward(
     shape("d_queries", d_input.queries, input.queries.rows(), input.queries.columns());
     shape("d_keys", d_input.keys, input.keys.rows(), input.keys.columns());
     shape("d_values", d_input.values, input.values.rows(), input.values.columns());
-    shape("d_out", d_out, spans.rows(), heads.query_columns());
-    shape("out", result.out, spans.rows(), heads.query_columns());
+    float_shape("d_out", d_out, spans.rows(), heads.query_columns());
+    float_shape("out", result.out, spans.rows(), heads.query_columns());
     shape("log_sums", result.log_sums, spans.rows(), heads.queries);
     let d_views = QkvViews {
         queries: d_input.queries.view(),
@@ -284,9 +285,9 @@ impl Qkv<'_> {
 
 fn qkv_shapes(input: &Qkv<'_>, spans: &Spans, heads: Heads) {
     assert_eq!(heads.queries % heads.keys, 0, "query heads must be a multiple of key heads");
-    shape("queries", input.queries, spans.rows(), heads.query_columns());
-    shape("keys", input.keys, input.keys.rows(), heads.key_columns());
-    shape("values", input.values, input.keys.rows(), heads.key_columns());
+    float_shape("queries", input.queries, spans.rows(), heads.query_columns());
+    float_shape("keys", input.keys, input.keys.rows(), heads.key_columns());
+    float_shape("values", input.values, input.keys.rows(), heads.key_columns());
     assert!(spans.key_rows() <= input.keys.rows(), "spans read beyond the last key");
 }
 
@@ -302,6 +303,14 @@ fn shape(name: &str, matrix: &Matrix, rows: usize, columns: usize) {
         name == "w" || name == "weight" || name == "table" || matrix.dtype() == DType::F32,
         "{name} must be f32"
     );
+}
+
+/// Of a matrix that may be f32 or bf16.
+fn float_shape(name: &str, matrix: &Matrix, rows: usize, columns: usize) {
+    let found = (matrix.rows(), matrix.columns());
+    assert_eq!(found, (rows, columns), "{name} has a wrong shape");
+    let is_float = matches!(matrix.dtype(), DType::F32 | DType::Bf16);
+    assert!(is_float, "{name} must be f32 or bf16");
 }
 
 fn within(name: &str, ids: &[u32], rows: usize) {

@@ -71,4 +71,12 @@ impl View {
         // SAFETY: the caller's promise.
         unsafe { std::slice::from_raw_parts_mut(self.address.0.as_ptr().cast(), self.len()) }
     }
+
+    /// # Safety
+    /// As [`View::f32s_mut`].
+    pub(crate) unsafe fn bf16s_mut<'a>(&self) -> &'a mut [bf16] {
+        assert_eq!(self.dtype, DType::Bf16, "expected a bf16 matrix");
+        // SAFETY: the caller's promise.
+        unsafe { std::slice::from_raw_parts_mut(self.address.0.as_ptr().cast(), self.len()) }
+    }
 }

@@ -21,6 +21,7 @@ use crate::cpu::attention_blocks::{
     scores_side,
 };
 use crate::cpu::attention_rows::{Finish, SoftmaxRow};
+use crate::cpu::elements::SharedElements;
 use crate::cpu::machine::{Machine, Scratch};
 use crate::cpu::matmul_kernel::Store;
 use crate::cpu::matmul_pack::Along;
@@ -47,7 +48,7 @@ pub fn forward(
             products: Products(machine.instructions),
             heads,
             input: Input::new(input),
-            out: SharedMut::new(out.f32s_mut()),
+            out: SharedElements::of(out),
             log_sums: SharedMut::new(log_sums.f32s_mut()),
         }
     };
@@ -65,7 +66,8 @@ pub fn forward(
 }
 
 fn room_of_thread(heads: Heads) -> usize {
-    heads.group() * (Room::block(heads) + State::LENGTH) + 2 * Room::block(heads) + 2 * SCORES
+    let of_head = Room::block(heads) + Room::outputs(heads) + State::LENGTH;
+    heads.group() * of_head + 2 * Room::block(heads) + 2 * SCORES
 }
 
 /// The span of a task and the number of the task inside it.
@@ -83,7 +85,7 @@ struct Forward<'a> {
     products: Products,
     heads: Heads,
     input: Input<'a>,
-    out: SharedMut<'a, f32>,
+    out: SharedElements<'a>,
     log_sums: SharedMut<'a, f32>,
 }
 
@@ -92,6 +94,7 @@ impl Forward<'_> {
         let (heads, size) = (self.heads, self.heads.size);
         let mut room = Room(room);
         let states = room.take(heads.group() * State::LENGTH);
+        let outputs = room.take(heads.group() * Room::outputs(heads));
         let packed = room.take(heads.group() * Room::block(heads));
         let (packed_keys, packed_values) = (room.block_of(heads), room.block_of(heads));
         let mut scratch = (room.take(SCORES), room.take(SCORES));
@@ -111,13 +114,17 @@ impl Forward<'_> {
             for inside in 0..heads.group() {
                 let queries = &packed[inside * Room::block(heads)..];
                 let state = State::of(&mut states[inside * State::LENGTH..][..State::LENGTH]);
+                let out = &mut outputs[inside * Room::outputs(heads)..][..rows * size];
                 self.products.scores(scratch.0, (rows, keys, size), queries, packed_keys);
-                self.soften(scratch.0, state, place(inside), &sight, first_key..first_key + keys);
-                self.weigh(&mut scratch, packed_values, place(inside), (rows, keys), first_key);
+                self.soften(scratch.0, state, out, &sight, first_key..first_key + keys);
+                self.weigh(&mut scratch, packed_values, out, (rows, keys), first_key);
             }
         }
-        for (inside, state) in states.chunks_exact_mut(State::LENGTH).enumerate() {
-            self.finish(State::of(state), place(inside), rows, head * heads.group() + inside);
+        let states = states.chunks_exact_mut(State::LENGTH);
+        let outputs = outputs.chunks_exact(Room::outputs(heads));
+        for (inside, (state, out)) in states.zip(outputs).enumerate() {
+            let head = head * heads.group() + inside;
+            self.finish(State::of(state), &out[..rows * size], place(inside), head);
         }
     }
 
@@ -126,7 +133,7 @@ impl Forward<'_> {
         &self,
         scores: &mut [f32],
         state: State,
-        place: HeadRows,
+        out: &mut [f32],
         sight: &Sight,
         keys: Range<usize>,
     ) {
@@ -135,9 +142,8 @@ impl Forward<'_> {
             state.maxima.fill(f32::NEG_INFINITY);
             state.sums.fill(0.0);
         }
-        for (row, scores) in scores.chunks_exact_mut(KEYS).take(sight.queries.len()).enumerate() {
-            // SAFETY: columns of a head in rows of a block, which only this task touches.
-            let out = unsafe { self.out.part(place.row(row, self.heads.size)) };
+        let rows = scores.chunks_exact_mut(KEYS).zip(out.chunks_exact_mut(self.heads.size));
+        for (row, (scores, out)) in rows.enumerate() {
             self.products.0.run(SoftmaxRow {
                 scores: &mut scores[..width],
                 visible: sight.visible(row, keys.start, keys.len()),
@@ -154,19 +160,18 @@ impl Forward<'_> {
         &self,
         (weights, packed): &mut (&mut [f32], &mut [f32]),
         values: &[f32],
-        place: HeadRows,
+        out: &mut [f32],
         (rows, keys): (usize, usize),
         first_key: usize,
     ) {
         let store = if first_key == 0 { Store::Overwrite } else { Store::Add };
-        let (out, sizes) = ((&self.out, place), (rows, self.heads.size, keys));
+        let (size, sizes) = (self.heads.size, (rows, self.heads.size, keys));
         self.products.pack_left(packed, scores_side(weights, Along::Depth, rows, keys));
-        // SAFETY: columns of a head in rows of a block, which only this task touches.
-        unsafe { self.products.into_head(out, sizes, packed, values, store) };
+        self.products.into_block((out, size), sizes, packed, values, store);
     }
 
-    fn finish(&self, state: State, place: HeadRows, rows: usize, head: usize) {
-        for row in 0..rows {
+    fn finish(&self, state: State, values: &[f32], place: HeadRows, head: usize) {
+        for (row, values) in values.chunks_exact(self.heads.size).enumerate() {
             let log_sum = (place.first_row + row) * self.heads.queries + head;
             // SAFETY: columns of a head in rows of a block, which only this task touches.
             let (out, log_sum) = unsafe {
@@ -174,7 +179,7 @@ impl Forward<'_> {
                 (out, self.log_sums.part(log_sum..log_sum + 1))
             };
             let (maximum, sum) = (state.maxima[row], state.sums[row]);
-            log_sum[0] = self.products.0.run(Finish { out, maximum, sum });
+            log_sum[0] = self.products.0.run(Finish { out, values, maximum, sum });
         }
     }
 }

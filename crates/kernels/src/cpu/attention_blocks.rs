@@ -4,7 +4,7 @@
 use crate::backend::QkvViews;
 use crate::cpu::instructions::Instructions;
 use crate::cpu::matmul_kernel::{PanelProduct, Store, Target};
-use crate::cpu::matmul_pack::{Along, Pack, Side, packed_length};
+use crate::cpu::matmul_pack::{Along, Elements, Pack, Side, packed_length};
 use crate::cpu::threads::SharedMut;
 use crate::layout::{Heads, Span};
 use std::ops::Range;
@@ -16,10 +16,11 @@ pub const KEYS: usize = 128;
 /// Room for a block of scores.
 pub const SCORES: usize = (if QUERIES > KEYS { QUERIES } else { KEYS }) * KEYS;
 
+/// What attention reads; each may be bf16.
 pub struct Input<'a> {
-    pub queries: &'a [f32],
-    pub keys: &'a [f32],
-    pub values: &'a [f32],
+    pub queries: Elements<'a>,
+    pub keys: Elements<'a>,
+    pub values: Elements<'a>,
 }
 
 impl<'a> Input<'a> {
@@ -29,9 +30,9 @@ impl<'a> Input<'a> {
         // SAFETY: the caller's promise.
         unsafe {
             Input {
-                queries: views.queries.f32s(),
-                keys: views.keys.f32s(),
-                values: views.values.f32s(),
+                queries: Elements::of(views.queries),
+                keys: Elements::of(views.keys),
+                values: Elements::of(views.values),
             }
         }
     }
@@ -44,6 +45,11 @@ impl<'a> Room<'a> {
     /// Packed and unpacked blocks are at most so large, whatever the tile.
     pub fn block(heads: Heads) -> usize {
         packed_length(heads.size, QUERIES.max(KEYS), 64)
+    }
+
+    /// The columns of a head for a block of queries.
+    pub fn outputs(heads: Heads) -> usize {
+        (QUERIES * heads.size).next_multiple_of(16)
     }
 
     pub fn block_of(&mut self, heads: Heads) -> &'a mut [f32] {
@@ -71,13 +77,15 @@ impl HeadRows {
     }
 
     /// As the left or right side of a product whose lanes are the rows.
-    pub fn rows<'a>(&self, x: &'a [f32], rows: usize, size: usize) -> Side<'a> {
-        Side::of(&x[self.start()..], Along::Depth, self.columns, rows, size)
+    pub fn rows<'a>(&self, x: Elements<'a>, rows: usize, size: usize) -> Side<'a> {
+        let (elements, along) = (x.after(self.start()), Along::Depth);
+        Side { elements, along, stride: self.columns, lanes: rows, depth: size }
     }
 
     /// As the right side of a product that sums over the rows.
-    pub fn summed<'a>(&self, x: &'a [f32], rows: usize, size: usize) -> Side<'a> {
-        Side::of(&x[self.start()..], Along::Lanes, self.columns, size, rows)
+    pub fn summed<'a>(&self, x: Elements<'a>, rows: usize, size: usize) -> Side<'a> {
+        let (elements, along) = (x.after(self.start()), Along::Lanes);
+        Side { elements, along, stride: self.columns, lanes: size, depth: rows }
     }
 
     pub fn row(&self, row: usize, size: usize) -> Range<usize> {
@@ -122,10 +130,22 @@ impl Products {
         left: &[f32],
         right: &[f32],
     ) {
-        assert!(out.len() >= sizes.0 * KEYS && sizes.1 <= KEYS);
-        let target = Target { start: out.as_mut_ptr(), stride: KEYS };
+        self.into_block((out, KEYS), sizes, left, right, Store::Overwrite);
+    }
+
+    /// Into a block whose rows are `stride` long.
+    pub fn into_block(
+        self,
+        (out, stride): (&mut [f32], usize),
+        sizes: (usize, usize, usize),
+        left: &[f32],
+        right: &[f32],
+        store: Store,
+    ) {
+        assert!(out.len() >= sizes.0 * stride && sizes.1 <= stride);
+        let target = Target { start: out.as_mut_ptr(), stride };
         // SAFETY: inside `out` by the assertion, which nobody else holds.
-        self.0.run(unsafe { PanelProduct::new(target, sizes, left, right, Store::Overwrite) });
+        self.0.run(unsafe { PanelProduct::new(target, sizes, left, right, store) });
     }
 
     /// Into the columns of one head.

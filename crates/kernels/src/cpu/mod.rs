@@ -8,6 +8,7 @@ mod attention_backward;
 mod attention_blocks;
 mod attention_rows;
 mod cross_entropy;
+mod elements;
 mod elementwise;
 mod embedding;
 mod instructions;

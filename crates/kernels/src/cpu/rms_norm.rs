@@ -2,6 +2,7 @@
 
 use crate::cpu::instructions::Kernel;
 use crate::cpu::machine::{Machine, Scratch, rows_per_task};
+use crate::cpu::matmul_pack::Elements;
 use crate::cpu::simd::Simd;
 use crate::cpu::threads::SharedMut;
 use crate::view::View;
@@ -82,17 +83,18 @@ impl Kernel for Forward<'_> {
 /// `1/√(mean x² + epsilon)`
 #[inline(always)]
 fn inverse_root<S: Simd>(s: S, x: &[f32], epsilon: f32) -> f32 {
-    1.0 / (dot(s, x, x) / x.len() as f32 + epsilon).sqrt()
+    let values = Elements::F32(x);
+    1.0 / (dot(s, values, values) / x.len() as f32 + epsilon).sqrt()
 }
 
 /// `Σ a · b` in four chains of vectors, which hide each other's delay.
 #[inline(always)]
-pub fn dot<S: Simd>(s: S, a: &[f32], b: &[f32]) -> f32 {
+pub fn dot<S: Simd>(s: S, a: Elements, b: Elements) -> f32 {
     let mut sums = [s.splat(0.0); 4];
     for i in (0..a.len()).step_by(4 * S::LANES) {
         for (j, sum) in sums.iter_mut().enumerate() {
             let at = (i + j * S::LANES).min(a.len());
-            *sum = s.mul_add(s.load(&a[at..]), s.load(&b[at..]), *sum);
+            *sum = s.mul_add(a.load(s, at), b.load(s, at), *sum);
         }
     }
     s.sum(s.add(s.add(sums[0], sums[1]), s.add(sums[2], sums[3])))

@@ -63,6 +63,8 @@ pub trait Simd: Copy {
     }
     /// As many lanes as fit into `out`.
     fn store(self, a: Self::V, out: &mut [f32]);
+    /// As [`Simd::store`], rounded to nearest even; NaN stays NaN.
+    fn store_bf16(self, a: Self::V, out: &mut [bf16]);
 
     /// # Safety
     /// [`Simd::LANES`] values must be readable at `x`.

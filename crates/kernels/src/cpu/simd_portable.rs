@@ -105,6 +105,10 @@ impl Simd for Portable {
             None => out.copy_from_slice(&a[..out.len()]),
         }
     }
+    #[inline(always)]
+    fn store_bf16(self, a: V, out: &mut [bf16]) {
+        out.iter_mut().zip(a).for_each(|(out, a)| *out = bf16::from_f32(a));
+    }
 
     #[inline(always)]
     unsafe fn load_at(self, x: *const f32) -> V {

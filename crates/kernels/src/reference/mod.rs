@@ -15,6 +15,7 @@ mod matmul;
 mod real;
 mod rms_norm;
 mod rope;
+mod rounding;
 mod sums;
 mod swiglu;
 
@@ -24,6 +25,7 @@ use crate::error::KernelError;
 use crate::host_memory;
 use crate::layout::{Heads, Spans};
 use crate::view::{Address, View};
+use rounding::Output;
 use std::borrow::Cow;
 
 /// The device that defines every result.
@@ -110,14 +112,16 @@ impl Backend for Reference {
 
     fn attention(
         &self,
-        mut out: View,
+        out: View,
         mut log_sums: View,
         input: QkvViews,
         spans: &Spans,
         heads: Heads,
     ) {
-        let (out, log_sums) = (write(&mut out), write(&mut log_sums));
-        attention::attention(out, log_sums, read_qkv(&input), spans, heads);
+        let (mut out, log_sums) = (Output::of(out), write(&mut log_sums));
+        let [queries, keys, values] = widened(&input);
+        let input = attention::Qkv { queries: &queries, keys: &keys, values: &values };
+        attention::attention(&mut out, log_sums, input, spans, heads);
     }
 
     /// Computes the forward call again in `f64` instead of reading its rounded `result`.
@@ -135,7 +139,9 @@ impl Backend for Reference {
             keys: write(&mut d_input.keys),
             values: write(&mut d_input.values),
         };
-        attention::attention_backward(d_input, read(&d_out), read_qkv(&input), spans, heads);
+        let [queries, keys, values] = widened(&input);
+        let input = attention::Qkv { queries: &queries, keys: &keys, values: &values };
+        attention::attention_backward(d_input, &weight(&d_out), input, spans, heads);
     }
 
     fn swiglu(&self, mut out: View, gate: View, up: View) {
@@ -202,7 +208,6 @@ fn weight(view: &View) -> Cow<'_, [f32]> {
     }
 }
 
-fn read_qkv(input: &QkvViews) -> attention::Qkv<'_, f32> {
-    let QkvViews { queries, keys, values } = input;
-    attention::Qkv { queries: read(queries), keys: read(keys), values: read(values) }
+fn widened(input: &QkvViews) -> [Cow<'_, [f32]>; 3] {
+    [&input.queries, &input.keys, &input.values].map(weight)
 }
