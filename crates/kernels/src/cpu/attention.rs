@@ -17,14 +17,15 @@
 
 use crate::backend::QkvViews;
 use crate::cpu::attention_blocks::{
-    HeadRows, Input, KEYS, Products, QUERIES, Room, SCORES, Sight, key_head, query_head,
+    HeadRows, Input, KEYS, Products, QUERIES, Room, SCORES, Sight, key_head as key_head_rows,
     scores_side,
 };
-use crate::cpu::attention_rows::{Finish, SoftmaxRow};
+use crate::cpu::attention_few::{BlockRows, FEW, FewScores, FewValues};
+use crate::cpu::attention_rows::{Finish, SoftmaxRow, Widen};
 use crate::cpu::elements::SharedElements;
 use crate::cpu::machine::{Machine, Scratch};
 use crate::cpu::matmul_kernel::Store;
-use crate::cpu::matmul_pack::Along;
+use crate::cpu::matmul_pack::{Along, Elements, Side};
 use crate::cpu::threads::SharedMut;
 use crate::layout::{Heads, Span, Spans};
 use crate::view::View;
@@ -89,8 +90,8 @@ struct Forward<'a> {
     log_sums: SharedMut<'a, f32>,
 }
 
-impl Forward<'_> {
-    fn block(&self, room: &mut [f32], span: &Span, head: usize, queries: Range<usize>) {
+impl<'a> Forward<'a> {
+    fn block(&self, room: &mut [f32], span: &Span, key_head: usize, queries: Range<usize>) {
         let (heads, size) = (self.heads, self.heads.size);
         let mut room = Room(room);
         let states = room.take(heads.group() * State::LENGTH);
@@ -99,33 +100,82 @@ impl Forward<'_> {
         let (packed_keys, packed_values) = (room.block_of(heads), room.block_of(heads));
         let mut scratch = (room.take(SCORES), room.take(SCORES));
         let sight = Sight::new(span, queries);
-        let rows = sight.queries.len();
-        let first_row = span.queries.start + sight.queries.start;
-        let place = |inside| query_head(heads, first_row, head * heads.group() + inside);
-        for (inside, packed) in packed.chunks_exact_mut(Room::block(heads)).enumerate() {
-            self.products.pack_left(packed, place(inside).rows(self.input.queries, rows, size));
+        let teams = || Team::all(heads, key_head, &sight, span.queries.start);
+        for (team, packed) in teams().zip(packed.chunks_exact_mut(Room::block(heads))) {
+            self.pack_queries(packed, packed_keys, &team);
         }
+        let few = teams().all(|team| team.rows() <= FEW);
         for first_key in (0..sight.by_last()).step_by(KEYS) {
-            let keys = KEYS.min(sight.by_last() - first_key);
-            let key_place = key_head(heads, span.keys.start + first_key, head);
-            self.products.pack_right(packed_keys, key_place.rows(self.input.keys, keys, size));
-            let values = key_place.summed(self.input.values, keys, size);
-            self.products.pack_right(packed_values, values);
-            for inside in 0..heads.group() {
-                let queries = &packed[inside * Room::block(heads)..];
-                let state = State::of(&mut states[inside * State::LENGTH..][..State::LENGTH]);
-                let out = &mut outputs[inside * Room::outputs(heads)..][..rows * size];
-                self.products.scores(scratch.0, (rows, keys, size), queries, packed_keys);
-                self.soften(scratch.0, state, out, &sight, first_key..first_key + keys);
-                self.weigh(&mut scratch, packed_values, out, (rows, keys), first_key);
+            let keys = first_key..sight.by_last().min(first_key + KEYS);
+            let place = key_head_rows(heads, span.keys.start + first_key, key_head);
+            let block = |x: Elements<'a>| BlockRows {
+                elements: x.after(place.start()),
+                stride: place.columns,
+                rows: keys.len(),
+            };
+            let (key_rows, value_rows) = (block(self.input.keys), block(self.input.values));
+            if !few {
+                self.products
+                    .pack_right(packed_keys, place.rows(self.input.keys, keys.len(), size));
+                self.products
+                    .pack_right(packed_values, place.summed(self.input.values, keys.len(), size));
+            }
+            for (number, team) in teams().enumerate() {
+                let queries = &packed[number * Room::block(heads)..];
+                let state = State::of(&mut states[number * State::LENGTH..][..State::LENGTH]);
+                let out = &mut outputs[number * Room::outputs(heads)..][..team.rows() * size];
+                let sizes = (team.rows(), keys.len(), size);
+                if few {
+                    self.products.0.run(FewScores {
+                        out: scratch.0,
+                        stride: KEYS,
+                        queries: &queries[..team.rows() * size],
+                        size,
+                        keys: key_rows,
+                    });
+                } else {
+                    self.products.scores(scratch.0, sizes, queries, packed_keys);
+                }
+                self.soften(
+                    scratch.0,
+                    state,
+                    out,
+                    |row| sight.visible(row / team.heads.len(), keys.start, keys.len()),
+                    keys.clone(),
+                );
+                if few {
+                    self.products.0.run(FewValues {
+                        out,
+                        size,
+                        add: keys.start > 0,
+                        weights: scratch.0,
+                        stride: KEYS,
+                        values: value_rows,
+                    });
+                } else {
+                    self.weigh(&mut scratch, packed_values, out, keys.clone());
+                }
             }
         }
-        let states = states.chunks_exact_mut(State::LENGTH);
-        let outputs = outputs.chunks_exact(Room::outputs(heads));
-        for (inside, (state, out)) in states.zip(outputs).enumerate() {
-            let head = head * heads.group() + inside;
-            self.finish(State::of(state), &out[..rows * size], place(inside), head);
+        for (number, team) in teams().enumerate() {
+            let state = State::of(&mut states[number * State::LENGTH..][..State::LENGTH]);
+            let out = &outputs[number * Room::outputs(heads)..][..team.rows() * size];
+            self.finish(state, out, &team);
         }
+    }
+
+    /// Gathers the queries of a team and packs them.
+    fn pack_queries(&self, packed: &mut [f32], gathered: &mut [f32], team: &Team) {
+        let size = self.heads.size;
+        for (row, out) in gathered.chunks_exact_mut(size).take(team.rows()).enumerate() {
+            let query = self.input.queries.part(team.place(row, self.heads).row(0, size));
+            self.products.0.run(Widen { out, x: query });
+        }
+        if team.rows() <= FEW {
+            packed[..team.rows() * size].copy_from_slice(&gathered[..team.rows() * size]);
+            return;
+        }
+        self.products.pack_left(packed, Side::of(gathered, Along::Depth, size, team.rows(), size));
     }
 
     /// Scores become weights, row by row.
@@ -134,7 +184,7 @@ impl Forward<'_> {
         scores: &mut [f32],
         state: State,
         out: &mut [f32],
-        sight: &Sight,
+        visible: impl Fn(usize) -> usize,
         keys: Range<usize>,
     ) {
         let width = keys.len().next_multiple_of(16);
@@ -146,7 +196,7 @@ impl Forward<'_> {
         for (row, (scores, out)) in rows.enumerate() {
             self.products.0.run(SoftmaxRow {
                 scores: &mut scores[..width],
-                visible: sight.visible(row, keys.start, keys.len()),
+                visible: visible(row),
                 scale: self.heads.scale(),
                 maximum: &mut state.maxima[row],
                 sum: &mut state.sums[row],
@@ -155,32 +205,74 @@ impl Forward<'_> {
         }
     }
 
-    /// `out += weights · values`
+    /// `out += weights · values`; a single row is packed as it stands.
     fn weigh(
         &self,
         (weights, packed): &mut (&mut [f32], &mut [f32]),
         values: &[f32],
         out: &mut [f32],
-        (rows, keys): (usize, usize),
-        first_key: usize,
+        keys: Range<usize>,
     ) {
-        let store = if first_key == 0 { Store::Overwrite } else { Store::Add };
-        let (size, sizes) = (self.heads.size, (rows, self.heads.size, keys));
-        self.products.pack_left(packed, scores_side(weights, Along::Depth, rows, keys));
-        self.products.into_block((out, size), sizes, packed, values, store);
+        let store = if keys.start == 0 { Store::Overwrite } else { Store::Add };
+        let size = self.heads.size;
+        let (rows, keys) = (out.len() / size, keys.len());
+        let weights = if rows == 1 {
+            &weights[..keys]
+        } else {
+            self.products.pack_left(packed, scores_side(weights, Along::Depth, rows, keys));
+            &*packed
+        };
+        self.products.into_block((out, size), (rows, size, keys), weights, values, store);
     }
 
-    fn finish(&self, state: State, values: &[f32], place: HeadRows, head: usize) {
+    fn finish(&self, state: State, values: &[f32], team: &Team) {
         for (row, values) in values.chunks_exact(self.heads.size).enumerate() {
-            let log_sum = (place.first_row + row) * self.heads.queries + head;
-            // SAFETY: columns of a head in rows of a block, which only this task touches.
+            let place = team.place(row, self.heads);
+            // SAFETY: columns of a head in a row, which only this task touches.
             let (out, log_sum) = unsafe {
-                let out = self.out.part(place.row(row, self.heads.size));
-                (out, self.log_sums.part(log_sum..log_sum + 1))
+                let out = self.out.part(place.row(0, self.heads.size));
+                (out, self.log_sums.part(place.first_row..place.first_row + 1))
             };
             let (maximum, sum) = (state.maxima[row], state.sums[row]);
             log_sum[0] = self.products.0.run(Finish { out, values, maximum, sum });
         }
+    }
+}
+
+/// Queries and heads whose scores are one product: all heads of a key head where the queries are so
+/// few that their products alone would be slim, else one head.
+struct Team {
+    first_query: usize,
+    queries: usize,
+    heads: Range<usize>,
+}
+
+impl Team {
+    fn all(
+        heads: Heads,
+        key_head: usize,
+        sight: &Sight,
+        first_query: usize,
+    ) -> impl Iterator<Item = Team> {
+        let (first_query, queries) = (first_query + sight.queries.start, sight.queries.len());
+        let group = key_head * heads.group()..(key_head + 1) * heads.group();
+        let together = if queries * heads.group() <= QUERIES { heads.group() } else { 1 };
+        group.step_by(together).map(move |head| Team {
+            first_query,
+            queries,
+            heads: head..head + together,
+        })
+    }
+
+    fn rows(&self) -> usize {
+        self.queries * self.heads.len()
+    }
+
+    /// Where a row stands among the heads of all queries: as a matrix of one head.
+    fn place(&self, row: usize, heads: Heads) -> HeadRows {
+        let (query, head) = (row / self.heads.len(), row % self.heads.len());
+        let first_row = (self.first_query + query) * heads.queries + self.heads.start + head;
+        HeadRows { first_row, first_column: 0, columns: heads.size }
     }
 }
 

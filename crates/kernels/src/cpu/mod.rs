@@ -6,6 +6,7 @@ mod adamw;
 mod attention;
 mod attention_backward;
 mod attention_blocks;
+mod attention_few;
 mod attention_rows;
 mod cross_entropy;
 mod elements;

@@ -78,6 +78,9 @@ pub trait Simd: Copy {
     /// Asks for the cache line at `x`, which need not exist.
     fn prefetch(self, x: *const f32);
 
+    /// Every lane read as two neighbouring bf16 values, widened: the first ones, the second ones.
+    fn halves(self, pairs: Self::V) -> [Self::V; 2];
+
     /// A square to be filled.
     fn square(self) -> Self::Square;
     /// Rows become columns.
