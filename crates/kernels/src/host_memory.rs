@@ -65,7 +65,7 @@ pub fn copy_out(bytes: &mut [u8], address: Address) {
 pub fn clear(x: View) {
     x.must_be_writable();
     // SAFETY: the view lies inside its matrix, which the caller borrows for writing.
-    unsafe { write_bytes(x.address.0.as_ptr(), 0, x.len() * x.dtype.bytes()) }
+    unsafe { write_bytes(x.address.0.as_ptr(), 0, x.bytes()) }
 }
 
 /// `out = x` for views of the same shape and dtype.
@@ -78,8 +78,7 @@ pub fn copy(out: View, x: View) {
     out.must_be_writable();
     // SAFETY: both lie inside their matrices, which are two since one is borrowed for writing.
     unsafe {
-        let bytes = x.len() * x.dtype.bytes();
-        copy_nonoverlapping(x.address.0.as_ptr(), out.address.0.as_ptr(), bytes);
+        copy_nonoverlapping(x.address.0.as_ptr(), out.address.0.as_ptr(), x.bytes());
     }
 }
 

@@ -30,7 +30,7 @@ impl<'a> Elements<'a> {
         unsafe {
             match view.dtype {
                 DType::F32 => Elements::F32(view.f32s()),
-                DType::Bf16 => Elements::Bf16(view.bf16s()),
+                _ => Elements::Bf16(view.bf16s()),
             }
         }
     }
@@ -76,7 +76,7 @@ impl<'a> ElementsMut<'a> {
         unsafe {
             match view.dtype {
                 DType::F32 => ElementsMut::F32(view.f32s_mut()),
-                DType::Bf16 => ElementsMut::Bf16(view.bf16s_mut()),
+                _ => ElementsMut::Bf16(view.bf16s_mut()),
             }
         }
     }

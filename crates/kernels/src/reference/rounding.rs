@@ -19,7 +19,7 @@ impl Output {
         let widened = match view.dtype {
             DType::F32 => Vec::new(),
             // SAFETY: an output of the running operation.
-            DType::Bf16 => unsafe { view.bf16s() }.iter().map(|x| x.to_f32()).collect(),
+            _ => unsafe { view.bf16s() }.iter().map(|x| x.to_f32()).collect(),
         };
         Output { view, widened }
     }
@@ -32,7 +32,7 @@ impl Deref for Output {
         match self.view.dtype {
             // SAFETY: an output of the running operation.
             DType::F32 => unsafe { self.view.f32s() },
-            DType::Bf16 => &self.widened,
+            _ => &self.widened,
         }
     }
 }
@@ -42,7 +42,7 @@ impl DerefMut for Output {
         match self.view.dtype {
             // SAFETY: an output of the running operation, whose matrix is borrowed mutably.
             DType::F32 => unsafe { self.view.f32s_mut() },
-            DType::Bf16 => &mut self.widened,
+            _ => &mut self.widened,
         }
     }
 }
