@@ -1,4 +1,4 @@
-//! Element types of a matrix, and how many bytes one takes. Arithmetic is in `f32` or, with packed
+//! Element types of a matrix, and how many bytes one takes. Sums are taken in `f32` or, with packed
 //! weights, exact in whole numbers; where an element of a packed matrix stands says `packed_layout.rs`.
 
 /// How the elements of a matrix are stored.
@@ -11,8 +11,7 @@
 pub enum DType {
     /// IEEE 754 single precision, 4 bytes.
     F32,
-    /// The upper half of an `f32` (bfloat16), 2 bytes. Only weights that are read, never written
-    /// by an operation: the `weight` of a matmul and the `table` of an embedding.
+    /// The upper half of an `f32` (bfloat16), 2 bytes. [`crate::ops`] says where it may stand.
     Bf16,
     /// Panels of bfloat16. The rows that such a weight is multiplied with are rounded to bfloat16 first.
     PackedBf16,

@@ -4,7 +4,8 @@
 //! Outputs come first, then inputs, then sizes. Plain outputs are overwritten; outputs called
 //! `d_…` are gradients and are **added to**. Operations return nothing: a wrong shape is a bug of
 //! the caller and panics with names and numbers; memory was asked for earlier, by [`Matrix`].
-//! Every sum is taken in an order that does not depend on the number of threads.
+//! Every sum is taken in an order that does not depend on the number of threads. Where an output is
+//! bf16, the result is what it would be in `f32`, rounded to nearest even once, at the end.
 //!
 //! Index names: `t` a row (token), `i` an input column, `o` an output column, `h` a head, `j` a
 //! column inside a head, `s` a key row, `c` a vocabulary entry.
@@ -70,28 +71,28 @@ pub fn pack(out: &mut Matrix, first_row: usize, x: &Matrix) {
     out.device().backend().pack(out.view().row_range(first_row, x.rows()), x.view());
 }
 
-/// `out[t, o] = Σ_i x[t, i] · w[o, i]`; `w` may be bf16 or packed. With a `PackedBf16` weight, `x` is
+/// `out[t, o] = Σ_i x[t, i] · w[o, i]`; each may be bf16, and `w` packed. With a `PackedBf16` weight, `x` is
 /// first rounded to bf16; with `Q8` and `Q4`, every 32 columns of a row of `x` to whole numbers
 /// -127 ..= 127 of steps of the largest of them / 127, in `f32`. A row of the result does not depend
 /// on the rows beside it.
 pub fn matmul(out: &mut Matrix, x: &Matrix, w: &Matrix) {
-    shape("out", out, x.rows(), w.rows());
-    shape("w", w, w.rows(), x.columns());
+    sizes("out", out, x.rows(), w.rows());
+    sizes("w", w, w.rows(), x.columns());
     out.device().backend().matmul(out.view(), x.view(), w.view());
 }
 
-/// `d_x[t, i] += Σ_o d_out[t, o] · w[o, i]`
+/// `d_x[t, i] += Σ_o d_out[t, o] · w[o, i]`; each may be bf16.
 pub fn matmul_backward_input(d_x: &mut Matrix, d_out: &Matrix, w: &Matrix) {
-    shape("d_x", d_x, d_out.rows(), w.columns());
-    shape("w", w, d_out.columns(), d_x.columns());
+    sizes("d_x", d_x, d_out.rows(), w.columns());
+    sizes("w", w, d_out.columns(), d_x.columns());
     assert!(!w.dtype().is_packed(), "w has no gradients: it is {:?}", w.dtype());
     d_x.device().backend().matmul_backward_input(d_x.view(), d_out.view(), w.view());
 }
 
-/// `d_w[o, i] += Σ_t d_out[t, o] · x[t, i]`
+/// `d_w[o, i] += Σ_t d_out[t, o] · x[t, i]`; `d_out` and `x` may be bf16.
 pub fn matmul_backward_weight(d_w: &mut Matrix, d_out: &Matrix, x: &Matrix) {
     shape("d_w", d_w, d_out.columns(), x.columns());
-    shape("x", x, d_out.rows(), x.columns());
+    sizes("x", x, d_out.rows(), x.columns());
     d_w.device().backend().matmul_backward_weight(d_w.view(), d_out.view(), x.view());
 }
 
@@ -109,9 +110,10 @@ pub fn embedding_backward(d_table: &mut Matrix, d_out: &Matrix, ids: &[u32]) {
     d_table.device().backend().embedding_backward(d_table.view(), d_out.view(), ids);
 }
 
-/// `out[t, i] = weight[0, i] · x[t, i] / √(Σ_i x[t, i]² / columns + epsilon)` (Zhang and Sennrich 2019)
+/// `out[t, i] = weight[0, i] · x[t, i] / √(Σ_i x[t, i]² / columns + epsilon)` (Zhang and Sennrich 2019);
+/// `out` may be bf16.
 pub fn rms_norm(out: &mut Matrix, x: &Matrix, weight: &Matrix, epsilon: f32) {
-    shape("out", out, x.rows(), x.columns());
+    float_shape("out", out, x.rows(), x.columns());
     shape("weight", weight, 1, x.columns());
     out.device().backend().rms_norm(out.view(), x.view(), weight.view(), epsilon);
 }
@@ -142,6 +144,7 @@ pub fn rms_norm_backward(
 /// Turns every head of `x[t, h * size + j]` in place, `j` paired with `j + size/2` (Su et al. 2021,
 /// in the half-split pairing of Hugging Face): with `cos = turns[t, j]`, `sin = turns[t, j + size/2]`
 /// for `j < size/2`: `(x_j, x_{j+size/2}) ← (x_j·cos − x_{j+size/2}·sin, x_{j+size/2}·cos + x_j·sin)`.
+/// `x` may be bf16.
 pub fn rope(x: &mut Matrix, turns: &Matrix, heads: usize) {
     rope_shapes(x, turns, heads);
     x.device().backend().rope(x.view(), turns.view(), heads);
@@ -198,14 +201,15 @@ pub fn attention_backward(
     backend.attention_backward(d_views, d_out.view(), result, input.views(), spans, heads);
 }
 
-/// `out[t, i] = gate[t, i] · σ(gate[t, i]) · up[t, i]` (Shazeer 2020)
+/// `out[t, i] = gate[t, i] · σ(gate[t, i]) · up[t, i]` (Shazeer 2020); each may be bf16.
 pub fn swiglu(out: &mut Matrix, gate: &Matrix, up: &Matrix) {
-    shape("out", out, gate.rows(), gate.columns());
-    shape("up", up, gate.rows(), gate.columns());
+    float_shape("out", out, gate.rows(), gate.columns());
+    float_shape("up", up, gate.rows(), gate.columns());
+    float_shape("gate", gate, gate.rows(), gate.columns());
     out.device().backend().swiglu(out.view(), gate.view(), up.view());
 }
 
-/// Adds the gradients of [`swiglu`] to `d_gate` and `d_up`.
+/// Adds the gradients of [`swiglu`] to `d_gate` and `d_up`; each may be bf16.
 pub fn swiglu_backward(
     d_gate: &mut Matrix,
     d_up: &mut Matrix,
@@ -214,7 +218,7 @@ pub fn swiglu_backward(
     up: &Matrix,
 ) {
     for (name, matrix) in [("d_gate", &*d_gate), ("d_up", &*d_up), ("d_out", d_out), ("up", up)] {
-        shape(name, matrix, gate.rows(), gate.columns());
+        float_shape(name, matrix, gate.rows(), gate.columns());
     }
     let backend = d_out.device().backend();
     backend.swiglu_backward(d_gate.view(), d_up.view(), d_out.view(), gate.view(), up.view());
@@ -226,7 +230,8 @@ pub fn add(out: &mut Matrix, x: &Matrix) {
     out.device().backend().add(out.view(), x.view());
 }
 
-/// `out[first + t, i] = x[t, i]`: whole rows to another place, for example into a cache.
+/// `out[first + t, i] = x[t, i]`: whole rows to another place, for example into a cache; widened or
+/// rounded where one of the two is bf16.
 pub fn copy_rows(out: &mut Matrix, first: usize, x: &Matrix, rows: Range<usize>) {
     assert_eq!(out.columns(), x.columns(), "copy_rows: columns of out and x");
     let (to, from) = (out.view(), x.view());
@@ -238,8 +243,10 @@ pub fn copy_rows(out: &mut Matrix, first: usize, x: &Matrix, rows: Range<usize>)
 /// logits `[t, c]` never exist as a whole: with `z[t, c] = Σ_i hidden[t, i] · weight[c, i]`,
 /// `losses[t, 0] = log Σ_c exp z[t, c] − z[t, labels[t]]` and `losses[t, 1]` = 1 if the label is
 /// the first maximum of `z[t]`, else 0; both 0 where the label is [`NOT_COUNTED`].
-/// With `gradients`, those of `scale · Σ_t losses[t, 0]` are added as well. Without, `weight` may
-/// be bf16 or packed, which rounds `hidden` as in [`matmul`].
+/// With `gradients`, those of `scale · Σ_t losses[t, 0]` are added as well. `hidden` and `weight` may
+/// be bf16; where `weight` is, the gradients of the logits are rounded to bf16 before they are
+/// multiplied with `weight` and `hidden`. Without,
+/// `weight` may be packed, which rounds `hidden` as in [`matmul`].
 pub fn cross_entropy(
     losses: &mut Matrix,
     gradients: Option<HeadGradients<'_>>,
@@ -251,6 +258,7 @@ pub fn cross_entropy(
     shape("losses", losses, hidden.rows(), 2);
     shape("logits", logits, logits.rows().max(1), weight.rows());
     shape("weight", weight, weight.rows(), hidden.columns());
+    float_shape("hidden", hidden, hidden.rows(), hidden.columns());
     assert_eq!(labels.len(), hidden.rows(), "labels of hidden");
     let known = |&label: &i32| label == NOT_COUNTED || (0..weight.rows() as i32).contains(&label);
     assert!(labels.iter().all(known), "labels must be below {} or {NOT_COUNTED}", weight.rows());
@@ -274,9 +282,11 @@ pub fn square_sum(x: &Matrix, rows: Range<usize>) -> f64 {
 
 /// One [`AdamW`] update of the given rows, with `g = gradient_scale · gradients`:
 /// `p ← p·(1 − lr·decay)`; `m ← β₁m + (1−β₁)g`; `v ← β₂v + (1−β₂)g²`;
-/// `p ← p − lr/(1−β₁ᵗ) · m / (√(v/(1−β₂ᵗ)) + ε)`.
+/// `p ← p − lr/(1−β₁ᵗ) · m / (√(v/(1−β₂ᵗ)) + ε)`. Where there is a `copy`, which may be bf16, the new
+/// parameters are stored there as well.
 pub fn adamw(
     parameters: &mut Matrix,
+    copy: Option<&mut Matrix>,
     gradients: &Matrix,
     first_moment: &mut Matrix,
     second_moment: &mut Matrix,
@@ -289,8 +299,12 @@ pub fn adamw(
     shape("second_moment", second_moment, count, columns);
     let part = |matrix: &Matrix| matrix.view().row_range(rows.start, rows.len());
     let moments = (part(first_moment), part(second_moment));
+    let copy = copy.map(|copy| {
+        float_shape("copy", copy, count, columns);
+        part(copy)
+    });
     let backend = gradients.device().backend();
-    backend.adamw(part(parameters), part(gradients), moments, update);
+    backend.adamw((part(parameters), copy), part(gradients), moments, update);
 }
 
 impl Qkv<'_> {
@@ -313,12 +327,16 @@ fn qkv_shapes(input: &Qkv<'_>, spans: &Spans, heads: Heads) {
 
 fn rope_shapes(x: &Matrix, turns: &Matrix, heads: usize) {
     assert_eq!(turns.columns() % 2, 0, "a head must have an even number of columns");
-    shape("x", x, turns.rows(), heads * turns.columns());
+    float_shape("x", x, turns.rows(), heads * turns.columns());
+}
+
+fn sizes(name: &str, matrix: &Matrix, rows: usize, columns: usize) {
+    let found = (matrix.rows(), matrix.columns());
+    assert_eq!(found, (rows, columns), "{name} has a wrong shape");
 }
 
 fn shape(name: &str, matrix: &Matrix, rows: usize, columns: usize) {
-    let found = (matrix.rows(), matrix.columns());
-    assert_eq!(found, (rows, columns), "{name} has a wrong shape");
+    sizes(name, matrix, rows, columns);
     assert!(
         name == "w" || name == "weight" || name == "table" || matrix.dtype() == DType::F32,
         "{name} must be f32"
@@ -327,8 +345,7 @@ fn shape(name: &str, matrix: &Matrix, rows: usize, columns: usize) {
 
 /// Of a matrix that may be f32 or bf16.
 fn float_shape(name: &str, matrix: &Matrix, rows: usize, columns: usize) {
-    let found = (matrix.rows(), matrix.columns());
-    assert_eq!(found, (rows, columns), "{name} has a wrong shape");
+    sizes(name, matrix, rows, columns);
     let is_float = matches!(matrix.dtype(), DType::F32 | DType::Bf16);
     assert!(is_float, "{name} must be f32 or bf16");
 }

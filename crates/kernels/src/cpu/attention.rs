@@ -22,10 +22,10 @@ use crate::cpu::attention_blocks::{
 };
 use crate::cpu::attention_few::{BlockRows, FEW, FewScores, FewValues};
 use crate::cpu::attention_rows::{Finish, SoftmaxRow, Widen};
-use crate::cpu::elements::SharedElements;
 use crate::cpu::machine::{Machine, Scratch};
 use crate::cpu::matmul_kernel::Store;
 use crate::cpu::matmul_pack::{Along, Elements, Side};
+use crate::cpu::matmul_result::Elements as Out;
 use crate::cpu::threads::SharedMut;
 use crate::layout::{Heads, Span, Spans};
 use crate::view::View;
@@ -49,7 +49,7 @@ pub fn forward(
             products: Products(machine.instructions),
             heads,
             input: Input::new(input),
-            out: SharedElements::of(out),
+            out: Out::of(&out),
             log_sums: SharedMut::new(log_sums.f32s_mut()),
         }
     };
@@ -86,7 +86,7 @@ struct Forward<'a> {
     products: Products,
     heads: Heads,
     input: Input<'a>,
-    out: SharedElements<'a>,
+    out: Out<'a>,
     log_sums: SharedMut<'a, f32>,
 }
 

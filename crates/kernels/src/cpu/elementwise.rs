@@ -1,7 +1,9 @@
 //! Zeroing, copying and adding whole matrices, by several threads where they are large.
 
+use crate::cpu::elements::ElementsMut;
 use crate::cpu::instructions::Kernel;
 use crate::cpu::machine::{Machine, rows_per_task};
+use crate::cpu::matmul_pack::Elements;
 use crate::cpu::simd::Simd;
 use crate::host_memory;
 use crate::view::View;
@@ -13,11 +15,16 @@ pub fn clear(machine: &Machine, x: View) {
     });
 }
 
-/// `out = x`
+/// `out = x`, in the dtype of `out`.
 pub fn copy(machine: &Machine, out: View, x: View) {
     machine.pool.run_ranges(x.rows, rows_per_task(x.columns), &|rows| {
         let part = |view: View| view.row_range(rows.start, rows.len());
-        host_memory::copy(part(out), part(x));
+        if out.dtype == x.dtype {
+            return host_memory::copy(part(out), part(x));
+        }
+        // SAFETY: rows of the running operation's output that no other task writes, and its input.
+        let (out, x) = unsafe { (ElementsMut::of(part(out)), Elements::of(part(x))) };
+        machine.instructions.run(Convert { out, x });
     });
 }
 
@@ -29,6 +36,22 @@ pub fn add(machine: &Machine, out: View, x: View) {
         let (out, x) = unsafe { (part(out).f32s_mut(), part(x).f32s()) };
         machine.instructions.run(Add { out, x });
     });
+}
+
+struct Convert<'a> {
+    out: ElementsMut<'a>,
+    x: Elements<'a>,
+}
+
+impl Kernel for Convert<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(mut self, s: S) {
+        for i in (0..self.x.len()).step_by(S::LANES) {
+            self.out.store(s, self.x.load(s, i), i);
+        }
+    }
 }
 
 struct Add<'a> {

@@ -17,6 +17,9 @@ pub mod machine;
 mod matmul;
 mod matmul_kernel;
 mod matmul_pack;
+mod matmul_plan;
+mod matmul_result;
+mod matmul_stream;
 pub mod measure;
 mod packed;
 pub mod path;
@@ -188,7 +191,13 @@ impl Backend for Cpu {
         adamw::square_sum(&self.0, &mut self.0.scratch(), x)
     }
 
-    fn adamw(&self, parameters: View, gradients: View, moments: (View, View), update: AdamW) {
+    fn adamw(
+        &self,
+        parameters: (View, Option<View>),
+        gradients: View,
+        moments: (View, View),
+        update: AdamW,
+    ) {
         adamw::update(&self.0, parameters, gradients, moments, update);
     }
 }

@@ -63,8 +63,15 @@ pub trait Simd: Copy {
     }
     /// As many lanes as fit into `out`.
     fn store(self, a: Self::V, out: &mut [f32]);
-    /// As [`Simd::store`], rounded to nearest even; NaN stays NaN.
-    fn store_bf16(self, a: Self::V, out: &mut [bf16]);
+    /// As [`Simd::store`], rounded to nearest even.
+    #[inline(always)]
+    fn store_bf16(self, a: Self::V, out: &mut [bf16]) {
+        let mut lanes = [0.0; 16];
+        self.store(a, &mut lanes[..Self::LANES]);
+        for (out, lane) in out.iter_mut().zip(&lanes[..Self::LANES]) {
+            *out = bf16::from_f32(*lane);
+        }
+    }
 
     /// # Safety
     /// [`Simd::LANES`] values must be readable at `x`.
