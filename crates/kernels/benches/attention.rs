@@ -12,7 +12,7 @@ const SHAPES: [(&str, Heads, usize); 2] = [
 const KEYS: usize = 4000;
 /// New tokens of a call: one, and a draft that is checked.
 const QUERIES: [usize; 2] = [1, 5];
-const DTYPES: [DType; 2] = [DType::F32, DType::Bf16];
+const DTYPES: [DType; 3] = [DType::F32, DType::Bf16, DType::Q8Rows];
 const RUNS: usize = 7;
 
 fn main() {

@@ -13,6 +13,7 @@ mod cpu;
 mod host_memory;
 mod packed_block;
 mod packed_layout;
+mod q8_rows;
 mod reference;
 mod view;
 

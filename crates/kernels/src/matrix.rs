@@ -5,6 +5,7 @@ use crate::device::Device;
 use crate::dtype::DType;
 use crate::error::KernelError;
 use crate::mapped::MappedFile;
+use crate::q8_rows;
 use crate::view::{Address, View};
 use half::bf16;
 use std::ops::Range;
@@ -115,7 +116,7 @@ impl Matrix {
         self.dtype.matrix_bytes(self.capacity, self.columns)
     }
 
-    /// Writes whole rows from `first` on, rounding to nearest even where the matrix is bf16.
+    /// Writes whole rows from `first` on, rounded where the matrix is bf16 or 8-bit rows.
     ///
     /// # Panics
     /// If the matrix is packed: [`crate::ops::pack`] writes it.
@@ -126,6 +127,14 @@ impl Matrix {
                 let rounded: Vec<u8> =
                     values.iter().flat_map(|&x| bf16::from_f32(x).to_ne_bytes()).collect();
                 self.write_row_bytes(first, &rounded);
+            }
+            DType::Q8Rows => {
+                let row_bytes = q8_rows::row_bytes(self.columns);
+                let mut bytes = vec![0; values.len() / self.columns * row_bytes];
+                let rows = bytes.chunks_exact_mut(row_bytes);
+                rows.zip(values.chunks_exact(self.columns))
+                    .for_each(|(row, x)| q8_rows::put(row, x));
+                self.write_row_bytes(first, &bytes);
             }
             packed => panic!("a {packed:?} matrix is written by ops::pack"),
         }
@@ -144,6 +153,14 @@ impl Matrix {
                 for (value, pair) in values.iter_mut().zip(bytes.chunks_exact(2)) {
                     *value = bf16::from_ne_bytes([pair[0], pair[1]]).to_f32();
                 }
+            }
+            DType::Q8Rows => {
+                let row_bytes = q8_rows::row_bytes(self.columns);
+                let mut bytes = vec![0; values.len() / self.columns * row_bytes];
+                self.read_row_bytes(first, &mut bytes);
+                let rows = bytes.chunks_exact(row_bytes);
+                let values = values.chunks_exact_mut(self.columns);
+                rows.zip(values).for_each(|(row, x)| q8_rows::get(row, self.columns, 0, x));
             }
             packed => panic!("a {packed:?} matrix is read by ops::embedding"),
         }

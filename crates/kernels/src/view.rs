@@ -87,6 +87,25 @@ impl View {
         unsafe { std::slice::from_raw_parts_mut(self.address.0.as_ptr().cast(), self.len()) }
     }
 
+    /// The rows of an 8-bit matrix, as `q8_rows.rs` says.
+    ///
+    /// # Safety
+    /// As [`View::f32s`].
+    pub(crate) unsafe fn q8_rows<'a>(&self) -> &'a [u8] {
+        assert_eq!(self.dtype, DType::Q8Rows, "expected 8-bit rows");
+        // SAFETY: the caller's promise.
+        unsafe { std::slice::from_raw_parts(self.address.0.as_ptr(), self.bytes()) }
+    }
+
+    /// # Safety
+    /// As [`View::f32s_mut`].
+    pub(crate) unsafe fn q8_rows_mut<'a>(&self) -> &'a mut [u8] {
+        assert_eq!(self.dtype, DType::Q8Rows, "expected 8-bit rows");
+        self.must_be_writable();
+        // SAFETY: the caller's promise.
+        unsafe { std::slice::from_raw_parts_mut(self.address.0.as_ptr(), self.bytes()) }
+    }
+
     /// The panels of a packed matrix.
     ///
     /// # Safety

@@ -4,7 +4,7 @@
 //! bits here as in a crowd.
 
 use crate::cpu::instructions::Kernel;
-use crate::cpu::matmul_pack::{Element, Elements};
+use crate::cpu::matmul_pack::{Along, Element, Elements, Side};
 use crate::cpu::simd::Simd;
 use half::bf16;
 
@@ -28,6 +28,20 @@ pub struct BlockRows<'a> {
     pub stride: usize,
     /// How many rows.
     pub rows: usize,
+}
+
+impl<'a> BlockRows<'a> {
+    /// As the right side of a product whose lanes are the rows.
+    pub fn lanes(self, size: usize) -> Side<'a> {
+        let BlockRows { elements, stride, rows } = self;
+        Side { elements, along: Along::Depth, stride, lanes: rows, depth: size }
+    }
+
+    /// As the right side of a product that sums over the rows.
+    pub fn summed(self, size: usize) -> Side<'a> {
+        let BlockRows { elements, stride, rows } = self;
+        Side { elements, along: Along::Lanes, stride, lanes: size, depth: rows }
+    }
 }
 
 /// `out[t, s] = Σ_j queries[t, j] · keys[s, j]`

@@ -8,6 +8,7 @@ mod attention_backward;
 mod attention_blocks;
 mod attention_few;
 mod attention_rows;
+mod attention_team;
 mod cross_entropy;
 mod elements;
 mod elementwise;
