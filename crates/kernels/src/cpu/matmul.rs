@@ -19,7 +19,7 @@ use crate::cpu::matmul_pack::{Along, Elements, Pack, Side, packed_length};
 use crate::cpu::matmul_plan::{BREADTH, Block, DEPTH, Product, cut, group_of, task_panels};
 use crate::cpu::matmul_result::{Elements as Out, Rectangle, Sums};
 use crate::cpu::matmul_stream;
-use crate::cpu::packed;
+use crate::cpu::packed_product;
 use crate::cpu::threads::SharedMut;
 use crate::dtype::DType;
 use crate::host_memory;
@@ -29,7 +29,7 @@ use std::ops::Range;
 /// `out[t, o] = Σ_i x[t, i] · w[o, i]`
 pub fn forward(machine: &Machine, scratch: &mut Scratch, out: View, x: View, w: View) {
     if w.dtype.is_packed() {
-        return packed::forward(machine, scratch, out, x, w);
+        return packed_product::forward(machine, scratch, out, x, w);
     }
     let product =
         Product { left: side(&x, Along::Depth), right: side(&w, Along::Depth), add: false };

@@ -122,6 +122,17 @@ impl Simd for Portable {
         x.map(|x| f32::from_bits(u32::from(x.to_bits()) << 16))
     }
     #[inline(always)]
+    unsafe fn load_pairs_at(self, x: *const [bf16; 2]) -> [V; 2] {
+        // SAFETY: the caller's promise.
+        let pairs = unsafe { x.cast::<[u32; LANES]>().read_unaligned() };
+        let (mut first, mut second) = ([0.0; LANES], [0.0; LANES]);
+        for (lane, pair) in pairs.into_iter().map(u32::from_le).enumerate() {
+            first[lane] = f32::from_bits(pair << 16);
+            second[lane] = f32::from_bits(pair & 0xFFFF_0000);
+        }
+        [first, second]
+    }
+    #[inline(always)]
     unsafe fn store_at(self, a: V, out: *mut f32) {
         // SAFETY: the caller's promise.
         unsafe { out.cast::<V>().write(a) }
