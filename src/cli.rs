@@ -443,7 +443,7 @@ pub struct Train {
     /// Order of the rows
     #[arg(long, value_enum, default_value_t = Order::Shuffled)]
     pub order: Order,
-    /// Arithmetic and storage while training (bf16 is not supported yet)
+    /// What weights and activations are computed as; master weights, gradients and moments are f32
     #[arg(long, value_enum, default_value_t = StoredType::F32)]
     pub dtype: StoredType,
     /// What to compute again in the backward pass to save memory
