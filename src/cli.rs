@@ -610,9 +610,9 @@ pub enum Bench {
     /// Matrix products in the three layouts of training, as shares of the roof
     #[command(after_help = "Example:\n  kollama bench matmul --json")]
     Matmul(BenchOutput),
-    /// One training step: hidden 512, 8 layers, vocabulary 46,336, 4 × 512 tokens, f32
-    #[command(after_help = "Example:\n  kollama bench train --repeats 3 --json")]
-    Train(BenchOutput),
+    /// One training step: hidden 512, 8 layers, vocabulary 46,336, 4 × 512 tokens
+    #[command(after_help = "Example:\n  kollama bench train --dtype bf16 --repeats 3 --json")]
+    Train(BenchTrain),
     /// Reading a prompt and writing tokens with random weights
     #[command(after_help = "Example:\n  kollama bench generate --json")]
     Generate(BenchOutput),
@@ -621,6 +621,17 @@ pub enum Bench {
         kollama bench tokenize --tokenizer tok --corpus korean.jsonl.zst code.jsonl \\\n    \
         --document-size line,4k,1m --worst --against tools/bench_tokenize.py")]
     Tokenize(BenchTokenize),
+}
+
+/// Flags of `bench train`.
+#[derive(Args)]
+pub struct BenchTrain {
+    /// What weights and activations are computed as
+    #[arg(long, value_enum, default_value_t = StoredType::F32)]
+    pub dtype: StoredType,
+    /// How to print
+    #[command(flatten)]
+    pub output: BenchOutput,
 }
 
 /// Flags of `bench tokenize`.

@@ -8,6 +8,17 @@ pub fn gflops(threads: usize) -> Result<f64> {
     Ok(roof::flops(threads, Device::chosen_path()?)? * 1e-9)
 }
 
+/// Multiplications and additions of pairs of bf16 in registers, in GFLOP/s; none where the processor
+/// has no instruction for them.
+pub fn bf16_gflops(threads: usize) -> Result<Option<f64>> {
+    Ok(roof::bf16_flops(threads, Device::chosen_path()?)?.map(|flops| flops * 1e-9))
+}
+
+/// Products of bytes of all threads in registers, in billions of operations per second.
+pub fn int8_gops(threads: usize) -> Result<f64> {
+    Ok(roof::int8_ops(threads, Device::chosen_path()?)? * 1e-9)
+}
+
 /// Reads of all threads from memory that no cache holds, in GB/s.
 pub fn read_gb_per_second(threads: usize) -> Result<f64> {
     Ok(roof::read_bandwidth(threads, Device::chosen_path()?)? * 1e-9)

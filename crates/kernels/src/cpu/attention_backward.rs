@@ -6,9 +6,10 @@ use crate::cpu::attention_blocks::{
     scores_side,
 };
 use crate::cpu::attention_rows::GradientRow;
+use crate::cpu::elements::Elements;
 use crate::cpu::machine::{Machine, Scratch};
 use crate::cpu::matmul_kernel::Store;
-use crate::cpu::matmul_pack::{Along, Elements};
+use crate::cpu::matmul_pack::Along;
 use crate::cpu::threads::SharedMut;
 use crate::layout::{Heads, Span, Spans};
 use crate::view::View;

@@ -3,8 +3,9 @@
 //! the chain of the same terms in the same order as in `matmul_kernel.rs`, so a query gets the same
 //! bits here as in a crowd.
 
+use crate::cpu::elements::Elements;
 use crate::cpu::instructions::Kernel;
-use crate::cpu::matmul_pack::{Along, Element, Elements, Side};
+use crate::cpu::matmul_pack::{Along, Element, Side};
 use crate::cpu::simd::Simd;
 use half::bf16;
 

@@ -1,8 +1,7 @@
 //! What attention does to one row of a block of scores, between two products.
 
-use crate::cpu::elements::ElementsMut;
+use crate::cpu::elements::{Elements, ElementsMut};
 use crate::cpu::instructions::Kernel;
-use crate::cpu::matmul_pack::Elements;
 use crate::cpu::rms_norm::dot;
 use crate::cpu::simd::{Simd, exp};
 
