@@ -1,8 +1,6 @@
 //! Element types of a matrix, and how many bytes one takes. Sums are taken in `f32` or, with packed
 //! weights, in whole numbers; where an element of a packed matrix stands says `packed_layout.rs`.
 
-use crate::q8_rows;
-
 /// How the elements of a matrix are stored.
 ///
 /// `F32`, `Bf16` and `Q8Rows` are row-major. The others are weights that are packed once, by
@@ -67,7 +65,10 @@ impl DType {
             DType::F32 | DType::Bf16 => {
                 return rows.saturating_mul(columns).saturating_mul(self.bytes());
             }
-            DType::Q8Rows => return rows.saturating_mul(q8_rows::row_bytes(columns)),
+            DType::Q8Rows => {
+                let scales = columns.div_ceil(DType::BLOCK_COLUMNS).saturating_mul(4);
+                return rows.saturating_mul(columns.saturating_add(scales));
+            }
             _ => {}
         }
         let panels = rows.div_ceil(DType::PANEL_ROWS);

@@ -2,6 +2,7 @@
 //! numbers, then a scale in `f32` for every 32 of them; element `i` is `number[i] · scale[i / 32]`.
 //! Never in a file, so the scales are in the byte order of the machine.
 
+use crate::dtype::DType;
 use crate::packed_block::{activations, filled_up};
 use crate::packed_layout::BLOCK;
 
@@ -9,7 +10,7 @@ const SCALE_BYTES: usize = size_of::<f32>();
 
 /// Bytes of a row.
 pub const fn row_bytes(columns: usize) -> usize {
-    columns + columns.div_ceil(BLOCK) * SCALE_BYTES
+    DType::Q8Rows.matrix_bytes(1, columns)
 }
 
 /// Writes a row, each block in -127 ..= 127 steps of the largest of its numbers / 127.
