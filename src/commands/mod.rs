@@ -7,6 +7,7 @@ mod compare_page;
 pub mod corpus;
 mod eval;
 mod generate;
+mod held;
 mod learning;
 pub mod model;
 mod peers;
@@ -16,10 +17,9 @@ mod score;
 mod tokenizer;
 pub mod train;
 
-use crate::choices::StoredType;
 use crate::cli::{Cli, Command};
 use anyhow::{Context, Result, bail};
-use kollama_kernels::{DType, Device};
+use kollama_kernels::Device;
 use kollama_tokenizer::{Tokenizer, TokenizerError};
 use std::io::{BufReader, Read};
 use std::path::Path;
@@ -35,7 +35,7 @@ pub fn dispatch(cli: Cli) -> Result<()> {
         Command::Quickstart(flags) => quickstart::quickstart(&flags, threads),
         Command::Run(flags) => run::run(&flags, threads),
         Command::Tokenizer(verb) => tokenizer::tokenizer(verb, threads),
-        Command::Model(verb) => model::model(verb),
+        Command::Model(verb) => model::model(verb, threads),
         Command::Corpus(verb) => corpus::corpus(verb, threads),
         Command::Train(flags) => train::train(flags, &device()?),
         Command::Eval(flags) => eval::eval(&flags, &device()?),
@@ -55,13 +55,6 @@ fn not_supported(verb: &str) -> Result<()> {
 fn threads(asked: Option<u16>) -> usize {
     let all = || std::thread::available_parallelism().map_or(1, usize::from);
     asked.map_or_else(all, usize::from)
-}
-
-fn weights_in_memory(dtype: StoredType) -> DType {
-    match dtype {
-        StoredType::F32 => DType::F32,
-        StoredType::Bf16 => DType::Bf16,
-    }
 }
 
 /// The tokenizer of a model folder that may do without one; a damaged one is an error.

@@ -182,6 +182,8 @@ pub fn attention_backward(
     spans: &Spans,
     heads: Heads,
 ) {
+    let kept = [input.keys, input.values].map(Matrix::dtype);
+    assert!(!kept.contains(&DType::Q8Rows), "8-bit keys and values have no gradients");
     qkv_shapes(&input, spans, heads);
     shape("d_queries", d_input.queries, input.queries.rows(), input.queries.columns());
     shape("d_keys", d_input.keys, input.keys.rows(), input.keys.columns());
@@ -229,7 +231,8 @@ pub fn add(out: &mut Matrix, x: &Matrix) {
 }
 
 /// `out[first + t, i] = x[t, i]`: whole rows to another place, for example into a cache; widened or
-/// rounded where one of the two is bf16.
+/// rounded where one of the two is bf16. Into 8-bit rows, every 32 columns of an `f32` row are rounded
+/// to whole numbers -127 ..= 127 of steps of the largest of them / 127.
 pub fn copy_rows(out: &mut Matrix, first: usize, x: &Matrix, rows: Range<usize>) {
     assert_eq!(out.columns(), x.columns(), "copy_rows: columns of out and x");
     let (to, from) = (out.view(), x.view());
@@ -318,8 +321,8 @@ impl Qkv<'_> {
 fn qkv_shapes(input: &Qkv<'_>, spans: &Spans, heads: Heads) {
     assert_eq!(heads.queries % heads.keys, 0, "query heads must be a multiple of key heads");
     float_shape("queries", input.queries, spans.rows(), heads.query_columns());
-    float_shape("keys", input.keys, input.keys.rows(), heads.key_columns());
-    float_shape("values", input.values, input.keys.rows(), heads.key_columns());
+    kept_shape("keys", input.keys, input.keys.rows(), heads.key_columns());
+    kept_shape("values", input.values, input.keys.rows(), heads.key_columns());
     assert!(spans.key_rows() <= input.keys.rows(), "spans read beyond the last key");
 }
 
@@ -346,6 +349,14 @@ fn float_shape(name: &str, matrix: &Matrix, rows: usize, columns: usize) {
     sizes(name, matrix, rows, columns);
     let is_float = matches!(matrix.dtype(), DType::F32 | DType::Bf16);
     assert!(is_float, "{name} must be f32 or bf16");
+}
+
+/// Of keys or values, which may be 8-bit rows as well.
+fn kept_shape(name: &str, matrix: &Matrix, rows: usize, columns: usize) {
+    match matrix.dtype() {
+        DType::Q8Rows => sizes(name, matrix, rows, columns),
+        _ => float_shape(name, matrix, rows, columns),
+    }
 }
 
 fn within(name: &str, ids: &[u32], rows: usize) {

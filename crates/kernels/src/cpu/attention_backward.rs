@@ -117,12 +117,12 @@ impl Backward<'_> {
             block.place = key_head(heads, span.keys.start + first_key, head);
             let keys = block.keys.len();
             let (key_side, value_side) = (
-                block.place.rows(self.input.keys, keys, size),
-                block.place.rows(self.input.values, keys, size),
+                block.place.rows(self.input.keys.floats(), keys, size),
+                block.place.rows(self.input.values.floats(), keys, size),
             );
             self.products.pack_right(block.keys_as_columns, key_side);
             self.products.pack_right(block.values_as_columns, value_side);
-            let summed = block.place.summed(self.input.keys, keys, size);
+            let summed = block.place.summed(self.input.keys.floats(), keys, size);
             self.products.pack_right(block.keys_as_rows, summed);
             self.queries_that_see(&block, &mut queries, span, head);
         }
@@ -151,7 +151,7 @@ impl Backward<'_> {
         head: usize,
     ) {
         let (products, size) = (self.products, self.heads.size);
-        let (seen, rows) = (sight.at(keys.keys.clone()), sight.queries.len());
+        let (seen, rows) = (sight.at(keys.keys.clone(), 1), sight.queries.len());
         let (queries, d_out) = (self.input.queries, self.d_out);
         products.pack_left(block.packed, place.rows(queries, rows, size));
         products.scores(block.weights, seen, size, block.packed, keys.keys_as_columns);

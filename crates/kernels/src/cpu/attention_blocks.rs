@@ -6,7 +6,9 @@ use crate::cpu::elements::Elements;
 use crate::cpu::matmul_kernel::{BLOCK, Target};
 use crate::cpu::matmul_pack::{Along, Side, packed_length};
 use crate::cpu::threads::SharedMut;
+use crate::dtype::DType;
 use crate::layout::{Heads, Span};
+use crate::view::View;
 use std::ops::Range;
 
 /// Queries of a block: whole tiles of rows on AVX-512.
@@ -19,8 +21,37 @@ pub const SCORES: usize = (if QUERIES > KEYS { QUERIES } else { KEYS }) * KEYS;
 /// What attention reads; each may be bf16.
 pub struct Input<'a> {
     pub queries: Elements<'a>,
-    pub keys: Elements<'a>,
-    pub values: Elements<'a>,
+    pub keys: Kept<'a>,
+    pub values: Kept<'a>,
+}
+
+/// Keys or values.
+pub enum Kept<'a> {
+    Floats(Elements<'a>),
+    /// As `q8_rows.rs` says.
+    EightBit(&'a [u8]),
+}
+
+impl<'a> Kept<'a> {
+    /// # Safety
+    /// As [`View::f32s`].
+    unsafe fn of(view: View) -> Kept<'a> {
+        // SAFETY: the caller's promise.
+        unsafe {
+            match view.dtype {
+                DType::Q8Rows => Kept::EightBit(view.q8_rows()),
+                _ => Kept::Floats(Elements::of(view)),
+            }
+        }
+    }
+
+    /// Where there are gradients there are no 8-bit numbers.
+    pub fn floats(&self) -> Elements<'a> {
+        match self {
+            Kept::Floats(x) => *x,
+            Kept::EightBit(_) => unreachable!("`ops` refuses 8-bit keys and values with gradients"),
+        }
+    }
 }
 
 impl<'a> Input<'a> {
@@ -31,8 +62,8 @@ impl<'a> Input<'a> {
         unsafe {
             Input {
                 queries: Elements::of(views.queries),
-                keys: Elements::of(views.keys),
-                values: Elements::of(views.values),
+                keys: Kept::of(views.keys),
+                values: Kept::of(views.values),
             }
         }
     }
@@ -127,18 +158,20 @@ impl Sight {
         self.by_first + self.queries.len() - 1
     }
 
-    /// The block of these queries by some keys of the span.
-    pub fn at(&self, keys: Range<usize>) -> Seen {
+    /// The block of these queries, `heads` rows each, by some keys of the span.
+    pub fn at(&self, keys: Range<usize>, heads: usize) -> Seen {
         let by_first = self.by_first as isize - keys.start as isize;
-        Seen { rows: self.queries.len(), keys: keys.len(), by_first }
+        Seen { rows: self.queries.len() * heads, heads, keys: keys.len(), by_first }
     }
 }
 
-/// A block of scores, of which every row sees one key more than the row before.
+/// A block of scores, of which every query sees one key more than the query before.
 #[derive(Clone, Copy)]
 pub struct Seen {
-    /// Queries of the block.
+    /// Queries of the block times heads.
     pub rows: usize,
+    /// Rows of a query.
+    heads: usize,
     /// Keys of the block.
     pub keys: usize,
     /// Keys that the first query sees, negative where the first key is still ahead of it.
@@ -148,12 +181,13 @@ pub struct Seen {
 impl Seen {
     /// How many keys of the block a row sees.
     pub fn by(&self, row: usize) -> usize {
-        (self.by_first + row as isize).clamp(0, self.keys as isize) as usize
+        (self.by_first + (row / self.heads) as isize).clamp(0, self.keys as isize) as usize
     }
 
     /// The first row that sees a key of the block; beyond the last if none does.
     pub fn first_row(&self, key: usize) -> usize {
-        (key as isize + 1 - self.by_first).clamp(0, self.rows as isize) as usize
+        let query = (key as isize + 1 - self.by_first).max(0) as usize;
+        (query * self.heads).min(self.rows)
     }
 }
 
@@ -167,12 +201,14 @@ mod tests {
             let span = Span { queries: 0..200, keys: 0..200 + cached };
             let sight = Sight::new(&span, first..first + 56);
             for keys in [0..128, 128..200, 128..256] {
-                let seen = sight.at(keys.clone());
-                for (row, key) in (0..56).flat_map(|row| (0..keys.len()).map(move |key| (row, key)))
-                {
-                    let sees = keys.start + key <= cached + first + row;
-                    assert_eq!(key < seen.by(row), sees);
-                    assert_eq!(row >= seen.first_row(key), sees);
+                for heads in [1, 3] {
+                    let seen = sight.at(keys.clone(), heads);
+                    let places = |row| (0..keys.len()).map(move |key| (row, key));
+                    for (row, key) in (0..56 * heads).flat_map(places) {
+                        let sees = keys.start + key <= cached + first + row / heads;
+                        assert_eq!(key < seen.by(row), sees);
+                        assert_eq!(row >= seen.first_row(key), sees);
+                    }
                 }
             }
         }

@@ -1,10 +1,14 @@
 //! The products of attention: blocks of queries, keys and scores, panel by panel, each as far as its
 //! rows see. Scores are multiplied where they stand; the rest is packed.
 
-use crate::cpu::attention_blocks::{KEYS, Seen};
+use crate::cpu::attention_blocks::{HeadRows, KEYS, Seen};
+use crate::cpu::attention_few::BlockRows;
+use crate::cpu::attention_kept::WidenRows;
+use crate::cpu::elements::Elements;
 use crate::cpu::instructions::Instructions;
 use crate::cpu::matmul_kernel::{PanelProduct, Store, Target, Unpacked, UnpackedProduct};
 use crate::cpu::matmul_pack::{Pack, Side};
+use crate::q8_rows;
 use std::ops::Range;
 
 /// Packing and multiplying blocks.
@@ -20,6 +24,23 @@ impl Products {
     pub fn pack_right(self, out: &mut [f32], side: Side) {
         let (lanes, depths, width) = (0..side.lanes, 0..side.depth, self.0.tile_columns());
         self.0.run(Pack { out, side, lanes, depths, width, narrow: false });
+    }
+
+    /// The columns of a head in 8-bit rows, as floats in `room`.
+    pub fn widen<'a>(
+        self,
+        room: &'a mut [f32],
+        kept: &[u8],
+        place: HeadRows,
+        rows: usize,
+        size: usize,
+    ) -> BlockRows<'a> {
+        let bytes = q8_rows::row_bytes(place.columns);
+        let kept = &kept[place.first_row * bytes..][..rows * bytes];
+        let (out, HeadRows { first_column: first, columns, .. }) =
+            (&mut room[..rows * size], place);
+        self.0.run(WidenRows { out, kept, first, columns, size });
+        BlockRows { elements: Elements::F32(room), stride: size, rows }
     }
 
     /// `out = left · rightᵀ`, queries by keys with sums over `size`, as far as each panel of queries

@@ -4,7 +4,9 @@ use crate::cpu::elements::{Elements, ElementsMut};
 use crate::cpu::instructions::Kernel;
 use crate::cpu::machine::{Machine, rows_per_task};
 use crate::cpu::simd::Simd;
+use crate::dtype::DType;
 use crate::host_memory;
+use crate::q8_rows;
 use crate::view::View;
 
 /// Sets `x` to zero.
@@ -21,7 +23,12 @@ pub fn copy(machine: &Machine, out: View, x: View) {
         if out.dtype == x.dtype {
             return host_memory::copy(part(out), part(x));
         }
-        // SAFETY: rows of the running operation's output that no other task writes, and its input.
+        if out.dtype == DType::Q8Rows {
+            // SAFETY: rows of the running operation's output that no other task writes, and its input.
+            let (rows, x) = unsafe { (part(out).q8_rows_mut(), part(x).f32s()) };
+            return machine.instructions.run(RoundRows { rows, x, columns: out.columns });
+        }
+        // SAFETY: as above.
         let (out, x) = unsafe { (ElementsMut::of(part(out)), Elements::of(part(x))) };
         machine.instructions.run(Convert { out, x });
     });
@@ -49,6 +56,25 @@ impl Kernel for Convert<'_> {
     fn run<S: Simd>(mut self, s: S) {
         for i in (0..self.x.len()).step_by(S::LANES) {
             self.out.store(s, self.x.load(s, i), i);
+        }
+    }
+}
+
+/// Only so that the compiler may use the vectors of the path.
+struct RoundRows<'a> {
+    rows: &'a mut [u8],
+    x: &'a [f32],
+    columns: usize,
+}
+
+impl Kernel for RoundRows<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, _: S) {
+        let rows = self.rows.chunks_exact_mut(q8_rows::row_bytes(self.columns));
+        for (row, x) in rows.zip(self.x.chunks_exact(self.columns)) {
+            q8_rows::put(row, x);
         }
     }
 }

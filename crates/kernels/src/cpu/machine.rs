@@ -76,7 +76,7 @@ impl Buffer {
     /// The first elements as a bf16 matrix, which is valid until the buffer is next asked.
     pub fn bf16_matrix(&mut self, rows: usize, columns: usize) -> View {
         let first = NonNull::from(self.floats((rows * columns).div_ceil(2))).cast();
-        View { address: Address(first), rows, columns, dtype: DType::Bf16 }
+        View { address: Address(first), rows, columns, dtype: DType::Bf16, read_only: false }
     }
 }
 

@@ -240,7 +240,7 @@ mod tests {
     fn view<T>(x: &mut [T], columns: usize) -> View {
         let address = Address(NonNull::new(x.as_mut_ptr().cast()).unwrap());
         let dtype = if size_of::<T>() == 2 { DType::Bf16 } else { DType::F32 };
-        View { address, rows: x.len() / columns, columns, dtype }
+        View { address, rows: x.len() / columns, columns, dtype, read_only: false }
     }
 
     fn numbers(count: usize) -> Vec<f32> {

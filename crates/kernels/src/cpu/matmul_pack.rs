@@ -75,7 +75,7 @@ const AHEAD: usize = 128;
 const FEW: usize = 8;
 
 /// An element type that vectors are loaded from.
-trait Element: Copy {
+pub trait Element: Copy {
     /// As [`Simd::load`].
     fn load<S: Simd>(s: S, x: &[Self]) -> S::V;
     /// # Safety

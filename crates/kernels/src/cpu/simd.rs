@@ -102,6 +102,15 @@ pub trait Simd: Copy {
     /// Asks for the cache line at `x`, which need not exist.
     fn prefetch(self, x: *const f32);
 
+    /// [`Simd::LANES`] whole numbers, as floats.
+    ///
+    /// # Safety
+    /// As many must be readable at `x`.
+    unsafe fn load_i8_at(self, x: *const i8) -> Self::V;
+
+    /// Every lane read as two neighbouring bf16 values, widened: the first ones, the second ones.
+    fn halves(self, pairs: Self::V) -> [Self::V; 2];
+
     /// A square to be filled.
     fn square(self) -> Self::Square;
     /// Rows become columns.

@@ -209,6 +209,22 @@ impl Simd for Avx2 {
     }
 
     #[inline(always)]
+    unsafe fn load_i8_at(self, x: *const i8) -> __m256 {
+        // SAFETY: the caller's promise, and `self`.
+        unsafe { _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64(x.cast()))) }
+    }
+    #[inline(always)]
+    fn halves(self, pairs: __m256) -> [__m256; 2] {
+        proven! {
+            let pairs = _mm256_castps_si256(pairs);
+            let upper = _mm256_set1_epi32(0xffff_0000_u32 as i32);
+            let first = _mm256_slli_epi32::<16>(pairs);
+            let second = _mm256_and_si256(pairs, upper);
+            [_mm256_castsi256_ps(first), _mm256_castsi256_ps(second)]
+        }
+    }
+
+    #[inline(always)]
     fn square(self) -> Self::Square {
         [self.splat(0.0); 8]
     }
@@ -375,6 +391,22 @@ impl Simd for Avx512 {
     #[inline(always)]
     fn prefetch(self, x: *const f32) {
         proven!(_mm_prefetch::<_MM_HINT_T0>(x.cast()))
+    }
+
+    #[inline(always)]
+    unsafe fn load_i8_at(self, x: *const i8) -> __m512 {
+        // SAFETY: the caller's promise, and `self`.
+        unsafe { _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128(x.cast()))) }
+    }
+    #[inline(always)]
+    fn halves(self, pairs: __m512) -> [__m512; 2] {
+        proven! {
+            let pairs = _mm512_castps_si512(pairs);
+            let upper = _mm512_set1_epi32(0xffff_0000_u32 as i32);
+            let first = _mm512_slli_epi32::<16>(pairs);
+            let second = _mm512_and_si512(pairs, upper);
+            [_mm512_castsi512_ps(first), _mm512_castsi512_ps(second)]
+        }
     }
 
     #[inline(always)]

@@ -24,6 +24,7 @@ use crate::dtype::DType;
 use crate::error::KernelError;
 use crate::host_memory;
 use crate::layout::{Heads, Spans};
+use crate::q8_rows;
 use crate::view::{Address, View};
 use half::bf16;
 use std::borrow::Cow;
@@ -57,9 +58,10 @@ impl Backend for Reference {
     }
 
     fn copy(&self, mut out: View, x: View) {
-        match out.dtype == x.dtype {
-            true => host_memory::copy(out, x),
-            false => write_rounded(&mut out, |out| out.copy_from_slice(&widened(&x))),
+        match out.dtype {
+            same if same == x.dtype => host_memory::copy(out, x),
+            DType::Q8Rows => round_to_eight_bits(out, read(&x)),
+            _ => write_rounded(&mut out, |out| out.copy_from_slice(&widened(&x))),
         }
     }
 
@@ -75,8 +77,9 @@ impl Backend for Reference {
 
     fn matmul(&self, mut out: View, x: View, w: View) {
         if w.dtype.is_packed() {
-            let x = packed::rounded(read(&x), x.columns, w.dtype);
-            return packed::matmul(write(&mut out), &x, &unpacked(&w), w.columns);
+            let x = packed::rounded(&widened(&x), x.columns, w.dtype);
+            let w = (unpacked(&w), w.columns);
+            return write_rounded(&mut out, |out| packed::matmul(out, &x, &w.0, w.1));
         }
         write_rounded(&mut out, |out| matmul::matmul(out, &widened(&x), &widened(&w), x.columns));
     }
@@ -196,7 +199,7 @@ impl Backend for Reference {
             },
         });
         if weight.dtype.is_packed() {
-            let hidden = packed::rounded(read(&hidden), hidden.columns, weight.dtype);
+            let hidden = packed::rounded(&widened(&hidden), hidden.columns, weight.dtype);
             let losses = write(&mut losses);
             return packed::cross_entropy(losses, &hidden, &unpacked(&weight), labels);
         }
@@ -241,10 +244,28 @@ fn widened(view: &View) -> Cow<'_, [f32]> {
         DType::F32 => Cow::Borrowed(read(view)),
         // SAFETY: as for `read`.
         DType::Bf16 => unsafe { view.bf16s() }.iter().map(|x| x.to_f32()).collect(),
+        DType::Q8Rows => eight_bit_rows(view),
         DType::PackedBf16 | DType::Q8 | DType::Q4 => {
             unpacked(view).into_iter().map(|x| x as f32).collect()
         }
     }
+}
+
+/// The elements of 8-bit rows.
+fn eight_bit_rows(view: &View) -> Cow<'_, [f32]> {
+    let mut values = vec![0.0; view.len()];
+    // SAFETY: as for `read`.
+    let rows = unsafe { view.q8_rows() }.chunks_exact(q8_rows::row_bytes(view.columns));
+    for (row, values) in rows.zip(values.chunks_exact_mut(view.columns)) {
+        q8_rows::get(row, view.columns, 0, values);
+    }
+    values.into()
+}
+
+fn round_to_eight_bits(out: View, x: &[f32]) {
+    // SAFETY: as for `write`.
+    let rows = unsafe { out.q8_rows_mut() }.chunks_exact_mut(q8_rows::row_bytes(out.columns));
+    rows.zip(x.chunks_exact(out.columns)).for_each(|(row, x)| q8_rows::put(row, x));
 }
 
 /// The elements of a packed input.

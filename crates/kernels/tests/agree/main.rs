@@ -10,6 +10,7 @@ mod bf16;
 mod callers;
 mod cross_entropy;
 mod embedding;
+mod kept;
 mod matmul;
 mod memory_and_sums;
 mod not_a_number;
