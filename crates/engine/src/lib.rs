@@ -14,6 +14,9 @@
 
 #![forbid(unsafe_code)]
 
+mod drafts;
+mod sequence;
+
 pub mod engine;
 pub mod error;
 pub mod request;
