@@ -205,8 +205,7 @@ impl<'t> Engine<'t> {
             let (seen, sampling) = (&sequence.tokens, &sequence.request.sampling);
             let chosen =
                 self.sampler.sample(&mut self.row, seen, sampling, sequence.written() as u64);
-            let guessed =
-                chosen.is_some_and(|token| sequence.drafts.came_true(guess, token, seen));
+            let guessed = chosen.is_some_and(|token| sequence.drafts.came_true(guess, token, seen));
             let emission = sequence.write(chosen, &self.end_tokens);
             let goes_on = guessed && emission.finish.is_none();
             emissions.push(emission);
