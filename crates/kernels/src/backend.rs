@@ -56,11 +56,13 @@ pub trait Backend: Send + Sync {
     /// Waits for everything asked for and reports what failed meanwhile.
     fn finish(&self) -> Result<(), KernelError>;
 
-    /// `w` may be bf16.
+    /// Writes all of `out`, which is packed and begins with a panel.
+    fn pack(&self, out: View, x: View);
+    /// `w` may be bf16 or packed.
     fn matmul(&self, out: View, x: View, w: View);
     fn matmul_backward_input(&self, d_x: View, d_out: View, w: View);
     fn matmul_backward_weight(&self, d_w: View, d_out: View, x: View);
-    /// `table` may be bf16.
+    /// `table` may be bf16 or packed.
     fn embedding(&self, out: View, table: View, ids: &[u32]);
     fn embedding_backward(&self, d_table: View, d_out: View, ids: &[u32]);
     fn rms_norm(&self, out: View, x: View, weight: View, epsilon: f32);
@@ -89,7 +91,7 @@ pub trait Backend: Send + Sync {
     fn swiglu(&self, out: View, gate: View, up: View);
     fn swiglu_backward(&self, d_gate: View, d_up: View, d_out: View, gate: View, up: View);
     fn add(&self, out: View, x: View);
-    /// `weight` may be bf16 where no gradients are asked for; `logits` is scratch whose rows say
+    /// `weight` may be bf16 or packed where no gradients are asked for; `logits` is scratch whose rows say
     /// how large a chunk is.
     fn cross_entropy(
         &self,

@@ -64,7 +64,7 @@ pub fn copy_out(bytes: &mut [u8], address: Address) {
 /// Sets every element to zero; the bytes of a zero are zeros in every dtype.
 pub fn clear(x: View) {
     // SAFETY: the view lies inside its matrix, which the caller borrows for writing.
-    unsafe { write_bytes(x.address.0.as_ptr(), 0, x.len() * x.dtype.bytes()) }
+    unsafe { write_bytes(x.address.0.as_ptr(), 0, x.bytes()) }
 }
 
 /// `out = x` for views of the same shape and dtype.
@@ -76,8 +76,7 @@ pub fn copy(out: View, x: View) {
     assert_eq!(kind(out), kind(x), "copy: rows, columns and dtype of out and x");
     // SAFETY: both lie inside their matrices, which are two since one is borrowed for writing.
     unsafe {
-        let bytes = x.len() * x.dtype.bytes();
-        copy_nonoverlapping(x.address.0.as_ptr(), out.address.0.as_ptr(), bytes);
+        copy_nonoverlapping(x.address.0.as_ptr(), out.address.0.as_ptr(), x.bytes());
     }
 }
 

@@ -11,6 +11,8 @@
 mod backend;
 mod cpu;
 mod host_memory;
+mod packed_block;
+mod packed_layout;
 mod reference;
 mod view;
 

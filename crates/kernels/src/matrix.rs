@@ -7,7 +7,7 @@ use crate::view::{Address, View};
 use half::bf16;
 use std::ops::Range;
 
-/// A row-major matrix on a device. Rows are tokens (or vocabulary entries), columns are features.
+/// A matrix on a device. Rows are tokens (or vocabulary entries), columns are features.
 pub struct Matrix {
     device: Device,
     address: Address,
@@ -25,13 +25,7 @@ impl Matrix {
         columns: usize,
         dtype: DType,
     ) -> Result<Matrix, KernelError> {
-        let bytes = rows.checked_mul(columns).and_then(|count| count.checked_mul(dtype.bytes()));
-        let address = match bytes {
-            Some(bytes) => device.backend().allocate(bytes)?,
-            None => {
-                return Err(KernelError::OutOfMemory { bytes: usize::MAX, device: device.name() });
-            }
-        };
+        let address = device.backend().allocate(dtype.matrix_bytes(rows, columns))?;
         Ok(Matrix { device: device.clone(), address, capacity: rows, rows, columns, dtype })
     }
 
@@ -87,10 +81,13 @@ impl Matrix {
 
     /// Bytes of memory held.
     pub fn bytes(&self) -> usize {
-        self.capacity * self.columns * self.dtype.bytes()
+        self.dtype.matrix_bytes(self.capacity, self.columns)
     }
 
     /// Writes whole rows from `first` on, rounding to nearest even where the matrix is bf16.
+    ///
+    /// # Panics
+    /// If the matrix is packed: [`crate::ops::pack`] writes it.
     pub fn write_rows(&mut self, first: usize, values: &[f32]) {
         match self.dtype {
             DType::F32 => self.write_row_bytes(first, bytes_of_f32(values)),
@@ -99,10 +96,14 @@ impl Matrix {
                     values.iter().flat_map(|&x| bf16::from_f32(x).to_ne_bytes()).collect();
                 self.write_row_bytes(first, &rounded);
             }
+            packed => panic!("a {packed:?} matrix is written by ops::pack"),
         }
     }
 
     /// Reads whole rows from `first` on, as many as `values` has room for.
+    ///
+    /// # Panics
+    /// If the matrix is packed: [`crate::ops::embedding`] reads it.
     pub fn read_rows(&self, first: usize, values: &mut [f32]) {
         match self.dtype {
             DType::F32 => self.read_row_bytes(first, bytes_of_f32_mut(values)),
@@ -113,6 +114,7 @@ impl Matrix {
                     *value = bf16::from_ne_bytes([pair[0], pair[1]]).to_f32();
                 }
             }
+            packed => panic!("a {packed:?} matrix is read by ops::embedding"),
         }
     }
 
@@ -123,13 +125,14 @@ impl Matrix {
         values
     }
 
-    /// Writes whole rows of raw elements (this machine's byte order) in the matrix's own dtype.
+    /// Writes whole rows of raw elements (this machine's byte order) in the matrix's own dtype; of a
+    /// packed matrix, whole panels (always little-endian).
     pub fn write_row_bytes(&mut self, first: usize, bytes: &[u8]) {
         let view = self.byte_rows(first, bytes.len());
         self.device.backend().copy_in(view.address, bytes);
     }
 
-    /// Reads whole rows of raw elements in the matrix's own dtype.
+    /// Reads whole rows of raw elements in the matrix's own dtype; of a packed matrix, whole panels.
     pub fn read_row_bytes(&self, first: usize, bytes: &mut [u8]) {
         let view = self.byte_rows(first, bytes.len());
         self.device.backend().copy_out(bytes, view.address);
@@ -151,9 +154,13 @@ impl Matrix {
     }
 
     fn byte_rows(&self, first: usize, bytes: usize) -> View {
-        let row = self.columns * self.dtype.bytes();
+        let step = self.dtype.rows_at_once();
+        let row = self.dtype.matrix_bytes(step, self.columns);
         assert_eq!(bytes % row, 0, "{bytes} bytes are not whole rows of {row}");
-        self.view().row_range(first, bytes / row)
+        let rows = bytes / row * step;
+        // The last panel of a packed matrix is whole, also where there are fewer rows.
+        let whole = View { rows: self.rows.next_multiple_of(step), ..self.view() };
+        whole.row_range(first, rows)
     }
 }
 

@@ -56,7 +56,24 @@ pub struct HeadGradients<'a> {
     pub scale: f32,
 }
 
-/// `out[t, o] = Σ_i x[t, i] · w[o, i]`; `w` may be bf16.
+/// `out[first_row + o, i] = x[o, i]` in the packed type of `out`: rounded to the nearest bf16, or
+/// for every 32 columns of a row to whole numbers of a step, which in `Q8` makes 127 of the largest
+/// of them and in `Q4` is chosen for a small squared error. `first_row` is a multiple of
+/// [`DType::PANEL_ROWS`], and so is the number of rows unless they are the last ones.
+pub fn pack(out: &mut Matrix, first_row: usize, x: &Matrix) {
+    let (rows, end) = (out.rows(), first_row + x.rows());
+    assert!(out.dtype().is_packed(), "pack: out is {:?}", out.dtype());
+    assert_eq!(x.columns(), out.columns(), "pack: columns of x and out");
+    shape("x", x, x.rows(), x.columns());
+    let whole = end == rows || end % DType::PANEL_ROWS == 0;
+    assert!(end <= rows && whole, "pack: rows {first_row}..{end} of {rows} are not whole panels");
+    out.device().backend().pack(out.view().row_range(first_row, x.rows()), x.view());
+}
+
+/// `out[t, o] = Σ_i x[t, i] · w[o, i]`; `w` may be bf16 or packed. With a `PackedBf16` weight, `x` is
+/// first rounded to bf16; with `Q8` and `Q4`, every 32 columns of a row of `x` to whole numbers
+/// -127 ..= 127 of steps of the largest of them / 127, in `f32`. A row of the result does not depend
+/// on the rows beside it.
 pub fn matmul(out: &mut Matrix, x: &Matrix, w: &Matrix) {
     shape("out", out, x.rows(), w.rows());
     shape("w", w, w.rows(), x.columns());
@@ -67,6 +84,7 @@ pub fn matmul(out: &mut Matrix, x: &Matrix, w: &Matrix) {
 pub fn matmul_backward_input(d_x: &mut Matrix, d_out: &Matrix, w: &Matrix) {
     shape("d_x", d_x, d_out.rows(), w.columns());
     shape("w", w, d_out.columns(), d_x.columns());
+    assert!(!w.dtype().is_packed(), "w has no gradients: it is {:?}", w.dtype());
     d_x.device().backend().matmul_backward_input(d_x.view(), d_out.view(), w.view());
 }
 
@@ -77,7 +95,7 @@ pub fn matmul_backward_weight(d_w: &mut Matrix, d_out: &Matrix, x: &Matrix) {
     d_w.device().backend().matmul_backward_weight(d_w.view(), d_out.view(), x.view());
 }
 
-/// `out[t, i] = table[ids[t], i]`; `table` may be bf16. Also gathers rows of any matrix.
+/// `out[t, i] = table[ids[t], i]`; `table` may be bf16 or packed. Also gathers rows of any matrix.
 pub fn embedding(out: &mut Matrix, table: &Matrix, ids: &[u32]) {
     shape("out", out, ids.len(), table.columns());
     within("ids", ids, table.rows());
@@ -220,7 +238,7 @@ pub fn copy_rows(out: &mut Matrix, first: usize, x: &Matrix, rows: Range<usize>)
 /// `losses[t, 0] = log Σ_c exp z[t, c] − z[t, labels[t]]` and `losses[t, 1]` = 1 if the label is
 /// the first maximum of `z[t]`, else 0; both 0 where the label is [`NOT_COUNTED`].
 /// With `gradients`, those of `scale · Σ_t losses[t, 0]` are added as well. Without, `weight` may
-/// be bf16.
+/// be bf16 or packed, which rounds `hidden` as in [`matmul`].
 pub fn cross_entropy(
     losses: &mut Matrix,
     gradients: Option<HeadGradients<'_>>,
@@ -235,6 +253,8 @@ pub fn cross_entropy(
     assert_eq!(labels.len(), hidden.rows(), "labels of hidden");
     let known = |&label: &i32| label == NOT_COUNTED || (0..weight.rows() as i32).contains(&label);
     assert!(labels.iter().all(known), "labels must be below {} or {NOT_COUNTED}", weight.rows());
+    let trained = gradients.is_some();
+    assert!(!(trained && weight.dtype().is_packed()), "weight has no gradients: it is packed");
     let gradients = gradients.map(|g| {
         shape("d_hidden", g.d_hidden, hidden.rows(), hidden.columns());
         shape("d_weight", g.d_weight, weight.rows(), weight.columns());

@@ -15,7 +15,7 @@ unsafe impl Send for Address {}
 // SAFETY: as above.
 unsafe impl Sync for Address {}
 
-/// A row-major matrix without ownership. Made by `Matrix` alone, which borrows itself for as long
+/// A matrix without ownership. Made by `Matrix` alone, which borrows itself for as long
 /// as an operation runs: views that are written are never views of the same matrix as another.
 #[derive(Clone, Copy, Debug)]
 pub struct View {
@@ -30,10 +30,16 @@ impl View {
         self.rows * self.columns
     }
 
-    /// The same matrix, only rows `first .. first + rows`.
+    /// Bytes in memory.
+    pub(crate) fn bytes(&self) -> usize {
+        self.dtype.matrix_bytes(self.rows, self.columns)
+    }
+
+    /// The same matrix, only rows `first .. first + rows`; of a packed one, from a panel on.
     pub(crate) fn row_range(&self, first: usize, rows: usize) -> View {
         assert!(first + rows <= self.rows, "rows {first}+{rows} of {}", self.rows);
-        let offset = first * self.columns * self.dtype.bytes();
+        assert_eq!(first % self.dtype.rows_at_once(), 0, "row {first} of {:?}", self.dtype);
+        let offset = self.dtype.matrix_bytes(first, self.columns);
         // SAFETY: within the matrix by the assertion, so within its allocation.
         let address = Address(unsafe { self.address.0.add(offset) });
         View { address, rows, ..*self }
@@ -61,5 +67,23 @@ impl View {
         assert_eq!(self.dtype, DType::F32, "expected an f32 matrix");
         // SAFETY: the caller's promise.
         unsafe { std::slice::from_raw_parts_mut(self.address.0.as_ptr().cast(), self.len()) }
+    }
+
+    /// The panels of a packed matrix.
+    ///
+    /// # Safety
+    /// As [`View::f32s`].
+    pub(crate) unsafe fn panels<'a>(&self) -> &'a [u8] {
+        assert!(self.dtype.is_packed(), "expected a packed matrix, not {:?}", self.dtype);
+        // SAFETY: the caller's promise.
+        unsafe { std::slice::from_raw_parts(self.address.0.as_ptr(), self.bytes()) }
+    }
+
+    /// # Safety
+    /// As [`View::f32s_mut`].
+    pub(crate) unsafe fn panels_mut<'a>(&self) -> &'a mut [u8] {
+        assert!(self.dtype.is_packed(), "expected a packed matrix, not {:?}", self.dtype);
+        // SAFETY: the caller's promise.
+        unsafe { std::slice::from_raw_parts_mut(self.address.0.as_ptr(), self.bytes()) }
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::cpu::instructions::Kernel;
 use crate::cpu::machine::{Machine, rows_per_task};
+use crate::cpu::packed;
 use crate::cpu::simd::Simd;
 use crate::cpu::threads::SharedMut;
 use crate::dtype::DType;
@@ -15,6 +16,10 @@ const STRIPE: usize = 64;
 pub fn forward(machine: &Machine, out: View, table: View, ids: &[u32]) {
     machine.pool.run_ranges(ids.len(), rows_per_task(table.columns), &|rows| {
         for t in rows {
+            if table.dtype.is_packed() {
+                packed::unpack_row(out.row_range(t, 1), table, ids[t] as usize);
+                continue;
+            }
             let row = table.row_range(ids[t] as usize, 1);
             // SAFETY: a row of the running operation's output that no other task writes, and its
             // input.
@@ -22,7 +27,7 @@ pub fn forward(machine: &Machine, out: View, table: View, ids: &[u32]) {
                 let out = out.row_range(t, 1).f32s_mut();
                 match table.dtype {
                     DType::F32 => out.copy_from_slice(row.f32s()),
-                    DType::Bf16 => machine.instructions.run(Widen { out, x: row.bf16s() }),
+                    _ => machine.instructions.run(Widen { out, x: row.bf16s() }),
                 }
             }
         }

@@ -18,6 +18,7 @@
 use crate::cpu::machine::{Machine, Scratch};
 use crate::cpu::matmul_kernel::{PanelProduct, Store, Target};
 use crate::cpu::matmul_pack::{Along, Elements, Pack, Side, packed_length};
+use crate::cpu::packed;
 use crate::cpu::threads::SharedMut;
 use crate::dtype::DType;
 use crate::view::View;
@@ -37,6 +38,9 @@ const PIECE: usize = 128;
 
 /// `out[t, o] = Σ_i x[t, i] · w[o, i]`
 pub fn forward(machine: &Machine, scratch: &mut Scratch, out: View, x: View, w: View) {
+    if w.dtype.is_packed() {
+        return packed::forward(machine, scratch, out, x, w);
+    }
     let product =
         Product { left: side(&x, Along::Depth), right: side(&w, Along::Depth), add: false };
     product.run(machine, scratch, out);
@@ -66,6 +70,7 @@ fn side<'a>(view: &View, along: Along) -> Side<'a> {
         match view.dtype {
             DType::F32 => Elements::F32(view.f32s()),
             DType::Bf16 => Elements::Bf16(view.bf16s()),
+            packed => panic!("{packed:?} weights have no gradients"),
         }
     };
     Side { elements, along, stride: view.columns, lanes, depth }

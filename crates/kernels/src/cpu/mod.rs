@@ -16,6 +16,7 @@ mod matmul;
 mod matmul_kernel;
 mod matmul_pack;
 pub mod measure;
+mod packed;
 pub mod path;
 mod rms_norm;
 mod rope;
@@ -78,6 +79,10 @@ impl Backend for Cpu {
     /// Operations are done when they return.
     fn finish(&self) -> Result<(), KernelError> {
         Ok(())
+    }
+
+    fn pack(&self, out: View, x: View) {
+        packed::pack(&self.0, out, x);
     }
 
     fn matmul(&self, out: View, x: View, w: View) {

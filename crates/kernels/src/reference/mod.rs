@@ -12,6 +12,7 @@ mod embedding;
 #[cfg(test)]
 mod finite_differences;
 mod matmul;
+mod packed;
 mod real;
 mod rms_norm;
 mod rope;
@@ -62,7 +63,17 @@ impl Backend for Reference {
         Ok(())
     }
 
+    fn pack(&self, out: View, x: View) {
+        // SAFETY: the output of the running operation.
+        let panels = unsafe { out.panels_mut() };
+        packed::pack(panels, read(&x), x.columns, out.dtype);
+    }
+
     fn matmul(&self, mut out: View, x: View, w: View) {
+        if w.dtype.is_packed() {
+            let x = packed::rounded(read(&x), x.columns, w.dtype);
+            return packed::matmul(write(&mut out), &x, &unpacked(&w), w.columns);
+        }
         matmul::matmul(write(&mut out), read(&x), &weight(&w), x.columns);
     }
 
@@ -166,6 +177,11 @@ impl Backend for Reference {
             d_weight: write(&mut views.d_weight),
             scale: views.scale,
         });
+        if weight.dtype.is_packed() {
+            let hidden = packed::rounded(read(&hidden), hidden.columns, weight.dtype);
+            let losses = write(&mut losses);
+            return packed::cross_entropy(losses, &hidden, &unpacked(&weight), labels);
+        }
         let (losses, weight) = (write(&mut losses), self::weight(&weight));
         cross_entropy::cross_entropy(losses, gradients, read(&hidden), &weight, labels);
     }
@@ -193,13 +209,22 @@ fn write(view: &mut View) -> &mut [f32] {
     unsafe { view.f32s_mut() }
 }
 
-/// The elements of an input that may be bf16, widened exactly.
+/// The elements of an input that may be bf16 or packed, widened exactly.
 fn weight(view: &View) -> Cow<'_, [f32]> {
     match view.dtype {
         DType::F32 => Cow::Borrowed(read(view)),
         // SAFETY: as for `read`.
         DType::Bf16 => unsafe { view.bf16s() }.iter().map(|x| x.to_f32()).collect(),
+        DType::PackedBf16 | DType::Q8 | DType::Q4 => {
+            unpacked(view).into_iter().map(|x| x as f32).collect()
+        }
     }
+}
+
+/// The elements of a packed input.
+fn unpacked(view: &View) -> Vec<f64> {
+    // SAFETY: as for `read`.
+    packed::unpacked(unsafe { view.panels() }, (view.rows, view.columns), view.dtype)
 }
 
 fn read_qkv(input: &QkvViews) -> attention::Qkv<'_, f32> {

@@ -14,6 +14,7 @@ mod memory_and_sums;
 mod not_a_number;
 #[path = "../numbers/mod.rs"]
 mod numbers;
+mod packed;
 mod rms_norm;
 mod rope;
 mod shapes;
