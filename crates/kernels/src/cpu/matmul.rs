@@ -18,7 +18,7 @@
 use crate::cpu::machine::{Machine, Scratch};
 use crate::cpu::matmul_kernel::{PanelProduct, Store, Target};
 use crate::cpu::matmul_pack::{Along, Elements, Pack, Side, packed_length};
-use crate::cpu::packed;
+use crate::cpu::packed_product;
 use crate::cpu::threads::SharedMut;
 use crate::dtype::DType;
 use crate::view::View;
@@ -39,7 +39,7 @@ const PIECE: usize = 128;
 /// `out[t, o] = Σ_i x[t, i] · w[o, i]`
 pub fn forward(machine: &Machine, scratch: &mut Scratch, out: View, x: View, w: View) {
     if w.dtype.is_packed() {
-        return packed::forward(machine, scratch, out, x, w);
+        return packed_product::forward(machine, scratch, out, x, w);
     }
     let product =
         Product { left: side(&x, Along::Depth), right: side(&w, Along::Depth), add: false };

@@ -17,6 +17,12 @@ mod matmul_kernel;
 mod matmul_pack;
 pub mod measure;
 mod packed;
+mod packed_dot;
+mod packed_format;
+pub mod packed_instructions;
+mod packed_product;
+#[cfg(target_arch = "x86_64")]
+mod packed_x86;
 pub mod path;
 mod rms_norm;
 mod rope;

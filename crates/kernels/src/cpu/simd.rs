@@ -70,6 +70,11 @@ pub trait Simd: Copy {
     /// # Safety
     /// [`Simd::LANES`] values must be readable at `x`.
     unsafe fn load_bf16_at(self, x: *const bf16) -> Self::V;
+    /// The first of every pair, and the second, widened.
+    ///
+    /// # Safety
+    /// [`Simd::LANES`] pairs must be readable at `x`.
+    unsafe fn load_pairs_at(self, x: *const [bf16; 2]) -> [Self::V; 2];
     /// # Safety
     /// [`Simd::LANES`] values must be writable at `out`.
     unsafe fn store_at(self, a: Self::V, out: *mut f32);

@@ -118,6 +118,12 @@ impl Simd for Portable {
         x.map(|x| f32::from_bits(u32::from(x.to_bits()) << 16))
     }
     #[inline(always)]
+    unsafe fn load_pairs_at(self, x: *const [bf16; 2]) -> [V; 2] {
+        // SAFETY: the caller's promise.
+        let x = unsafe { x.cast::<[[bf16; 2]; LANES]>().read() };
+        [0, 1].map(|k| x.map(|pair| f32::from_bits(u32::from(pair[k].to_bits()) << 16)))
+    }
+    #[inline(always)]
     unsafe fn store_at(self, a: V, out: *mut f32) {
         // SAFETY: the caller's promise.
         unsafe { out.cast::<V>().write(a) }

@@ -143,6 +143,16 @@ impl Simd for Avx2 {
         }
     }
     #[inline(always)]
+    unsafe fn load_pairs_at(self, x: *const [bf16; 2]) -> [__m256; 2] {
+        // SAFETY: the caller's promise, and `self`.
+        unsafe {
+            let pairs = _mm256_loadu_si256(x.cast());
+            let second = _mm256_and_si256(pairs, _mm256_set1_epi32(0xFFFF_0000_u32.cast_signed()));
+            let first = _mm256_slli_epi32::<16>(pairs);
+            [first, second].map(|x| _mm256_castsi256_ps(x))
+        }
+    }
+    #[inline(always)]
     unsafe fn store_at(self, a: __m256, out: *mut f32) {
         // SAFETY: the caller's promise, and `self`.
         unsafe { _mm256_storeu_ps(out, a) }
@@ -271,6 +281,16 @@ impl Simd for Avx512 {
         unsafe {
             let halves = _mm256_loadu_si256(x.cast());
             _mm512_castsi512_ps(_mm512_slli_epi32::<16>(_mm512_cvtepu16_epi32(halves)))
+        }
+    }
+    #[inline(always)]
+    unsafe fn load_pairs_at(self, x: *const [bf16; 2]) -> [__m512; 2] {
+        // SAFETY: the caller's promise, and `self`.
+        unsafe {
+            let pairs = _mm512_loadu_si512(x.cast());
+            let second = _mm512_and_si512(pairs, _mm512_set1_epi32(0xFFFF_0000_u32.cast_signed()));
+            let first = _mm512_slli_epi32::<16>(pairs);
+            [first, second].map(|x| _mm512_castsi512_ps(x))
         }
     }
     #[inline(always)]
