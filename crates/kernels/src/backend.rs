@@ -41,7 +41,7 @@ pub struct HeadGradientViews {
     pub scale: f32,
 }
 
-/// A device. Every view handed in is `f32` except where said; outputs come first and never overlap
+/// A device. Every view handed in is `f32` except where said here or in [`crate::ops`]; outputs come first and never overlap
 /// an input. `d_` outputs are added to, other outputs are overwritten.
 pub trait Backend: Send + Sync {
     fn name(&self) -> String;
@@ -52,13 +52,14 @@ pub trait Backend: Send + Sync {
     fn copy_in(&self, address: Address, bytes: &[u8]);
     fn copy_out(&self, bytes: &mut [u8], address: Address);
     fn clear(&self, x: View);
+    /// `out` and `x` may be of different dtypes.
     fn copy(&self, out: View, x: View);
     /// Waits for everything asked for and reports what failed meanwhile.
     fn finish(&self) -> Result<(), KernelError>;
 
     /// Writes all of `out`, which is packed and begins with a panel.
     fn pack(&self, out: View, x: View);
-    /// `w` may be bf16 or packed.
+    /// Every side of the three products may be bf16, except `d_w`; of this one `w` may be packed.
     fn matmul(&self, out: View, x: View, w: View);
     fn matmul_backward_input(&self, d_x: View, d_out: View, w: View);
     fn matmul_backward_weight(&self, d_w: View, d_out: View, x: View);
@@ -91,8 +92,8 @@ pub trait Backend: Send + Sync {
     fn swiglu(&self, out: View, gate: View, up: View);
     fn swiglu_backward(&self, d_gate: View, d_up: View, d_out: View, gate: View, up: View);
     fn add(&self, out: View, x: View);
-    /// `weight` may be bf16 or packed where no gradients are asked for; `logits` is scratch whose rows say
-    /// how large a chunk is.
+    /// `weight` may be packed where no gradients are asked for; `logits` is scratch whose rows say how
+    /// large a chunk is.
     fn cross_entropy(
         &self,
         losses: View,
@@ -103,7 +104,14 @@ pub trait Backend: Send + Sync {
         labels: &[i32],
     );
     fn square_sum(&self, x: View) -> f64;
-    fn adamw(&self, parameters: View, gradients: View, moments: (View, View), update: AdamW);
+    /// `parameters` are updated; where there is a second, they are copied to it as well.
+    fn adamw(
+        &self,
+        parameters: (View, Option<View>),
+        gradients: View,
+        moments: (View, View),
+        update: AdamW,
+    );
 }
 
 /// Rows of a view, as a view.

@@ -1,9 +1,11 @@
-//! Element types of a matrix, and how many bytes one takes. Arithmetic is in `f32` or, with packed
+//! Element types of a matrix, and how many bytes one takes. Sums are taken in `f32` or, with packed
 //! weights, exact in whole numbers; where an element of a packed matrix stands says `packed_layout.rs`.
+
+use crate::q8_rows;
 
 /// How the elements of a matrix are stored.
 ///
-/// `F32` and `Bf16` are row-major. The others are weights that are packed once, by
+/// `F32`, `Bf16` and `Q8Rows` are row-major. The others are weights that are packed once, by
 /// [`crate::ops::pack`], and only read afterwards: panels of [`DType::PANEL_ROWS`] rows, each cut into
 /// blocks of [`DType::BLOCK_COLUMNS`] columns, both filled up with zeros. Every block is a multiple of
 /// 64 bytes, and the bytes are the same on every device, so a matrix may be used from a mapped file.
@@ -11,9 +13,11 @@
 pub enum DType {
     /// IEEE 754 single precision, 4 bytes.
     F32,
-    /// The upper half of an `f32` (bfloat16), 2 bytes. Only weights that are read, never written
-    /// by an operation: the `weight` of a matmul and the `table` of an embedding.
+    /// The upper half of an `f32` (bfloat16), 2 bytes. [`crate::ops`] says where it may stand.
     Bf16,
+    /// Rows of whole numbers -127 ..= 127 with a scale in `f32` for every 32 of them: 9 bits. Only keys
+    /// and values that are kept (see [`crate::ops::attention`] and [`crate::ops::copy_rows`]).
+    Q8Rows,
     /// Panels of bfloat16. The rows that such a weight is multiplied with are rounded to bfloat16 first.
     PackedBf16,
     /// Panels of whole numbers -127 ..= 127 with a bfloat16 scale for every row of a block: 8.5 bits.
@@ -35,23 +39,36 @@ impl DType {
         matches!(self, DType::PackedBf16 | DType::Q8 | DType::Q4)
     }
 
-    /// Bytes of one element of a row-major matrix.
+    /// Bytes of one element of an `F32` or `Bf16` matrix.
     ///
     /// # Panics
-    /// If the type is a packed one, whose elements have no size of their own.
+    /// If the type is another one, whose elements have no size of their own.
     pub const fn bytes(self) -> usize {
         match self {
             DType::F32 => 4,
             DType::Bf16 => 2,
-            _ => panic!("elements of a packed matrix have no size of their own"),
+            _ => panic!("elements of this matrix have no size of their own"),
+        }
+    }
+
+    /// What the address of a matrix is a multiple of, in memory and in a mapped file.
+    pub const fn alignment(self) -> usize {
+        match self {
+            DType::F32 | DType::Bf16 => self.bytes(),
+            DType::Q8Rows => 1,
+            _ => 64,
         }
     }
 
     /// Bytes of a matrix, filled up to whole panels and blocks if it is packed; `usize::MAX` if no
     /// memory could hold it.
     pub const fn matrix_bytes(self, rows: usize, columns: usize) -> usize {
-        if !self.is_packed() {
-            return rows.saturating_mul(columns).saturating_mul(self.bytes());
+        match self {
+            DType::F32 | DType::Bf16 => {
+                return rows.saturating_mul(columns).saturating_mul(self.bytes());
+            }
+            DType::Q8Rows => return rows.saturating_mul(q8_rows::row_bytes(columns)),
+            _ => {}
         }
         let panels = rows.div_ceil(DType::PANEL_ROWS);
         let blocks = columns.div_ceil(DType::BLOCK_COLUMNS);
@@ -74,7 +91,7 @@ impl DType {
             DType::PackedBf16 => 2 * elements,
             DType::Q8 => scales + elements,
             DType::Q4 => scales + elements / 2,
-            DType::F32 | DType::Bf16 => panic!("a row-major matrix has no blocks"),
+            _ => panic!("a row-major matrix has no blocks"),
         }
     }
 }

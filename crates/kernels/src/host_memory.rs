@@ -63,6 +63,7 @@ pub fn copy_out(bytes: &mut [u8], address: Address) {
 
 /// Sets every element to zero; the bytes of a zero are zeros in every dtype.
 pub fn clear(x: View) {
+    x.must_be_writable();
     // SAFETY: the view lies inside its matrix, which the caller borrows for writing.
     unsafe { write_bytes(x.address.0.as_ptr(), 0, x.bytes()) }
 }
@@ -74,6 +75,7 @@ pub fn clear(x: View) {
 pub fn copy(out: View, x: View) {
     let kind = |view: View| (view.rows, view.columns, view.dtype);
     assert_eq!(kind(out), kind(x), "copy: rows, columns and dtype of out and x");
+    out.must_be_writable();
     // SAFETY: both lie inside their matrices, which are two since one is borrowed for writing.
     unsafe {
         copy_nonoverlapping(x.address.0.as_ptr(), out.address.0.as_ptr(), x.bytes());
@@ -137,7 +139,7 @@ mod tests {
     fn clearing_and_copying_touch_only_the_rows_of_the_view() {
         let address = allocate(12, "test").unwrap();
         copy_in(address, &[1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12]);
-        let whole = View { address, rows: 3, columns: 2, dtype: DType::Bf16 };
+        let whole = View { address, rows: 3, columns: 2, dtype: DType::Bf16, read_only: false };
         clear(whole.row_range(1, 1));
         assert_eq!(bytes_at(address, 12), [1, 2, 3, 4, 0, 0, 0, 0, 9, 10, 11, 12]);
         copy(whole.row_range(1, 1), whole.row_range(2, 1));

@@ -3,7 +3,7 @@
 //! Read in this order: [`ops`] (the page: each operation with its formula and its shapes),
 //! [`matrix`] (memory), [`layout`] (how rows form sequences and columns form heads), then
 //! `backend` (the seam), `reference/` (what each result *is*) and `cpu/` (the same, fast).
-//! Nothing here knows of text, models or files.
+//! Nothing here knows of text, models or the formats of files.
 
 // The one crate where `unsafe` may stand; every block says why it is sound.
 #![allow(unsafe_code)]
@@ -13,6 +13,7 @@ mod cpu;
 mod host_memory;
 mod packed_block;
 mod packed_layout;
+mod q8_rows;
 mod reference;
 mod view;
 
@@ -20,6 +21,7 @@ pub mod device;
 pub mod dtype;
 pub mod error;
 pub mod layout;
+pub mod mapped;
 pub mod matrix;
 pub mod ops;
 pub mod roof;
@@ -30,4 +32,5 @@ pub use device::Device;
 pub use dtype::DType;
 pub use error::KernelError;
 pub use layout::{Heads, Span, Spans};
+pub use mapped::MappedFile;
 pub use matrix::Matrix;

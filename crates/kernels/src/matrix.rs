@@ -1,11 +1,16 @@
-//! Memory for rows by columns on a device; given back when dropped. Knows nothing of arithmetic.
+//! Memory for rows by columns on a device, given back when dropped, or a place in a mapped file.
+//! Knows nothing of arithmetic.
 
 use crate::device::Device;
 use crate::dtype::DType;
 use crate::error::KernelError;
+use crate::mapped::MappedFile;
+use crate::q8_rows;
 use crate::view::{Address, View};
 use half::bf16;
 use std::ops::Range;
+use std::ptr::NonNull;
+use std::sync::Arc;
 
 /// A matrix on a device. Rows are tokens (or vocabulary entries), columns are features.
 pub struct Matrix {
@@ -15,6 +20,8 @@ pub struct Matrix {
     rows: usize,
     columns: usize,
     dtype: DType,
+    /// The file that the elements lie in, where they are not memory of the device.
+    file: Option<Arc<MappedFile>>,
 }
 
 impl Matrix {
@@ -26,7 +33,27 @@ impl Matrix {
         dtype: DType,
     ) -> Result<Matrix, KernelError> {
         let address = device.backend().allocate(dtype.matrix_bytes(rows, columns))?;
-        Ok(Matrix { device: device.clone(), address, capacity: rows, rows, columns, dtype })
+        let (device, file) = (device.clone(), None);
+        Ok(Matrix { device, address, capacity: rows, rows, columns, dtype, file })
+    }
+
+    /// A matrix whose elements stay in a mapped file, from byte `offset` on; it can only be read.
+    /// `None` where the bytes are not aligned as the dtype needs them.
+    ///
+    /// # Panics
+    /// If the file ends before the matrix does.
+    pub fn mapped(
+        device: &Device,
+        file: &Arc<MappedFile>,
+        offset: usize,
+        (rows, columns): (usize, usize),
+        dtype: DType,
+    ) -> Option<Matrix> {
+        let bytes = &file.bytes()[offset..][..dtype.matrix_bytes(rows, columns)];
+        let aligned = bytes.as_ptr().addr().is_multiple_of(dtype.alignment());
+        let address = Address(NonNull::from(bytes).cast());
+        let (device, file) = (device.clone(), Some(file.clone()));
+        aligned.then_some(Matrix { device, address, capacity: rows, rows, columns, dtype, file })
     }
 
     /// An `f32` matrix with the given values, row after row.
@@ -79,12 +106,17 @@ impl Matrix {
         self.rows = rows;
     }
 
-    /// Bytes of memory held.
+    /// Whether the elements stay in a file; then they can only be read.
+    pub fn is_mapped(&self) -> bool {
+        self.file.is_some()
+    }
+
+    /// Bytes of memory held, or of the file where it is mapped.
     pub fn bytes(&self) -> usize {
         self.dtype.matrix_bytes(self.capacity, self.columns)
     }
 
-    /// Writes whole rows from `first` on, rounding to nearest even where the matrix is bf16.
+    /// Writes whole rows from `first` on, rounded where the matrix is bf16 or 8-bit rows.
     ///
     /// # Panics
     /// If the matrix is packed: [`crate::ops::pack`] writes it.
@@ -95,6 +127,14 @@ impl Matrix {
                 let rounded: Vec<u8> =
                     values.iter().flat_map(|&x| bf16::from_f32(x).to_ne_bytes()).collect();
                 self.write_row_bytes(first, &rounded);
+            }
+            DType::Q8Rows => {
+                let row_bytes = q8_rows::row_bytes(self.columns);
+                let mut bytes = vec![0; values.len() / self.columns * row_bytes];
+                let rows = bytes.chunks_exact_mut(row_bytes);
+                rows.zip(values.chunks_exact(self.columns))
+                    .for_each(|(row, x)| q8_rows::put(row, x));
+                self.write_row_bytes(first, &bytes);
             }
             packed => panic!("a {packed:?} matrix is written by ops::pack"),
         }
@@ -114,6 +154,14 @@ impl Matrix {
                     *value = bf16::from_ne_bytes([pair[0], pair[1]]).to_f32();
                 }
             }
+            DType::Q8Rows => {
+                let row_bytes = q8_rows::row_bytes(self.columns);
+                let mut bytes = vec![0; values.len() / self.columns * row_bytes];
+                self.read_row_bytes(first, &mut bytes);
+                let rows = bytes.chunks_exact(row_bytes);
+                let values = values.chunks_exact_mut(self.columns);
+                rows.zip(values).for_each(|(row, x)| q8_rows::get(row, self.columns, 0, x));
+            }
             packed => panic!("a {packed:?} matrix is read by ops::embedding"),
         }
     }
@@ -129,6 +177,7 @@ impl Matrix {
     /// packed matrix, whole panels (always little-endian).
     pub fn write_row_bytes(&mut self, first: usize, bytes: &[u8]) {
         let view = self.byte_rows(first, bytes.len());
+        view.must_be_writable();
         self.device.backend().copy_in(view.address, bytes);
     }
 
@@ -150,7 +199,8 @@ impl Matrix {
     }
 
     pub(crate) fn view(&self) -> View {
-        View { address: self.address, rows: self.rows, columns: self.columns, dtype: self.dtype }
+        let Matrix { address, rows, columns, dtype, .. } = *self;
+        View { address, rows, columns, dtype, read_only: self.is_mapped() }
     }
 
     fn byte_rows(&self, first: usize, bytes: usize) -> View {
@@ -166,8 +216,10 @@ impl Matrix {
 
 impl Drop for Matrix {
     fn drop(&mut self) {
-        let bytes = self.bytes();
-        self.device.backend().free(self.address, bytes);
+        if !self.is_mapped() {
+            let bytes = self.bytes();
+            self.device.backend().free(self.address, bytes);
+        }
     }
 }
 
@@ -206,5 +258,52 @@ mod tests {
         assert_eq!(matrix.to_vec(), [1., 2.]);
         matrix.set_rows(3);
         assert_eq!(matrix.to_vec(), [1., 2., 0., 0., 5., 6.]);
+    }
+
+    fn file_of(bytes: &[u8]) -> Arc<MappedFile> {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), bytes).unwrap();
+        Arc::new(MappedFile::open(file.path()).unwrap())
+    }
+
+    #[test]
+    fn a_mapped_matrix_is_read_where_it_lies_and_outlives_the_name_of_its_file() {
+        let device = Device::reference();
+        let values: Vec<u8> = [7f32, 1., 2., 3., 4.].iter().flat_map(|x| x.to_ne_bytes()).collect();
+        let file = file_of(&values);
+        let matrix = Matrix::mapped(&device, &file, 4, (2, 2), DType::F32).unwrap();
+        let within = file.bytes().as_ptr_range();
+        assert!(within.contains(&matrix.view().address.0.as_ptr().cast_const()));
+        drop(file);
+        assert_eq!(matrix.to_vec(), [1., 2., 3., 4.]);
+        let mut out = Matrix::zeros(&device, 1, 2, DType::F32).unwrap();
+        let x = Matrix::from_values(&device, 1, 2, &[1., 1.]).unwrap();
+        crate::ops::matmul(&mut out, &x, &matrix);
+        assert_eq!(out.to_vec(), [3., 7.]);
+    }
+
+    #[test]
+    fn bytes_that_are_not_aligned_cannot_be_used_in_place() {
+        let (device, file) = (Device::reference(), file_of(&[0; 32]));
+        assert!(Matrix::mapped(&device, &file, 2, (1, 1), DType::F32).is_none());
+        assert!(Matrix::mapped(&device, &file, 2, (1, 1), DType::Bf16).is_some());
+        assert!(Matrix::mapped(&device, &file, 3, (1, 1), DType::Bf16).is_none());
+    }
+
+    #[test]
+    #[should_panic(expected = "only read")]
+    fn a_mapped_matrix_refuses_to_be_the_output_of_an_operation() {
+        let (device, file) = (Device::reference(), file_of(&[0; 8]));
+        let mut out = Matrix::mapped(&device, &file, 0, (1, 2), DType::F32).unwrap();
+        let x = Matrix::from_values(&device, 1, 2, &[1., 1.]).unwrap();
+        crate::ops::add(&mut out, &x);
+    }
+
+    #[test]
+    #[should_panic(expected = "only read")]
+    fn a_mapped_matrix_refuses_rows() {
+        let file = file_of(&[0; 8]);
+        let matrix = Matrix::mapped(&Device::reference(), &file, 0, (1, 2), DType::F32);
+        matrix.unwrap().write_rows(0, &[1., 2.]);
     }
 }

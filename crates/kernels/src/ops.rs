@@ -4,7 +4,8 @@
 //! Outputs come first, then inputs, then sizes. Plain outputs are overwritten; outputs called
 //! `d_…` are gradients and are **added to**. Operations return nothing: a wrong shape is a bug of
 //! the caller and panics with names and numbers; memory was asked for earlier, by [`Matrix`].
-//! Every sum is taken in an order that does not depend on the number of threads.
+//! Every sum is taken in an order that does not depend on the number of threads. Where an output is
+//! bf16, the result is what it would be in `f32`, rounded to nearest even once, at the end.
 //!
 //! Index names: `t` a row (token), `i` an input column, `o` an output column, `h` a head, `j` a
 //! column inside a head, `s` a key row, `c` a vocabulary entry.
@@ -70,28 +71,28 @@ pub fn pack(out: &mut Matrix, first_row: usize, x: &Matrix) {
     out.device().backend().pack(out.view().row_range(first_row, x.rows()), x.view());
 }
 
-/// `out[t, o] = Σ_i x[t, i] · w[o, i]`; `w` may be bf16 or packed. With a `PackedBf16` weight, `x` is
+/// `out[t, o] = Σ_i x[t, i] · w[o, i]`; each may be bf16, and `w` packed. With a `PackedBf16` weight, `x` is
 /// first rounded to bf16; with `Q8` and `Q4`, every 32 columns of a row of `x` to whole numbers
 /// -127 ..= 127 of steps of the largest of them / 127, in `f32`. A row of the result does not depend
 /// on the rows beside it.
 pub fn matmul(out: &mut Matrix, x: &Matrix, w: &Matrix) {
-    shape("out", out, x.rows(), w.rows());
-    shape("w", w, w.rows(), x.columns());
+    sizes("out", out, x.rows(), w.rows());
+    sizes("w", w, w.rows(), x.columns());
     out.device().backend().matmul(out.view(), x.view(), w.view());
 }
 
-/// `d_x[t, i] += Σ_o d_out[t, o] · w[o, i]`
+/// `d_x[t, i] += Σ_o d_out[t, o] · w[o, i]`; each may be bf16.
 pub fn matmul_backward_input(d_x: &mut Matrix, d_out: &Matrix, w: &Matrix) {
-    shape("d_x", d_x, d_out.rows(), w.columns());
-    shape("w", w, d_out.columns(), d_x.columns());
+    sizes("d_x", d_x, d_out.rows(), w.columns());
+    sizes("w", w, d_out.columns(), d_x.columns());
     assert!(!w.dtype().is_packed(), "w has no gradients: it is {:?}", w.dtype());
     d_x.device().backend().matmul_backward_input(d_x.view(), d_out.view(), w.view());
 }
 
-/// `d_w[o, i] += Σ_t d_out[t, o] · x[t, i]`
+/// `d_w[o, i] += Σ_t d_out[t, o] · x[t, i]`; `d_out` and `x` may be bf16.
 pub fn matmul_backward_weight(d_w: &mut Matrix, d_out: &Matrix, x: &Matrix) {
     shape("d_w", d_w, d_out.columns(), x.columns());
-    shape("x", x, d_out.rows(), x.columns());
+    sizes("x", x, d_out.rows(), x.columns());
     d_w.device().backend().matmul_backward_weight(d_w.view(), d_out.view(), x.view());
 }
 
@@ -109,9 +110,10 @@ pub fn embedding_backward(d_table: &mut Matrix, d_out: &Matrix, ids: &[u32]) {
     d_table.device().backend().embedding_backward(d_table.view(), d_out.view(), ids);
 }
 
-/// `out[t, i] = weight[0, i] · x[t, i] / √(Σ_i x[t, i]² / columns + epsilon)` (Zhang and Sennrich 2019)
+/// `out[t, i] = weight[0, i] · x[t, i] / √(Σ_i x[t, i]² / columns + epsilon)` (Zhang and Sennrich 2019);
+/// `out` may be bf16.
 pub fn rms_norm(out: &mut Matrix, x: &Matrix, weight: &Matrix, epsilon: f32) {
-    shape("out", out, x.rows(), x.columns());
+    float_shape("out", out, x.rows(), x.columns());
     shape("weight", weight, 1, x.columns());
     out.device().backend().rms_norm(out.view(), x.view(), weight.view(), epsilon);
 }
@@ -142,6 +144,7 @@ pub fn rms_norm_backward(
 /// Turns every head of `x[t, h * size + j]` in place, `j` paired with `j + size/2` (Su et al. 2021,
 /// in the half-split pairing of Hugging Face): with `cos = turns[t, j]`, `sin = turns[t, j + size/2]`
 /// for `j < size/2`: `(x_j, x_{j+size/2}) ← (x_j·cos − x_{j+size/2}·sin, x_{j+size/2}·cos + x_j·sin)`.
+/// `x` may be bf16.
 pub fn rope(x: &mut Matrix, turns: &Matrix, heads: usize) {
     rope_shapes(x, turns, heads);
     x.device().backend().rope(x.view(), turns.view(), heads);
@@ -156,7 +159,7 @@ pub fn rope_backward(d_x: &mut Matrix, turns: &Matrix, heads: usize) {
 /// Causal attention inside each span, grouped queries:
 /// `out[t, h] = Σ_s softmax_s(queries[t, h]·keys[s, g] · heads.scale()) values[s, g]`, `g = h / heads.group()`,
 /// over the keys that [`crate::Span`] says. `log_sums[t, h]` = log Σ_s exp(scaled score). No `[t, s]` matrix is kept
-/// (Dao et al. 2022).
+/// (Dao et al. 2022). All but `log_sums` may be bf16.
 pub fn attention(
     out: &mut Matrix,
     log_sums: &mut Matrix,
@@ -165,13 +168,14 @@ pub fn attention(
     heads: Heads,
 ) {
     qkv_shapes(&input, spans, heads);
-    shape("out", out, spans.rows(), heads.query_columns());
+    float_shape("out", out, spans.rows(), heads.query_columns());
     shape("log_sums", log_sums, spans.rows(), heads.queries);
     let backend = out.device().backend();
     backend.attention(out.view(), log_sums.view(), input.views(), spans, heads);
 }
 
 /// Adds the gradients of [`attention`] to `d_input`; scores are computed again from `log_sums`.
+/// `d_out`, `result.out` and `input` may be bf16.
 pub fn attention_backward(
     d_input: QkvGradients<'_>,
     d_out: &Matrix,
@@ -180,12 +184,14 @@ pub fn attention_backward(
     spans: &Spans,
     heads: Heads,
 ) {
+    let kept = [input.keys, input.values].map(Matrix::dtype);
+    assert!(!kept.contains(&DType::Q8Rows), "8-bit keys and values have no gradients");
     qkv_shapes(&input, spans, heads);
     shape("d_queries", d_input.queries, input.queries.rows(), input.queries.columns());
     shape("d_keys", d_input.keys, input.keys.rows(), input.keys.columns());
     shape("d_values", d_input.values, input.values.rows(), input.values.columns());
-    shape("d_out", d_out, spans.rows(), heads.query_columns());
-    shape("out", result.out, spans.rows(), heads.query_columns());
+    float_shape("d_out", d_out, spans.rows(), heads.query_columns());
+    float_shape("out", result.out, spans.rows(), heads.query_columns());
     shape("log_sums", result.log_sums, spans.rows(), heads.queries);
     let d_views = QkvViews {
         queries: d_input.queries.view(),
@@ -197,14 +203,15 @@ pub fn attention_backward(
     backend.attention_backward(d_views, d_out.view(), result, input.views(), spans, heads);
 }
 
-/// `out[t, i] = gate[t, i] · σ(gate[t, i]) · up[t, i]` (Shazeer 2020)
+/// `out[t, i] = gate[t, i] · σ(gate[t, i]) · up[t, i]` (Shazeer 2020); each may be bf16.
 pub fn swiglu(out: &mut Matrix, gate: &Matrix, up: &Matrix) {
-    shape("out", out, gate.rows(), gate.columns());
-    shape("up", up, gate.rows(), gate.columns());
+    float_shape("out", out, gate.rows(), gate.columns());
+    float_shape("up", up, gate.rows(), gate.columns());
+    float_shape("gate", gate, gate.rows(), gate.columns());
     out.device().backend().swiglu(out.view(), gate.view(), up.view());
 }
 
-/// Adds the gradients of [`swiglu`] to `d_gate` and `d_up`.
+/// Adds the gradients of [`swiglu`] to `d_gate` and `d_up`; each may be bf16.
 pub fn swiglu_backward(
     d_gate: &mut Matrix,
     d_up: &mut Matrix,
@@ -213,7 +220,7 @@ pub fn swiglu_backward(
     up: &Matrix,
 ) {
     for (name, matrix) in [("d_gate", &*d_gate), ("d_up", &*d_up), ("d_out", d_out), ("up", up)] {
-        shape(name, matrix, gate.rows(), gate.columns());
+        float_shape(name, matrix, gate.rows(), gate.columns());
     }
     let backend = d_out.device().backend();
     backend.swiglu_backward(d_gate.view(), d_up.view(), d_out.view(), gate.view(), up.view());
@@ -225,7 +232,9 @@ pub fn add(out: &mut Matrix, x: &Matrix) {
     out.device().backend().add(out.view(), x.view());
 }
 
-/// `out[first + t, i] = x[t, i]`: whole rows to another place, for example into a cache.
+/// `out[first + t, i] = x[t, i]`: whole rows to another place, for example into a cache; widened or
+/// rounded where one of the two is bf16. Into 8-bit rows, every 32 columns of an `f32` row are rounded
+/// to whole numbers -127 ..= 127 of steps of the largest of them / 127.
 pub fn copy_rows(out: &mut Matrix, first: usize, x: &Matrix, rows: Range<usize>) {
     assert_eq!(out.columns(), x.columns(), "copy_rows: columns of out and x");
     let (to, from) = (out.view(), x.view());
@@ -237,8 +246,10 @@ pub fn copy_rows(out: &mut Matrix, first: usize, x: &Matrix, rows: Range<usize>)
 /// logits `[t, c]` never exist as a whole: with `z[t, c] = Σ_i hidden[t, i] · weight[c, i]`,
 /// `losses[t, 0] = log Σ_c exp z[t, c] − z[t, labels[t]]` and `losses[t, 1]` = 1 if the label is
 /// the first maximum of `z[t]`, else 0; both 0 where the label is [`NOT_COUNTED`].
-/// With `gradients`, those of `scale · Σ_t losses[t, 0]` are added as well. Without, `weight` may
-/// be bf16 or packed, which rounds `hidden` as in [`matmul`].
+/// With `gradients`, those of `scale · Σ_t losses[t, 0]` are added as well. `hidden` and `weight` may
+/// be bf16; where `weight` is, the gradients of the logits are rounded to bf16 before they are
+/// multiplied with `weight` and `hidden`. Without,
+/// `weight` may be packed, which rounds `hidden` as in [`matmul`].
 pub fn cross_entropy(
     losses: &mut Matrix,
     gradients: Option<HeadGradients<'_>>,
@@ -250,6 +261,7 @@ pub fn cross_entropy(
     shape("losses", losses, hidden.rows(), 2);
     shape("logits", logits, logits.rows().max(1), weight.rows());
     shape("weight", weight, weight.rows(), hidden.columns());
+    float_shape("hidden", hidden, hidden.rows(), hidden.columns());
     assert_eq!(labels.len(), hidden.rows(), "labels of hidden");
     let known = |&label: &i32| label == NOT_COUNTED || (0..weight.rows() as i32).contains(&label);
     assert!(labels.iter().all(known), "labels must be below {} or {NOT_COUNTED}", weight.rows());
@@ -273,9 +285,11 @@ pub fn square_sum(x: &Matrix, rows: Range<usize>) -> f64 {
 
 /// One [`AdamW`] update of the given rows, with `g = gradient_scale · gradients`:
 /// `p ← p·(1 − lr·decay)`; `m ← β₁m + (1−β₁)g`; `v ← β₂v + (1−β₂)g²`;
-/// `p ← p − lr/(1−β₁ᵗ) · m / (√(v/(1−β₂ᵗ)) + ε)`.
+/// `p ← p − lr/(1−β₁ᵗ) · m / (√(v/(1−β₂ᵗ)) + ε)`. Where there is a `copy`, which may be bf16, the new
+/// parameters are stored there as well.
 pub fn adamw(
     parameters: &mut Matrix,
+    copy: Option<&mut Matrix>,
     gradients: &Matrix,
     first_moment: &mut Matrix,
     second_moment: &mut Matrix,
@@ -288,8 +302,12 @@ pub fn adamw(
     shape("second_moment", second_moment, count, columns);
     let part = |matrix: &Matrix| matrix.view().row_range(rows.start, rows.len());
     let moments = (part(first_moment), part(second_moment));
+    let copy = copy.map(|copy| {
+        float_shape("copy", copy, count, columns);
+        part(copy)
+    });
     let backend = gradients.device().backend();
-    backend.adamw(part(parameters), part(gradients), moments, update);
+    backend.adamw((part(parameters), copy), part(gradients), moments, update);
 }
 
 impl Qkv<'_> {
@@ -304,24 +322,43 @@ impl Qkv<'_> {
 
 fn qkv_shapes(input: &Qkv<'_>, spans: &Spans, heads: Heads) {
     assert_eq!(heads.queries % heads.keys, 0, "query heads must be a multiple of key heads");
-    shape("queries", input.queries, spans.rows(), heads.query_columns());
-    shape("keys", input.keys, input.keys.rows(), heads.key_columns());
-    shape("values", input.values, input.keys.rows(), heads.key_columns());
+    float_shape("queries", input.queries, spans.rows(), heads.query_columns());
+    kept_shape("keys", input.keys, input.keys.rows(), heads.key_columns());
+    kept_shape("values", input.values, input.keys.rows(), heads.key_columns());
     assert!(spans.key_rows() <= input.keys.rows(), "spans read beyond the last key");
 }
 
 fn rope_shapes(x: &Matrix, turns: &Matrix, heads: usize) {
     assert_eq!(turns.columns() % 2, 0, "a head must have an even number of columns");
-    shape("x", x, turns.rows(), heads * turns.columns());
+    float_shape("x", x, turns.rows(), heads * turns.columns());
+}
+
+fn sizes(name: &str, matrix: &Matrix, rows: usize, columns: usize) {
+    let found = (matrix.rows(), matrix.columns());
+    assert_eq!(found, (rows, columns), "{name} has a wrong shape");
 }
 
 fn shape(name: &str, matrix: &Matrix, rows: usize, columns: usize) {
-    let found = (matrix.rows(), matrix.columns());
-    assert_eq!(found, (rows, columns), "{name} has a wrong shape");
+    sizes(name, matrix, rows, columns);
     assert!(
         name == "w" || name == "weight" || name == "table" || matrix.dtype() == DType::F32,
         "{name} must be f32"
     );
+}
+
+/// Of a matrix that may be f32 or bf16.
+fn float_shape(name: &str, matrix: &Matrix, rows: usize, columns: usize) {
+    sizes(name, matrix, rows, columns);
+    let is_float = matches!(matrix.dtype(), DType::F32 | DType::Bf16);
+    assert!(is_float, "{name} must be f32 or bf16");
+}
+
+/// Of keys or values, which may be 8-bit rows as well.
+fn kept_shape(name: &str, matrix: &Matrix, rows: usize, columns: usize) {
+    match matrix.dtype() {
+        DType::Q8Rows => sizes(name, matrix, rows, columns),
+        _ => float_shape(name, matrix, rows, columns),
+    }
 }
 
 fn within(name: &str, ids: &[u32], rows: usize) {

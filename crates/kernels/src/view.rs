@@ -23,11 +23,19 @@ pub struct View {
     pub(crate) rows: usize,
     pub(crate) columns: usize,
     pub(crate) dtype: DType,
+    /// Whether it lies in a mapped file: writing there would end the process.
+    pub(crate) read_only: bool,
 }
 
 impl View {
     pub(crate) fn len(&self) -> usize {
         self.rows * self.columns
+    }
+
+    /// # Panics
+    /// If it lies in a mapped file.
+    pub(crate) fn must_be_writable(&self) {
+        assert!(!self.read_only, "a matrix in a mapped file is only read");
     }
 
     /// Bytes in memory.
@@ -65,8 +73,37 @@ impl View {
     /// The address must be writable by this process, and nothing else may use it during `'a`.
     pub(crate) unsafe fn f32s_mut<'a>(&self) -> &'a mut [f32] {
         assert_eq!(self.dtype, DType::F32, "expected an f32 matrix");
+        self.must_be_writable();
         // SAFETY: the caller's promise.
         unsafe { std::slice::from_raw_parts_mut(self.address.0.as_ptr().cast(), self.len()) }
+    }
+
+    /// # Safety
+    /// As [`View::f32s_mut`].
+    pub(crate) unsafe fn bf16s_mut<'a>(&self) -> &'a mut [bf16] {
+        assert_eq!(self.dtype, DType::Bf16, "expected a bf16 matrix");
+        self.must_be_writable();
+        // SAFETY: the caller's promise.
+        unsafe { std::slice::from_raw_parts_mut(self.address.0.as_ptr().cast(), self.len()) }
+    }
+
+    /// The rows of an 8-bit matrix, as `q8_rows.rs` says.
+    ///
+    /// # Safety
+    /// As [`View::f32s`].
+    pub(crate) unsafe fn q8_rows<'a>(&self) -> &'a [u8] {
+        assert_eq!(self.dtype, DType::Q8Rows, "expected 8-bit rows");
+        // SAFETY: the caller's promise.
+        unsafe { std::slice::from_raw_parts(self.address.0.as_ptr(), self.bytes()) }
+    }
+
+    /// # Safety
+    /// As [`View::f32s_mut`].
+    pub(crate) unsafe fn q8_rows_mut<'a>(&self) -> &'a mut [u8] {
+        assert_eq!(self.dtype, DType::Q8Rows, "expected 8-bit rows");
+        self.must_be_writable();
+        // SAFETY: the caller's promise.
+        unsafe { std::slice::from_raw_parts_mut(self.address.0.as_ptr(), self.bytes()) }
     }
 
     /// The panels of a packed matrix.
@@ -83,6 +120,7 @@ impl View {
     /// As [`View::f32s_mut`].
     pub(crate) unsafe fn panels_mut<'a>(&self) -> &'a mut [u8] {
         assert!(self.dtype.is_packed(), "expected a packed matrix, not {:?}", self.dtype);
+        self.must_be_writable();
         // SAFETY: the caller's promise.
         unsafe { std::slice::from_raw_parts_mut(self.address.0.as_ptr(), self.bytes()) }
     }

@@ -1,11 +1,13 @@
 //! The matrices that one layer fills while it reads rows of tokens, and what all layers share.
-//! The tape keeps one set per layer for backward; a cache keeps one set for all layers.
+//! The tape keeps one set per layer for backward; a cache keeps one set for all layers. What a
+//! product reads or gives may be bf16; the row that runs through all layers is f32.
 
 use crate::config::LlamaConfig;
 use crate::rotary;
 use kollama_kernels::{DType, Device, KernelError, Matrix, Spans, ops};
 
-/// What backward needs of one layer besides its input; one row per token.
+/// What backward needs of one layer besides its input; one row per token. `log_sums` and `middle`
+/// are f32 whatever the rest is.
 pub(crate) struct LayerActivations {
     /// `[t, query columns]`, turned.
     pub queries: Matrix,
@@ -30,16 +32,18 @@ impl LayerActivations {
         config: &LlamaConfig,
         device: &Device,
         rows: usize,
+        dtype: DType,
     ) -> Result<LayerActivations, KernelError> {
         let heads = config.heads();
-        let make = |columns| Matrix::zeros(device, rows, columns, DType::F32);
+        let make = |columns| Matrix::zeros(device, rows, columns, dtype);
+        let make_f32 = |columns| Matrix::zeros(device, rows, columns, DType::F32);
         Ok(LayerActivations {
             queries: make(heads.query_columns())?,
             keys: make(heads.key_columns())?,
             values: make(heads.key_columns())?,
             attended: make(heads.query_columns())?,
-            log_sums: make(heads.queries)?,
-            middle: make(config.hidden_size)?,
+            log_sums: make_f32(heads.queries)?,
+            middle: make_f32(config.hidden_size)?,
             gate: make(config.intermediate_size)?,
             up: make(config.intermediate_size)?,
         })
@@ -81,13 +85,14 @@ impl Scratch {
         device: &Device,
         rows: usize,
         positions: usize,
+        dtype: DType,
     ) -> Result<Scratch, KernelError> {
-        let make = |columns| Matrix::zeros(device, rows, columns, DType::F32);
+        let make = |columns| Matrix::zeros(device, rows, columns, dtype);
         let turns = rotary::turns(config, positions);
         Ok(Scratch {
             normed: make(config.hidden_size)?,
             product: make(config.intermediate_size)?,
-            turns: make(config.head_dim)?,
+            turns: Matrix::zeros(device, rows, config.head_dim, DType::F32)?,
             all_turns: Matrix::from_values(device, positions, config.head_dim, &turns)?,
         })
     }

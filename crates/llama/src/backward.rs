@@ -27,7 +27,7 @@ impl Llama {
         for index in (0..self.parameters.layers.len()).rev() {
             self.layer_backward(index, &batch.spans, tape, gradients);
         }
-        ops::embedding_backward(&mut gradients.embed_tokens, &tape.d.x, &batch.ids);
+        ops::embedding_backward(&mut gradients.embed_tokens, &tape.d.x.sum, &batch.ids);
         loss
     }
 
@@ -40,7 +40,7 @@ impl Llama {
         gradients: &mut Parameters,
     ) -> f64 {
         self.norm_last(tape);
-        tape.d.x.clear();
+        tape.d.x.sum.clear();
         tape.d.normed.clear();
         let (d_hidden, d_weight) = (&mut tape.d.normed, gradients.head_mut());
         ops::cross_entropy(
@@ -53,7 +53,8 @@ impl Llama {
         );
         let last = &tape.inputs[self.config.num_hidden_layers];
         let (d, norm, epsilon) = (&mut tape.d, &self.parameters.norm, self.config.rms_norm_eps);
-        ops::rms_norm_backward(&mut d.x, &mut gradients.norm, &d.normed, last, norm, epsilon);
+        let d_x = &mut d.x.sum;
+        ops::rms_norm_backward(d_x, &mut gradients.norm, &d.normed, last, norm, epsilon);
         tape.sum_of_losses()
     }
 
@@ -105,8 +106,9 @@ impl BackwardStep<'_> {
     ) {
         let LayerActivations { gate, up, .. } = self.activations;
         ops::swiglu(&mut scratch.product, gate, up);
-        ops::matmul_backward_weight(&mut d_layer.down_proj, &d.x, &scratch.product);
-        ops::matmul_backward_input(&mut d.product, &d.x, &self.layer.down_proj);
+        let d_out = d.x.for_products();
+        ops::matmul_backward_weight(&mut d_layer.down_proj, d_out, &scratch.product);
+        ops::matmul_backward_input(&mut d.product, d_out, &self.layer.down_proj);
         ops::swiglu_backward(&mut d.gate, &mut d.up, &d.product, gate, up);
     }
 
@@ -128,12 +130,14 @@ impl BackwardStep<'_> {
         ops::matmul_backward_input(&mut d.normed, &d.up, &layer.up_proj);
         ops::matmul_backward_input(&mut d.normed, &d.gate, &layer.gate_proj);
         let d_norm = &mut d_layer.post_attention_layernorm;
-        ops::rms_norm_backward(&mut d.x, d_norm, &d.normed, middle, norm, epsilon);
+        ops::rms_norm_backward(&mut d.x.sum, d_norm, &d.normed, middle, norm, epsilon);
 
-        ops::matmul_backward_weight(&mut d_layer.o_proj, &d.x, attended);
-        ops::matmul_backward_input(&mut d.attended, &d.x, &layer.o_proj);
+        let d_middle = d.x.for_products();
+        ops::matmul_backward_weight(&mut d_layer.o_proj, d_middle, attended);
+        ops::matmul_backward_input(&mut d.attended, d_middle, &layer.o_proj);
+        let (queries_sum, keys_sum) = (&mut d.queries.sum, &mut d.keys.sum);
         ops::attention_backward(
-            QkvGradients { queries: &mut d.queries, keys: &mut d.keys, values: &mut d.values },
+            QkvGradients { queries: queries_sum, keys: keys_sum, values: &mut d.values.sum },
             &d.attended,
             AttentionResult { out: attended, log_sums },
             Qkv { queries, keys, values },
@@ -150,19 +154,22 @@ impl BackwardStep<'_> {
         scratch: &mut Scratch,
     ) {
         let (layer, epsilon) = (self.layer, self.config.rms_norm_eps);
-        ops::rope_backward(&mut d.keys, &scratch.turns, self.heads.keys);
-        ops::rope_backward(&mut d.queries, &scratch.turns, self.heads.queries);
+        ops::rope_backward(&mut d.keys.sum, &scratch.turns, self.heads.keys);
+        ops::rope_backward(&mut d.queries.sum, &scratch.turns, self.heads.queries);
         ops::rms_norm(&mut scratch.normed, self.x, &layer.input_layernorm, epsilon);
         d.normed.clear();
-        ops::matmul_backward_weight(&mut d_layer.v_proj, &d.values, &scratch.normed);
-        ops::matmul_backward_input(&mut d.normed, &d.values, &layer.v_proj);
-        ops::matmul_backward_weight(&mut d_layer.k_proj, &d.keys, &scratch.normed);
-        ops::matmul_backward_input(&mut d.normed, &d.keys, &layer.k_proj);
-        ops::matmul_backward_weight(&mut d_layer.q_proj, &d.queries, &scratch.normed);
-        ops::matmul_backward_input(&mut d.normed, &d.queries, &layer.q_proj);
+        let d_values = d.values.for_products();
+        ops::matmul_backward_weight(&mut d_layer.v_proj, d_values, &scratch.normed);
+        ops::matmul_backward_input(&mut d.normed, d_values, &layer.v_proj);
+        let d_keys = d.keys.for_products();
+        ops::matmul_backward_weight(&mut d_layer.k_proj, d_keys, &scratch.normed);
+        ops::matmul_backward_input(&mut d.normed, d_keys, &layer.k_proj);
+        let d_queries = d.queries.for_products();
+        ops::matmul_backward_weight(&mut d_layer.q_proj, d_queries, &scratch.normed);
+        ops::matmul_backward_input(&mut d.normed, d_queries, &layer.q_proj);
         let d_norm = &mut d_layer.input_layernorm;
         ops::rms_norm_backward(
-            &mut d.x,
+            &mut d.x.sum,
             d_norm,
             &d.normed,
             self.x,

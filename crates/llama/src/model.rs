@@ -2,8 +2,9 @@
 //! in `forward.rs` and `backward.rs`, how it comes from and goes to disk in `checkpoint.rs`.
 
 use crate::config::LlamaConfig;
+use crate::error::LlamaError;
 use crate::parameters::Parameters;
-use kollama_kernels::Device;
+use kollama_kernels::{DType, Device, ops};
 
 /// A Llama, ready to read tokens.
 pub struct Llama {
@@ -13,4 +14,19 @@ pub struct Llama {
     pub parameters: Parameters,
     /// Where they live.
     pub device: Device,
+}
+
+impl Llama {
+    /// The same model with its matrices rounded to bf16, beside this one.
+    ///
+    /// # Errors
+    /// If the device has not the memory.
+    pub fn rounded(&self) -> Result<Llama, LlamaError> {
+        let mut parameters = Parameters::zeros(&self.config, &self.device, DType::Bf16)?;
+        let pairs = parameters.named_mut().into_iter().zip(self.parameters.named());
+        for ((_, rounded), (_, matrix)) in pairs {
+            ops::copy_rows(rounded, 0, matrix, 0..matrix.rows());
+        }
+        Ok(Llama { config: self.config.clone(), parameters, device: self.device.clone() })
+    }
 }

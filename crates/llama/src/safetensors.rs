@@ -8,13 +8,19 @@
 use crate::error::LlamaError;
 use crate::stored_type::StoredType;
 use ::safetensors::tensor::{Dtype, TensorInfo};
+use kollama_kernels::MappedFile;
 use serde_json::{Map, Value, json};
+use std::cell::OnceCell;
 use std::fs::File;
 use std::io::{BufWriter, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// Longest header that is read; that of a 70B model has about 100 KB.
 const LONGEST_HEADER: u64 = 100_000_000;
+
+/// Where the tensors begin in a file written here: at a multiple of the line of a cache.
+const ALIGNMENT: usize = 64;
 
 /// Name, type and shape of a tensor in a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,7 +53,7 @@ impl TensorHead {
 pub(crate) struct TensorEntry {
     pub head: TensorHead,
     /// First byte, counted from the start of the file.
-    start: u64,
+    pub start: u64,
     pub bytes: u64,
 }
 
@@ -55,6 +61,7 @@ pub(crate) struct TensorEntry {
 pub(crate) struct TensorFile {
     pub path: PathBuf,
     file: File,
+    mapped: OnceCell<Arc<MappedFile>>,
     /// In the order of their bytes.
     pub tensors: Vec<TensorEntry>,
 }
@@ -71,7 +78,7 @@ impl TensorFile {
             .collect::<Result<Vec<_>, _>>()?;
         tensors.sort_by_key(|tensor| (tensor.start, tensor.bytes));
         check_without_gaps(path, &tensors, data, length)?;
-        Ok(TensorFile { path: path.into(), file, tensors })
+        Ok(TensorFile { path: path.into(), file, mapped: OnceCell::new(), tensors })
     }
 
     /// Fills `bytes` with those of a tensor from `offset` on.
@@ -85,6 +92,15 @@ impl TensorFile {
         file.seek(SeekFrom::Start(entry.start + offset))
             .and_then(|_| file.read_exact(bytes))
             .map_err(LlamaError::read(&self.path))
+    }
+
+    /// The whole file, mapped once.
+    pub fn mapped(&self) -> Result<&Arc<MappedFile>, LlamaError> {
+        if let Some(mapped) = self.mapped.get() {
+            return Ok(mapped);
+        }
+        let mapped = MappedFile::open(&self.path).map_err(LlamaError::read(&self.path))?;
+        Ok(self.mapped.get_or_init(|| Arc::new(mapped)))
     }
 
     /// An error about a tensor of this file.
@@ -227,7 +243,8 @@ impl TensorWriter {
     }
 }
 
-/// The header, padded to 8 bytes as other writers do, and the bytes that follow it.
+/// The header and the number of bytes that follow it. It is padded so that they begin at a multiple
+/// of [`ALIGNMENT`]: whatever is aligned among them is aligned in a mapped file too.
 fn header_of(heads: &[TensorHead]) -> (Vec<u8>, u64) {
     let mut entries = Map::new();
     entries.insert("__metadata__".into(), json!({"format": "pt"}));
@@ -241,7 +258,7 @@ fn header_of(heads: &[TensorHead]) -> (Vec<u8>, u64) {
         );
     }
     let mut header = Value::Object(entries).to_string().into_bytes();
-    header.resize(header.len().next_multiple_of(8), b' ');
+    header.resize((8 + header.len()).next_multiple_of(ALIGNMENT) - 8, b' ');
     (header, end)
 }
 
@@ -294,6 +311,8 @@ mod tests {
         assert_eq!(bytes, [1, 2]);
 
         let whole = std::fs::read(&path).unwrap();
+        assert_eq!(file.tensors[0].start % 64, 0, "where bytes begin in a mapped file");
+        assert_eq!(file.mapped().unwrap().bytes(), whole);
         let oracle = ::safetensors::SafeTensors::deserialize(&whole).unwrap();
         assert_eq!(oracle.tensor("a").unwrap().shape(), [2, 3]);
         assert_eq!(oracle.tensor("b").unwrap().data(), [1, 2]);

@@ -8,7 +8,7 @@
 use crate::activations::{LayerActivations, Scratch};
 use crate::config::LlamaConfig;
 use crate::error::LlamaError;
-use kollama_kernels::{DType, Device, KernelError, Matrix, Spans};
+use kollama_kernels::{DType, Device, KernelError, Matrix, Spans, ops};
 
 /// What backward computes again instead of remembering it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,33 +35,42 @@ pub struct Tape {
     rows_max: usize,
 }
 
-/// Gradients of one layer's activations, used by one layer after the other.
+/// Gradients of one layer's activations, used by one layer after the other. What several
+/// operations add to is f32.
 pub(crate) struct ActivationGradients {
     /// `[t, hidden]`: of the row that runs through all layers.
-    pub x: Matrix,
+    pub x: Summed,
     /// `[t, hidden]`
     pub normed: Matrix,
     /// `[t, query columns]`
-    pub queries: Matrix,
+    pub queries: Summed,
     /// `[t, key columns]`
-    pub keys: Matrix,
+    pub keys: Summed,
     /// `[t, key columns]`
-    pub values: Matrix,
+    pub values: Summed,
     /// `[t, query columns]`
     pub attended: Matrix,
-    /// `[t, intermediate]`
+    /// `[t, intermediate]`, as the activations are.
     pub gate: Matrix,
-    /// `[t, intermediate]`
+    /// `[t, intermediate]`, as the activations are.
     pub up: Matrix,
     /// `[t, intermediate]`
     pub product: Matrix,
+}
+
+/// A gradient that operations add to as f32, and that products read as the activations are.
+pub(crate) struct Summed {
+    pub sum: Matrix,
+    /// None where the activations are f32.
+    rounded: Option<Matrix>,
 }
 
 /// Logits held at once take about this many bytes.
 const LOGITS_BYTES: usize = 128 << 20;
 
 impl Tape {
-    /// Memory for batches of up to `rows_max` rows.
+    /// Memory for batches of up to `rows_max` rows. With [`DType::Bf16`], what products read and
+    /// give is rounded to that: half the memory, for weights that are bf16 as well.
     ///
     /// # Errors
     /// If the device has not that much.
@@ -70,6 +79,7 @@ impl Tape {
         device: &Device,
         rows_max: usize,
         recompute: Recompute,
+        activations: DType,
     ) -> Result<Tape, LlamaError> {
         let make = |columns| Matrix::zeros(device, rows_max, columns, DType::F32);
         let kept = match recompute {
@@ -78,12 +88,13 @@ impl Tape {
         };
         let chunk = Tape::logits_rows(config, rows_max);
         let inputs = (0..=config.num_hidden_layers).map(|_| make(config.hidden_size));
-        let layers = (0..kept).map(|_| LayerActivations::new(config, device, rows_max));
+        let layers =
+            (0..kept).map(|_| LayerActivations::new(config, device, rows_max, activations));
         Ok(Tape {
             inputs: inputs.collect::<Result<_, _>>()?,
             layers: layers.collect::<Result<_, _>>()?,
-            scratch: Scratch::new(config, device, rows_max, rows_max)?,
-            d: ActivationGradients::new(config, device, rows_max)?,
+            scratch: Scratch::new(config, device, rows_max, rows_max, activations)?,
+            d: ActivationGradients::new(config, device, rows_max, activations)?,
             losses: make(2)?,
             logits: Matrix::zeros(device, chunk, config.vocab_size, DType::F32)?,
             recompute,
@@ -121,7 +132,7 @@ impl Tape {
         self.inputs.iter_mut().for_each(|input| input.set_rows(rows));
         self.layers.iter_mut().for_each(|layer| layer.set_rows(rows));
         self.scratch.begin(spans);
-        self.d.all_mut().into_iter().for_each(|matrix| matrix.set_rows(rows));
+        self.d.set_rows(rows);
         self.losses.set_rows(rows);
     }
 
@@ -144,45 +155,78 @@ impl ActivationGradients {
         config: &LlamaConfig,
         device: &Device,
         rows: usize,
+        activations: DType,
     ) -> Result<ActivationGradients, KernelError> {
         let heads = config.heads();
         let make = |columns| Matrix::zeros(device, rows, columns, DType::F32);
+        let make_as_activation = |columns| Matrix::zeros(device, rows, columns, activations);
+        let summed = |columns| Summed::new(device, (rows, columns), activations);
         Ok(ActivationGradients {
-            x: make(config.hidden_size)?,
+            x: summed(config.hidden_size)?,
             normed: make(config.hidden_size)?,
-            queries: make(heads.query_columns())?,
-            keys: make(heads.key_columns())?,
-            values: make(heads.key_columns())?,
+            queries: summed(heads.query_columns())?,
+            keys: summed(heads.key_columns())?,
+            values: summed(heads.key_columns())?,
             attended: make(heads.query_columns())?,
-            gate: make(config.intermediate_size)?,
-            up: make(config.intermediate_size)?,
+            gate: make_as_activation(config.intermediate_size)?,
+            up: make_as_activation(config.intermediate_size)?,
             product: make(config.intermediate_size)?,
         })
     }
 
     /// Every operation adds to a gradient, so each must be empty before its layer.
     pub fn clear_all_but_x(&mut self) {
-        let [_, inside_a_layer @ ..] = self.all_mut();
-        inside_a_layer.into_iter().for_each(Matrix::clear);
+        let [_, summed @ ..] = self.summed_mut();
+        summed.into_iter().for_each(|gradient| gradient.sum.clear());
+        self.plain_mut().into_iter().for_each(Matrix::clear);
     }
 
-    fn all_mut(&mut self) -> [&mut Matrix; 9] {
-        [
-            &mut self.x,
-            &mut self.normed,
-            &mut self.queries,
-            &mut self.keys,
-            &mut self.values,
-            &mut self.attended,
-            &mut self.gate,
-            &mut self.up,
-            &mut self.product,
-        ]
+    fn set_rows(&mut self, rows: usize) {
+        for gradient in self.summed_mut() {
+            gradient.sum.set_rows(rows);
+            gradient.rounded.iter_mut().for_each(|matrix| matrix.set_rows(rows));
+        }
+        self.plain_mut().into_iter().for_each(|matrix| matrix.set_rows(rows));
+    }
+
+    fn summed_mut(&mut self) -> [&mut Summed; 4] {
+        [&mut self.x, &mut self.queries, &mut self.keys, &mut self.values]
+    }
+
+    fn plain_mut(&mut self) -> [&mut Matrix; 5] {
+        let ActivationGradients { normed, attended, gate, up, product, .. } = self;
+        [normed, attended, gate, up, product]
     }
 
     fn bytes(&self) -> usize {
-        let rows = [&self.x, &self.normed, &self.queries, &self.keys, &self.values];
-        let rest = [&self.attended, &self.gate, &self.up, &self.product];
-        rows.iter().chain(&rest).map(|matrix| matrix.bytes()).sum()
+        let summed = [&self.x, &self.queries, &self.keys, &self.values];
+        let plain = [&self.normed, &self.attended, &self.gate, &self.up, &self.product];
+        let summed = summed.into_iter().flat_map(|d| [Some(&d.sum), d.rounded.as_ref()]);
+        summed.flatten().chain(plain).map(Matrix::bytes).sum()
+    }
+}
+
+impl Summed {
+    fn new(
+        device: &Device,
+        (rows, columns): (usize, usize),
+        activations: DType,
+    ) -> Result<Summed, KernelError> {
+        let rounded = match activations {
+            DType::F32 => None,
+            dtype => Some(Matrix::zeros(device, rows, columns, dtype)?),
+        };
+        Ok(Summed { sum: Matrix::zeros(device, rows, columns, DType::F32)?, rounded })
+    }
+
+    /// The sum as it is now, as products read it.
+    pub fn for_products(&mut self) -> &Matrix {
+        match &mut self.rounded {
+            None => &self.sum,
+            Some(rounded) => {
+                ops::copy_rows(rounded, 0, &self.sum, 0..self.sum.rows());
+                rounded
+            }
+        }
     }
 }

@@ -107,7 +107,8 @@ fn loss_and_gradients_equal_those_of_transformers() {
 fn compare_gradients(case: &str, golden: &Value, model: &Llama) {
     let batch = batch_of(golden);
     let mut tape =
-        Tape::new(&model.config, &model.device, batch.ids.len(), Recompute::None).unwrap();
+        Tape::new(&model.config, &model.device, batch.ids.len(), Recompute::None, DType::F32)
+            .unwrap();
     let mut gradients = Parameters::zeros(&model.config, &model.device, DType::F32).unwrap();
     let expected = golden["loss"].as_f64().unwrap();
     let scale = 0.125;
@@ -252,7 +253,8 @@ fn rows_without_a_label_change_neither_loss_nor_gradients() {
     with_model("grouped", &Device::reference(), |model| {
         let run = |ids: Vec<u32>, labels: Vec<i32>| {
             let rows = ids.len();
-            let mut tape = Tape::new(&model.config, &model.device, 12, Recompute::None).unwrap();
+            let mut tape =
+                Tape::new(&model.config, &model.device, 12, Recompute::None, DType::F32).unwrap();
             let mut gradients =
                 Parameters::zeros(&model.config, &model.device, DType::F32).unwrap();
             let batch = TrainBatch { ids, labels, spans: Spans::of_lengths([6, rows - 6]) };

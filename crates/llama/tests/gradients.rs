@@ -1,5 +1,5 @@
 //! Gradients of the whole model: against finite differences, with and without recomputation, with
-//! one thread and with two.
+//! one thread and with two, in f32 and in bf16.
 
 // Helpers of tests are tests, but the lint only knows functions marked as such.
 #![allow(clippy::unwrap_used)]
@@ -7,7 +7,9 @@
 mod golden_model;
 
 use kollama_kernels::{DType, Device, Spans};
-use kollama_llama::{Llama, Parameters, Recompute, Tape, TrainBatch};
+use kollama_llama::{
+    Llama, LlamaConfig, Parameters, Recompute, StoredType, Tape, TrainBatch, init_checkpoint,
+};
 
 fn model(case: &str, device: &Device) -> Llama {
     let folder = tempfile::tempdir().unwrap();
@@ -25,7 +27,8 @@ fn batch() -> TrainBatch {
 
 /// Loss and the values of all gradients, by name.
 fn run(model: &Llama, recompute: Recompute) -> (f64, Vec<(String, Vec<f32>)>) {
-    let mut tape = Tape::new(&model.config, &model.device, 32, recompute).unwrap();
+    let dtype = model.parameters.head().dtype();
+    let mut tape = Tape::new(&model.config, &model.device, 32, recompute, dtype).unwrap();
     let mut gradients = Parameters::zeros(&model.config, &model.device, DType::F32).unwrap();
     // Twice into the same memory: what a first batch leaves must not be seen by the next.
     model.loss_and_gradients(&batch(), 1.0, &mut tape, &mut gradients);
@@ -39,7 +42,8 @@ fn run(model: &Llama, recompute: Recompute) -> (f64, Vec<(String, Vec<f32>)>) {
 fn a_step_along_the_gradient_changes_the_loss_by_its_norm() {
     for case in ["grouped", "tied"] {
         let mut model = model(case, &Device::reference());
-        let mut tape = Tape::new(&model.config, &model.device, 32, Recompute::Layer).unwrap();
+        let mut tape =
+            Tape::new(&model.config, &model.device, 32, Recompute::Layer, DType::F32).unwrap();
         let (_, gradients) = run(&model, Recompute::None);
         for (place, (name, gradient)) in gradients.iter().enumerate() {
             let norm = gradient.iter().map(|&x| f64::from(x).powi(2)).sum::<f64>().sqrt();
@@ -66,20 +70,65 @@ fn a_step_along_the_gradient_changes_the_loss_by_its_norm() {
 fn recomputing_layers_gives_the_same_bits() {
     for device in [Device::reference(), Device::cpu(2).unwrap()] {
         let model = model("grouped", &device);
-        assert_eq!(run(&model, Recompute::Layer), run(&model, Recompute::None), "{device:?}");
+        for model in [model.rounded().unwrap(), model] {
+            assert_eq!(run(&model, Recompute::Layer), run(&model, Recompute::None), "{device:?}");
+        }
     }
 }
 
 #[test]
 fn recomputing_layers_needs_less_memory() {
     let model = model("grouped", &Device::reference());
-    let bytes =
-        |recompute| Tape::new(&model.config, &model.device, 512, recompute).unwrap().bytes();
+    let bytes = |recompute| {
+        Tape::new(&model.config, &model.device, 512, recompute, DType::F32).unwrap().bytes()
+    };
     assert!(bytes(Recompute::Layer) < bytes(Recompute::None));
 }
 
 #[test]
 fn one_thread_and_two_give_the_same_bits() {
-    let on = |threads| run(&model("grouped", &Device::cpu(threads).unwrap()), Recompute::None);
+    let on = |threads| {
+        let model = model("grouped", &Device::cpu(threads).unwrap());
+        [model.rounded().unwrap(), model].map(|model| run(&model, Recompute::None))
+    };
     assert_eq!(on(1), on(2));
+}
+
+/// bf16 rounds by up to 2⁻⁹ of a number; a dozen roundings on the way to a gradient, most of them
+/// apart from each other, are some 2⁻⁷ of it.
+const BF16_TOLERANCE: f64 = 0.03;
+
+/// Length of the difference of two gradients, as a share of the first.
+fn apart(a: &[f32], b: &[f32]) -> f64 {
+    let square = |x: f32| f64::from(x).powi(2);
+    let difference: f64 = a.iter().zip(b).map(|(a, b)| square(a - b)).sum();
+    (difference / a.iter().map(|&a| square(a)).sum::<f64>()).sqrt()
+}
+
+/// Weights as small as those of a model that learns: larger ones make attention so sharp that a
+/// rounding moves it.
+fn gentle_model(tied: bool, device: &Device) -> Llama {
+    let tiny = LlamaConfig::preset("tiny").unwrap();
+    let config = LlamaConfig { initializer_range: 0.05, tie_word_embeddings: tied, ..tiny };
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("model");
+    init_checkpoint(&config, 1, StoredType::F32, &path, &mut |_, _| {}).unwrap();
+    Llama::open(&path, device).unwrap()
+}
+
+#[test]
+fn gradients_in_bf16_are_those_in_f32_but_for_rounding() {
+    let devices = [Device::reference(), Device::cpu(2).unwrap()];
+    for (device, tied) in devices.iter().flat_map(|device| [(device, false), (device, true)]) {
+        let model = gentle_model(tied, device);
+        let (loss, gradients) = run(&model, Recompute::None);
+        let (rounded_loss, rounded) = run(&model.rounded().unwrap(), Recompute::None);
+        assert!((rounded_loss / loss - 1.0).abs() < 1e-3, "{device:?}: {rounded_loss}, {loss}");
+        for ((name, gradient), (_, rounded)) in gradients.iter().zip(&rounded) {
+            let apart = apart(gradient, rounded);
+            println!("{name} on {device:?}: {apart:.4}");
+            assert!(apart < BF16_TOLERANCE, "{name} on {device:?}: {apart}");
+            assert!(apart > 1e-4, "{name} on {device:?}: nothing was rounded");
+        }
+    }
 }

@@ -97,7 +97,7 @@ impl Optimizer {
             let weight_decay = if is_norm(&name) { 0.0 } else { update.weight_decay };
             let (first, second) = (&mut moments.first, &mut moments.second);
             let update = AdamW { weight_decay, ..update };
-            ops::adamw(weight, gradient, first, second, moments.rows.clone(), update);
+            ops::adamw(weight, None, gradient, first, second, moments.rows.clone(), update);
         }
     }
 }

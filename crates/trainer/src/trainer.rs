@@ -244,7 +244,13 @@ impl Trainer {
         let Beginning { plan, model, optimizer, step, tokens } =
             Beginning::prepare(&settings, device, tokenizer, checkpoint)?;
         let rows = settings.batch_size * settings.sequence_length;
-        let tape = Tape::new(&model.config, device, rows, recompute(&settings))?;
+        let tape = Tape::new(
+            &model.config,
+            device,
+            rows,
+            recompute(&settings),
+            kollama_kernels::DType::F32,
+        )?;
         let gradients = Parameters::zeros(&model.config, device, DType::F32)?;
         let checkpoints = Checkpoints::of_run(&settings.out, settings.keep);
         fs::create_dir_all(&settings.out).map_err(failed("create", &settings.out))?;

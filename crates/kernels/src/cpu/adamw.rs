@@ -1,6 +1,7 @@
 //! The optimiser's update in one pass over memory, and the sum of squares that clipping needs.
 
 use crate::backend::AdamW;
+use crate::cpu::elements::ElementsMut;
 use crate::cpu::instructions::Kernel;
 use crate::cpu::machine::{Machine, Scratch, rows_per_task};
 use crate::cpu::simd::Simd;
@@ -28,7 +29,7 @@ pub fn square_sum(machine: &Machine, scratch: &mut Scratch, x: View) -> f64 {
 /// The update of [`crate::ops::adamw`].
 pub fn update(
     machine: &Machine,
-    parameters: View,
+    (parameters, copy): (View, Option<View>),
     gradients: View,
     (first, second): (View, View),
     update: AdamW,
@@ -40,6 +41,7 @@ pub fn update(
         let kernel = unsafe {
             Update {
                 parameters: part(parameters).f32s_mut(),
+                copy: copy.map(|copy| ElementsMut::of(part(copy))),
                 gradients: part(gradients).f32s(),
                 first: part(first).f32s_mut(),
                 second: part(second).f32s_mut(),
@@ -111,6 +113,7 @@ impl Factors {
 
 struct Update<'a> {
     parameters: &'a mut [f32],
+    copy: Option<ElementsMut<'a>>,
     gradients: &'a [f32],
     first: &'a mut [f32],
     second: &'a mut [f32],
@@ -121,7 +124,7 @@ impl Kernel for Update<'_> {
     type Output = ();
 
     #[inline(always)]
-    fn run<S: Simd>(self, s: S) {
+    fn run<S: Simd>(mut self, s: S) {
         let f = self.factors;
         let (beta1, beta2) = (s.splat(f.beta1), s.splat(f.beta2));
         let (rest1, rest2) = (s.splat(f.one_minus_beta1), s.splat(f.one_minus_beta2));
@@ -133,7 +136,11 @@ impl Kernel for Update<'_> {
             let v = s.mul_add(s.mul(rest2, g), g, s.mul(beta2, s.load(&self.second[i..])));
             let root = s.mul_add(s.sqrt(v), root_factor, epsilon);
             let p = s.mul(s.load(&self.parameters[i..]), keep);
-            s.store(s.sub(p, s.mul(rate, s.div(m, root))), &mut self.parameters[i..]);
+            let p = s.sub(p, s.mul(rate, s.div(m, root)));
+            s.store(p, &mut self.parameters[i..]);
+            if let Some(copy) = &mut self.copy {
+                copy.store(s, p, i);
+            }
             s.store(m, &mut self.first[i..]);
             s.store(v, &mut self.second[i..]);
         }

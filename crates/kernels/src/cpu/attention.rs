@@ -14,16 +14,18 @@
 //! Blocks of keys start at the first key of a span, and a masked key has the weight zero, so what a
 //! query gets does not depend on the queries that stand in its block. That holds for finite values:
 //! zero times an infinite value is not a number, and so a query may get that from a masked key.
+//!
+//! A block of keys is packed for the products of a crowd; a few queries read it where it lies
+//! (`attention_few.rs`). Both give the same bits.
 
 use crate::backend::QkvViews;
 use crate::cpu::attention_blocks::{
-    HeadRows, Input, KEYS, Products, QUERIES, Room, SCORES, Sight, key_head, query_head,
-    scores_side,
+    HeadRows, Input, KEYS, Kept, Products, QUERIES, Room, SCORES, Sight, key_head,
 };
-use crate::cpu::attention_rows::{Finish, SoftmaxRow};
+use crate::cpu::attention_few::{BlockRows, FEW};
+use crate::cpu::attention_team::{KeyBlock, Team, TeamRoom};
 use crate::cpu::machine::{Machine, Scratch};
-use crate::cpu::matmul_kernel::Store;
-use crate::cpu::matmul_pack::Along;
+use crate::cpu::matmul_result::Elements;
 use crate::cpu::threads::SharedMut;
 use crate::layout::{Heads, Span, Spans};
 use crate::view::View;
@@ -47,7 +49,7 @@ pub fn forward(
             products: Products(machine.instructions),
             heads,
             input: Input::new(input),
-            out: SharedMut::new(out.f32s_mut()),
+            out: Elements::of(&out),
             log_sums: SharedMut::new(log_sums.f32s_mut()),
         }
     };
@@ -60,12 +62,12 @@ pub fn forward(
         let queries = first..(first + QUERIES).min(span.queries.len());
         // SAFETY: every thread has a part of its own.
         let room = unsafe { room.part(thread * per_thread..(thread + 1) * per_thread) };
-        forward.block(room, span, within % heads.keys, queries);
+        forward.task(room, span, within % heads.keys, queries);
     });
 }
 
 fn room_of_thread(heads: Heads) -> usize {
-    heads.group() * (Room::block(heads) + State::LENGTH) + 2 * Room::block(heads) + 2 * SCORES
+    heads.group() * TeamRoom::length(heads) + 3 * Room::block(heads) + 2 * SCORES
 }
 
 /// The span of a task and the number of the task inside it.
@@ -83,113 +85,70 @@ struct Forward<'a> {
     products: Products,
     heads: Heads,
     input: Input<'a>,
-    out: SharedMut<'a, f32>,
+    out: Elements<'a>,
     log_sums: SharedMut<'a, f32>,
 }
 
-impl Forward<'_> {
-    fn block(&self, room: &mut [f32], span: &Span, head: usize, queries: Range<usize>) {
-        let (heads, size) = (self.heads, self.heads.size);
+impl<'a> Forward<'a> {
+    fn task(&self, room: &mut [f32], span: &Span, head: usize, queries: Range<usize>) {
+        let heads = self.heads;
         let mut room = Room(room);
-        let states = room.take(heads.group() * State::LENGTH);
-        let packed = room.take(heads.group() * Room::block(heads));
-        let (packed_keys, packed_values) = (room.block_of(heads), room.block_of(heads));
+        let rooms = room.take(heads.group() * TeamRoom::length(heads));
+        let mut blocks = [(); 3].map(|()| room.block_of(heads));
         let mut scratch = (room.take(SCORES), room.take(SCORES));
         let sight = Sight::new(span, queries);
-        let rows = sight.queries.len();
-        let first_row = span.queries.start + sight.queries.start;
-        let place = |inside| query_head(heads, first_row, head * heads.group() + inside);
-        for (inside, packed) in packed.chunks_exact_mut(Room::block(heads)).enumerate() {
-            self.products.pack_left(packed, place(inside).rows(self.input.queries, rows, size));
+        let teams = Team::all(self.products, heads, head, &sight, span);
+        let is_few = teams.clone().all(|team| team.rows() <= FEW);
+        for (team, room) in teams.clone().zip(TeamRoom::all(rooms, heads)) {
+            team.begin(self.input.queries, room, blocks[0]);
         }
         for first_key in (0..sight.by_last()).step_by(KEYS) {
-            let keys = KEYS.min(sight.by_last() - first_key);
-            let key_place = key_head(heads, span.keys.start + first_key, head);
-            self.products.pack_right(packed_keys, key_place.rows(self.input.keys, keys, size));
-            let values = key_place.summed(self.input.values, keys, size);
-            self.products.pack_right(packed_values, values);
-            for inside in 0..heads.group() {
-                let queries = &packed[inside * Room::block(heads)..];
-                let state = State::of(&mut states[inside * State::LENGTH..][..State::LENGTH]);
-                self.products.scores(scratch.0, (rows, keys, size), queries, packed_keys);
-                self.soften(scratch.0, state, place(inside), &sight, first_key..first_key + keys);
-                self.weigh(&mut scratch, packed_values, place(inside), (rows, keys), first_key);
+            let keys = first_key..sight.by_last().min(first_key + KEYS);
+            let place = key_head(heads, span.keys.start + first_key, head);
+            let block = self.key_block(&mut blocks, place, keys, is_few);
+            for (team, room) in teams.clone().zip(TeamRoom::all(rooms, heads)) {
+                team.meet(&block, room, &mut scratch, &sight);
             }
         }
-        for (inside, state) in states.chunks_exact_mut(State::LENGTH).enumerate() {
-            self.finish(State::of(state), place(inside), rows, head * heads.group() + inside);
+        for (team, room) in teams.zip(TeamRoom::all(rooms, heads)) {
+            team.finish(room, &self.out, &self.log_sums);
         }
     }
 
-    /// Scores become weights, row by row.
-    fn soften(
-        &self,
-        scores: &mut [f32],
-        state: State,
+    /// Keys and values of a block, ready to be multiplied with.
+    fn key_block<'b>(
+        &'b self,
+        [keys_room, values_room, widened]: &'b mut [&mut [f32]; 3],
         place: HeadRows,
-        sight: &Sight,
         keys: Range<usize>,
-    ) {
-        let width = keys.len().next_multiple_of(16);
-        if keys.start == 0 {
-            state.maxima.fill(f32::NEG_INFINITY);
-            state.sums.fill(0.0);
+        is_few: bool,
+    ) -> KeyBlock<'b> {
+        let (size, rows, products) = (self.heads.size, keys.len(), self.products);
+        if is_few {
+            let key_rows = self.rows(&self.input.keys, keys_room, place, rows);
+            let values = self.rows(&self.input.values, values_room, place, rows);
+            return KeyBlock::InPlace { range: keys, keys: key_rows, values };
         }
-        for (row, scores) in scores.chunks_exact_mut(KEYS).take(sight.queries.len()).enumerate() {
-            // SAFETY: columns of a head in rows of a block, which only this task touches.
-            let out = unsafe { self.out.part(place.row(row, self.heads.size)) };
-            self.products.0.run(SoftmaxRow {
-                scores: &mut scores[..width],
-                visible: sight.visible(row, keys.start, keys.len()),
-                scale: self.heads.scale(),
-                maximum: &mut state.maxima[row],
-                sum: &mut state.sums[row],
-                out,
-            });
-        }
+        let key_rows = self.rows(&self.input.keys, widened, place, rows);
+        products.pack_right(keys_room, key_rows.lanes(size));
+        let values = self.rows(&self.input.values, widened, place, rows);
+        products.pack_right(values_room, values.summed(size));
+        KeyBlock::Packed { range: keys, keys: keys_room, values: values_room }
     }
 
-    /// `out += weights · values`
-    fn weigh(
-        &self,
-        (weights, packed): &mut (&mut [f32], &mut [f32]),
-        values: &[f32],
+    /// The columns of a head in the rows of a block: where they lie, or in `room` if they are 8-bit.
+    fn rows<'b>(
+        &'b self,
+        kept: &'b Kept<'a>,
+        room: &'b mut [f32],
         place: HeadRows,
-        (rows, keys): (usize, usize),
-        first_key: usize,
-    ) {
-        let store = if first_key == 0 { Store::Overwrite } else { Store::Add };
-        let (out, sizes) = ((&self.out, place), (rows, self.heads.size, keys));
-        self.products.pack_left(packed, scores_side(weights, Along::Depth, rows, keys));
-        // SAFETY: columns of a head in rows of a block, which only this task touches.
-        unsafe { self.products.into_head(out, sizes, packed, values, store) };
-    }
-
-    fn finish(&self, state: State, place: HeadRows, rows: usize, head: usize) {
-        for row in 0..rows {
-            let log_sum = (place.first_row + row) * self.heads.queries + head;
-            // SAFETY: columns of a head in rows of a block, which only this task touches.
-            let (out, log_sum) = unsafe {
-                let out = self.out.part(place.row(row, self.heads.size));
-                (out, self.log_sums.part(log_sum..log_sum + 1))
-            };
-            let (maximum, sum) = (state.maxima[row], state.sums[row]);
-            log_sum[0] = self.products.0.run(Finish { out, maximum, sum });
+        rows: usize,
+    ) -> BlockRows<'b> {
+        match kept {
+            Kept::Floats(x) => {
+                BlockRows { elements: x.after(place.start()), stride: place.columns, rows }
+            }
+            Kept::EightBit(x) => self.products.widen(room, x, place, rows, self.heads.size),
         }
-    }
-}
-
-/// Largest scaled score and sum of the weights of every query of a block, for one head.
-struct State<'a> {
-    maxima: &'a mut [f32],
-    sums: &'a mut [f32],
-}
-
-impl<'a> State<'a> {
-    const LENGTH: usize = 2 * QUERIES.next_multiple_of(16);
-
-    fn of(room: &'a mut [f32]) -> State<'a> {
-        let (maxima, sums) = room.split_at_mut(State::LENGTH / 2);
-        State { maxima, sums }
     }
 }

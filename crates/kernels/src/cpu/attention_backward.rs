@@ -8,7 +8,7 @@ use crate::cpu::attention_blocks::{
 use crate::cpu::attention_rows::GradientRow;
 use crate::cpu::machine::{Machine, Scratch};
 use crate::cpu::matmul_kernel::Store;
-use crate::cpu::matmul_pack::Along;
+use crate::cpu::matmul_pack::{Along, Elements};
 use crate::cpu::threads::SharedMut;
 use crate::layout::{Heads, Span, Spans};
 use crate::view::View;
@@ -37,8 +37,8 @@ pub fn backward(
             d_queries: SharedMut::new(d_input.queries.f32s_mut()),
             d_keys: SharedMut::new(d_input.keys.f32s_mut()),
             d_values: SharedMut::new(d_input.values.f32s_mut()),
-            d_out: d_out.f32s(),
-            out: result.0.f32s(),
+            d_out: Elements::of(d_out),
+            out: Elements::of(result.0),
             log_sums: result.1.f32s(),
         }
     };
@@ -71,8 +71,8 @@ struct Backward<'a> {
     d_queries: SharedMut<'a, f32>,
     d_keys: SharedMut<'a, f32>,
     d_values: SharedMut<'a, f32>,
-    d_out: &'a [f32],
-    out: &'a [f32],
+    d_out: Elements<'a>,
+    out: Elements<'a>,
     log_sums: &'a [f32],
 }
 
@@ -117,12 +117,12 @@ impl Backward<'_> {
             block.place = key_head(heads, span.keys.start + first_key, head);
             let keys = block.keys.len();
             let (key_side, value_side) = (
-                block.place.rows(self.input.keys, keys, size),
-                block.place.rows(self.input.values, keys, size),
+                block.place.rows(self.input.keys.floats(), keys, size),
+                block.place.rows(self.input.values.floats(), keys, size),
             );
             self.products.pack_right(block.keys_as_columns, key_side);
             self.products.pack_right(block.values_as_columns, value_side);
-            let summed = block.place.summed(self.input.keys, keys, size);
+            let summed = block.place.summed(self.input.keys.floats(), keys, size);
             self.products.pack_right(block.keys_as_rows, summed);
             self.queries_that_see(&block, &mut queries, span, head);
         }
@@ -199,8 +199,8 @@ impl Backward<'_> {
                 visible: sight.visible(row, keys.keys.start, keys.keys.len()),
                 scale: self.heads.scale(),
                 log_sum: self.log_sums[(place.first_row + row) * self.heads.queries + head],
-                d_out: &self.d_out[columns.clone()],
-                out: &self.out[columns],
+                d_out: self.d_out.part(columns.clone()),
+                out: self.out.part(columns),
             });
         }
     }

@@ -2,11 +2,16 @@
 //! are built from. See `attention.rs` for the plan.
 
 use crate::backend::QkvViews;
-use crate::cpu::instructions::Instructions;
+use crate::cpu::attention_few::BlockRows;
+use crate::cpu::instructions::{Instructions, Kernel};
 use crate::cpu::matmul_kernel::{PanelProduct, Store, Target};
-use crate::cpu::matmul_pack::{Along, Pack, Side, packed_length};
+use crate::cpu::matmul_pack::{Along, Elements, Pack, Side, packed_length};
+use crate::cpu::simd::Simd;
 use crate::cpu::threads::SharedMut;
+use crate::dtype::DType;
 use crate::layout::{Heads, Span};
+use crate::q8_rows;
+use crate::view::View;
 use std::ops::Range;
 
 /// Queries of a block: whole tiles of rows on AVX-512.
@@ -16,10 +21,40 @@ pub const KEYS: usize = 128;
 /// Room for a block of scores.
 pub const SCORES: usize = (if QUERIES > KEYS { QUERIES } else { KEYS }) * KEYS;
 
+/// What attention reads; each may be bf16.
 pub struct Input<'a> {
-    pub queries: &'a [f32],
-    pub keys: &'a [f32],
-    pub values: &'a [f32],
+    pub queries: Elements<'a>,
+    pub keys: Kept<'a>,
+    pub values: Kept<'a>,
+}
+
+/// Keys or values.
+pub enum Kept<'a> {
+    Floats(Elements<'a>),
+    /// As `q8_rows.rs` says.
+    EightBit(&'a [u8]),
+}
+
+impl<'a> Kept<'a> {
+    /// # Safety
+    /// As [`View::f32s`].
+    unsafe fn of(view: View) -> Kept<'a> {
+        // SAFETY: the caller's promise.
+        unsafe {
+            match view.dtype {
+                DType::Q8Rows => Kept::EightBit(view.q8_rows()),
+                _ => Kept::Floats(Elements::of(view)),
+            }
+        }
+    }
+
+    /// Where there are gradients there are no 8-bit numbers.
+    pub fn floats(&self) -> Elements<'a> {
+        match self {
+            Kept::Floats(x) => *x,
+            Kept::EightBit(_) => unreachable!("`ops` refuses 8-bit keys and values with gradients"),
+        }
+    }
 }
 
 impl<'a> Input<'a> {
@@ -29,9 +64,9 @@ impl<'a> Input<'a> {
         // SAFETY: the caller's promise.
         unsafe {
             Input {
-                queries: views.queries.f32s(),
-                keys: views.keys.f32s(),
-                values: views.values.f32s(),
+                queries: Elements::of(views.queries),
+                keys: Kept::of(views.keys),
+                values: Kept::of(views.values),
             }
         }
     }
@@ -44,6 +79,11 @@ impl<'a> Room<'a> {
     /// Packed and unpacked blocks are at most so large, whatever the tile.
     pub fn block(heads: Heads) -> usize {
         packed_length(heads.size, QUERIES.max(KEYS), 64)
+    }
+
+    /// The columns of a head for a block of queries.
+    pub fn outputs(heads: Heads) -> usize {
+        (QUERIES * heads.size).next_multiple_of(16)
     }
 
     pub fn block_of(&mut self, heads: Heads) -> &'a mut [f32] {
@@ -71,13 +111,15 @@ impl HeadRows {
     }
 
     /// As the left or right side of a product whose lanes are the rows.
-    pub fn rows<'a>(&self, x: &'a [f32], rows: usize, size: usize) -> Side<'a> {
-        Side::of(&x[self.start()..], Along::Depth, self.columns, rows, size)
+    pub fn rows<'a>(&self, x: Elements<'a>, rows: usize, size: usize) -> Side<'a> {
+        let (elements, along) = (x.after(self.start()), Along::Depth);
+        Side { elements, along, stride: self.columns, lanes: rows, depth: size }
     }
 
     /// As the right side of a product that sums over the rows.
-    pub fn summed<'a>(&self, x: &'a [f32], rows: usize, size: usize) -> Side<'a> {
-        Side::of(&x[self.start()..], Along::Lanes, self.columns, size, rows)
+    pub fn summed<'a>(&self, x: Elements<'a>, rows: usize, size: usize) -> Side<'a> {
+        let (elements, along) = (x.after(self.start()), Along::Lanes);
+        Side { elements, along, stride: self.columns, lanes: size, depth: rows }
     }
 
     pub fn row(&self, row: usize, size: usize) -> Range<usize> {
@@ -114,6 +156,21 @@ impl Products {
         self.0.run(Pack { out, side, lanes, depths, width, narrow: false });
     }
 
+    /// The columns of a head in 8-bit rows, as floats in `room`.
+    pub fn widen<'a>(
+        self,
+        room: &'a mut [f32],
+        kept: &[u8],
+        place: HeadRows,
+        rows: usize,
+        size: usize,
+    ) -> BlockRows<'a> {
+        let bytes = q8_rows::row_bytes(place.columns);
+        let kept = &kept[place.first_row * bytes..][..rows * bytes];
+        self.0.run(WidenRows { out: &mut room[..rows * size], kept, place, size });
+        BlockRows { elements: Elements::F32(room), stride: size, rows }
+    }
+
     /// Rows times keys; a row of the result is [`KEYS`] long.
     pub fn scores(
         self,
@@ -122,10 +179,22 @@ impl Products {
         left: &[f32],
         right: &[f32],
     ) {
-        assert!(out.len() >= sizes.0 * KEYS && sizes.1 <= KEYS);
-        let target = Target { start: out.as_mut_ptr(), stride: KEYS };
+        self.into_block((out, KEYS), sizes, left, right, Store::Overwrite);
+    }
+
+    /// Into a block whose rows are `stride` long.
+    pub fn into_block(
+        self,
+        (out, stride): (&mut [f32], usize),
+        sizes: (usize, usize, usize),
+        left: &[f32],
+        right: &[f32],
+        store: Store,
+    ) {
+        assert!(out.len() >= sizes.0 * stride && sizes.1 <= stride);
+        let target = Target { start: out.as_mut_ptr(), stride };
         // SAFETY: inside `out` by the assertion, which nobody else holds.
-        self.0.run(unsafe { PanelProduct::new(target, sizes, left, right, Store::Overwrite) });
+        self.0.run(unsafe { PanelProduct::new(target, sizes, left, right, store) });
     }
 
     /// Into the columns of one head.
@@ -143,6 +212,27 @@ impl Products {
         let target = place.target(out, sizes.0, sizes.1);
         // SAFETY: `target` asserts that it lies inside; alone by the caller's promise.
         self.0.run(unsafe { PanelProduct::new(target, sizes, left, right, store) });
+    }
+}
+
+/// Only so that the compiler may use the vectors of the path.
+struct WidenRows<'a> {
+    out: &'a mut [f32],
+    kept: &'a [u8],
+    place: HeadRows,
+    size: usize,
+}
+
+impl Kernel for WidenRows<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, _: S) {
+        let HeadRows { first_column, columns, .. } = self.place;
+        let rows = self.kept.chunks_exact(q8_rows::row_bytes(columns));
+        for (row, out) in rows.zip(self.out.chunks_exact_mut(self.size)) {
+            q8_rows::get(row, columns, first_column, out);
+        }
     }
 }
 

@@ -1,8 +1,29 @@
 //! What attention does to one row of a block of scores, between two products.
 
+use crate::cpu::elements::ElementsMut;
 use crate::cpu::instructions::Kernel;
+use crate::cpu::matmul_pack::Elements;
 use crate::cpu::rms_norm::dot;
 use crate::cpu::simd::{Simd, exp};
+
+/// `out = x`
+pub struct Widen<'a> {
+    /// A row of floats.
+    pub out: &'a mut [f32],
+    /// As many elements.
+    pub x: Elements<'a>,
+}
+
+impl Kernel for Widen<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        for i in (0..self.out.len()).step_by(S::LANES) {
+            s.store(self.x.load(s, i), &mut self.out[i..]);
+        }
+    }
+}
 
 /// Turns the scores of one query against a block of keys into weights relative to the largest score
 /// so far, and shrinks what was summed before if that has grown.
@@ -52,8 +73,10 @@ impl Kernel for SoftmaxRow<'_> {
 /// Divides by the sum of the weights once all keys are seen; returns the log of the sum of the
 /// exponentials of the scaled scores.
 pub struct Finish<'a> {
+    /// Where the result goes.
+    pub out: ElementsMut<'a>,
     /// Weighted values.
-    pub out: &'a mut [f32],
+    pub values: &'a [f32],
     /// Largest scaled score.
     pub maximum: f32,
     /// Sum of the weights.
@@ -64,8 +87,11 @@ impl Kernel for Finish<'_> {
     type Output = f32;
 
     #[inline(always)]
-    fn run<S: Simd>(self, s: S) -> f32 {
-        scale_row(s, self.out, 1.0 / self.sum);
+    fn run<S: Simd>(mut self, s: S) -> f32 {
+        let factor = s.splat(1.0 / self.sum);
+        for i in (0..self.values.len()).step_by(S::LANES) {
+            self.out.store(s, s.mul(s.load(&self.values[i..]), factor), i);
+        }
         self.maximum + self.sum.ln()
     }
 }
@@ -84,9 +110,9 @@ pub struct GradientRow<'a> {
     /// What [`Finish`] returned for the query.
     pub log_sum: f32,
     /// Gradient of the query's output.
-    pub d_out: &'a [f32],
+    pub d_out: Elements<'a>,
     /// The query's output.
-    pub out: &'a [f32],
+    pub out: Elements<'a>,
 }
 
 impl Kernel for GradientRow<'_> {

@@ -3,9 +3,11 @@
 
 use crate::backend::{HeadGradientViews, rows_of};
 use crate::cpu::instructions::Kernel;
-use crate::cpu::machine::{Machine, Scratch};
+use crate::cpu::machine::{Buffer, Machine, Scratch};
 use crate::cpu::matmul;
+use crate::cpu::matmul_result::Round;
 use crate::cpu::simd::{Simd, exp};
+use crate::dtype::DType;
 use crate::view::View;
 
 /// Exponentials that are added in single precision, a multiple of any vector; the sums of the blocks
@@ -21,6 +23,8 @@ pub fn forward_and_backward(
     (hidden, weight): (View, View),
     labels: &[i32],
 ) {
+    // Taken out, since the products use the rest of the scratch.
+    let mut memory = std::mem::take(&mut scratch.d_logits);
     for start in (0..hidden.rows).step_by(logits.rows.max(1)) {
         let rows = start..(start + logits.rows).min(hidden.rows);
         let chunk = logits.row_range(0, rows.len());
@@ -30,10 +34,26 @@ pub fn forward_and_backward(
         softmax_rows(machine, rows_of(losses, &rows), chunk, &labels[rows.clone()], scale);
         if let Some(HeadGradientViews { d_hidden, d_weight, .. }) = gradients {
             let d_hidden = rows_of(d_hidden, &rows);
-            matmul::backward_input(machine, scratch, d_hidden, chunk, weight);
-            matmul::backward_weight(machine, scratch, d_weight, chunk, hidden);
+            let d_logits = match weight.dtype {
+                DType::Bf16 => rounded(machine, &mut memory, chunk),
+                _ => chunk,
+            };
+            matmul::backward_input(machine, scratch, d_hidden, d_logits, weight);
+            matmul::backward_weight(machine, scratch, d_weight, d_logits, hidden);
         }
     }
+    scratch.d_logits = memory;
+}
+
+/// The same as bf16.
+fn rounded(machine: &Machine, memory: &mut Buffer, x: View) -> View {
+    let out = memory.bf16_matrix(x.rows, x.columns);
+    machine.pool.run(x.rows, &|row, _| {
+        // SAFETY: a row that no other task writes, and a row that none writes.
+        let (out, x) = unsafe { (out.row_range(row, 1).bf16s_mut(), x.row_range(row, 1).f32s()) };
+        machine.instructions.run(Round { out, x });
+    });
+    out
 }
 
 /// Losses of the rows of `logits`, which become gradients if there is a scale.

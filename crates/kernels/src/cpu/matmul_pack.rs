@@ -75,7 +75,7 @@ pub fn packed_length(lanes: usize, depth: usize, width: usize) -> usize {
 const AHEAD: usize = 128;
 
 /// An element type that vectors are loaded from.
-trait Element: Copy {
+pub trait Element: Copy {
     /// As [`Simd::load`].
     fn load<S: Simd>(s: S, x: &[Self]) -> S::V;
     /// # Safety

@@ -6,8 +6,11 @@ mod adamw;
 mod attention;
 mod attention_backward;
 mod attention_blocks;
+mod attention_few;
 mod attention_rows;
+mod attention_team;
 mod cross_entropy;
+mod elements;
 mod elementwise;
 mod embedding;
 mod instructions;
@@ -15,6 +18,9 @@ pub mod machine;
 mod matmul;
 mod matmul_kernel;
 mod matmul_pack;
+mod matmul_plan;
+mod matmul_result;
+mod matmul_stream;
 pub mod measure;
 mod packed;
 mod packed_dot;
@@ -192,7 +198,13 @@ impl Backend for Cpu {
         adamw::square_sum(&self.0, &mut self.0.scratch(), x)
     }
 
-    fn adamw(&self, parameters: View, gradients: View, moments: (View, View), update: AdamW) {
+    fn adamw(
+        &self,
+        parameters: (View, Option<View>),
+        gradients: View,
+        moments: (View, View),
+        update: AdamW,
+    ) {
         adamw::update(&self.0, parameters, gradients, moments, update);
     }
 }

@@ -1,7 +1,9 @@
 //! Root-mean-square normalisation of rows and its gradients.
 
+use crate::cpu::elements::ElementsMut;
 use crate::cpu::instructions::Kernel;
 use crate::cpu::machine::{Machine, Scratch, rows_per_task};
+use crate::cpu::matmul_pack::Elements;
 use crate::cpu::simd::Simd;
 use crate::cpu::threads::SharedMut;
 use crate::view::View;
@@ -14,7 +16,8 @@ pub fn forward(machine: &Machine, out: View, x: View, weight: View, epsilon: f32
     machine.pool.run_ranges(x.rows, rows_per_task(x.columns), &|rows| {
         let part = |view: View| view.row_range(rows.start, rows.len());
         // SAFETY: rows of the running operation's output that no other task writes, and its inputs.
-        let (out, x, weight) = unsafe { (part(out).f32s_mut(), part(x).f32s(), weight.f32s()) };
+        let (out, x, weight) =
+            unsafe { (ElementsMut::of(part(out)), part(x).f32s(), weight.f32s()) };
         machine.instructions.run(Forward { out, x, weight, epsilon });
     });
 }
@@ -57,7 +60,7 @@ pub fn backward(
 }
 
 struct Forward<'a> {
-    out: &'a mut [f32],
+    out: ElementsMut<'a>,
     x: &'a [f32],
     weight: &'a [f32],
     epsilon: f32,
@@ -67,13 +70,14 @@ impl Kernel for Forward<'_> {
     type Output = ();
 
     #[inline(always)]
-    fn run<S: Simd>(self, s: S) {
+    fn run<S: Simd>(mut self, s: S) {
         let columns = self.weight.len();
-        for (out, x) in self.out.chunks_exact_mut(columns).zip(self.x.chunks_exact(columns)) {
+        for (row, x) in self.x.chunks_exact(columns).enumerate() {
+            let mut out = self.out.part(row * columns..(row + 1) * columns);
             let r = s.splat(inverse_root(s, x, self.epsilon));
             for i in (0..columns).step_by(S::LANES) {
                 let normal = s.mul(s.load(&x[i..]), r);
-                s.store(s.mul(s.load(&self.weight[i..]), normal), &mut out[i..]);
+                out.store(s, s.mul(s.load(&self.weight[i..]), normal), i);
             }
         }
     }
@@ -82,17 +86,18 @@ impl Kernel for Forward<'_> {
 /// `1/√(mean x² + epsilon)`
 #[inline(always)]
 fn inverse_root<S: Simd>(s: S, x: &[f32], epsilon: f32) -> f32 {
-    1.0 / (dot(s, x, x) / x.len() as f32 + epsilon).sqrt()
+    let values = Elements::F32(x);
+    1.0 / (dot(s, values, values) / x.len() as f32 + epsilon).sqrt()
 }
 
 /// `Σ a · b` in four chains of vectors, which hide each other's delay.
 #[inline(always)]
-pub fn dot<S: Simd>(s: S, a: &[f32], b: &[f32]) -> f32 {
+pub fn dot<S: Simd>(s: S, a: Elements, b: Elements) -> f32 {
     let mut sums = [s.splat(0.0); 4];
     for i in (0..a.len()).step_by(4 * S::LANES) {
         for (j, sum) in sums.iter_mut().enumerate() {
             let at = (i + j * S::LANES).min(a.len());
-            *sum = s.mul_add(s.load(&a[at..]), s.load(&b[at..]), *sum);
+            *sum = s.mul_add(a.load(s, at), b.load(s, at), *sum);
         }
     }
     s.sum(s.add(s.add(sums[0], sums[1]), s.add(sums[2], sums[3])))

@@ -1,5 +1,6 @@
 //! Rotary positions: every head is turned in place, forward or back.
 
+use crate::cpu::elements::ElementsMut;
 use crate::cpu::instructions::Kernel;
 use crate::cpu::machine::{Machine, rows_per_task};
 use crate::cpu::simd::Simd;
@@ -20,13 +21,13 @@ fn turn(machine: &Machine, x: View, turns: View, direction: f32) {
     machine.pool.run_ranges(x.rows, rows_per_task(x.columns), &|rows| {
         let part = |view: View| view.row_range(rows.start, rows.len());
         // SAFETY: rows of the running operation's output that no other task writes, and its input.
-        let (x, turns) = unsafe { (part(x).f32s_mut(), part(turns).f32s()) };
+        let (x, turns) = unsafe { (ElementsMut::of(part(x)), part(turns).f32s()) };
         machine.instructions.run(Turn { x, turns, size, direction });
     });
 }
 
 struct Turn<'a> {
-    x: &'a mut [f32],
+    x: ElementsMut<'a>,
     turns: &'a [f32],
     size: usize,
     direction: f32,
@@ -36,21 +37,32 @@ impl Kernel for Turn<'_> {
     type Output = ();
 
     #[inline(always)]
-    fn run<S: Simd>(self, s: S) {
+    fn run<S: Simd>(mut self, s: S) {
         let rows = self.turns.len() / self.size.max(1);
-        let columns = self.x.len() / rows.max(1);
-        let direction = s.splat(self.direction);
-        for (x, turns) in self.x.chunks_exact_mut(columns).zip(self.turns.chunks_exact(self.size)) {
-            let (cos, sin) = turns.split_at(self.size / 2);
-            for head in x.chunks_exact_mut(self.size) {
-                let (first, second) = head.split_at_mut(self.size / 2);
-                for i in (0..cos.len()).step_by(S::LANES) {
-                    let (cos, sin) = (s.load(&cos[i..]), s.mul(direction, s.load(&sin[i..])));
-                    let (a, b) = (s.load(&first[i..]), s.load(&second[i..]));
-                    s.store(s.sub(s.mul(a, cos), s.mul(b, sin)), &mut first[i..]);
-                    s.store(s.mul_add(b, cos, s.mul(a, sin)), &mut second[i..]);
-                }
+        let columns = self.x.read().len() / rows.max(1);
+        for (row, turns) in self.turns.chunks_exact(self.size).enumerate() {
+            for head in (row * columns..(row + 1) * columns).step_by(self.size) {
+                self.head(s, head, turns);
             }
+        }
+    }
+}
+
+impl Turn<'_> {
+    /// Turns the head that begins at element `start`.
+    #[inline(always)]
+    fn head<S: Simd>(&mut self, s: S, start: usize, turns: &[f32]) {
+        let (half, direction) = (self.size / 2, s.splat(self.direction));
+        let (cos, sin) = turns.split_at(half);
+        let (first, second) = (start..start + half, start + half..start + self.size);
+        for i in (0..half).step_by(S::LANES) {
+            let (cos, sin) = (s.load(&cos[i..]), s.mul(direction, s.load(&sin[i..])));
+            let x = self.x.read();
+            let (a, b) = (x.part(first.clone()).load(s, i), x.part(second.clone()).load(s, i));
+            let (left, right) =
+                (s.sub(s.mul(a, cos), s.mul(b, sin)), s.mul_add(b, cos, s.mul(a, sin)));
+            self.x.part(first.clone()).store(s, left, i);
+            self.x.part(second.clone()).store(s, right, i);
         }
     }
 }

@@ -63,6 +63,15 @@ pub trait Simd: Copy {
     }
     /// As many lanes as fit into `out`.
     fn store(self, a: Self::V, out: &mut [f32]);
+    /// As [`Simd::store`], rounded to nearest even.
+    #[inline(always)]
+    fn store_bf16(self, a: Self::V, out: &mut [bf16]) {
+        let mut lanes = [0.0; 16];
+        self.store(a, &mut lanes[..Self::LANES]);
+        for (out, lane) in out.iter_mut().zip(&lanes[..Self::LANES]) {
+            *out = bf16::from_f32(*lane);
+        }
+    }
 
     /// # Safety
     /// [`Simd::LANES`] values must be readable at `x`.
@@ -80,6 +89,9 @@ pub trait Simd: Copy {
     unsafe fn store_at(self, a: Self::V, out: *mut f32);
     /// Asks for the cache line at `x`, which need not exist.
     fn prefetch(self, x: *const f32);
+
+    /// Every lane read as two neighbouring bf16 values, widened: the first ones, the second ones.
+    fn halves(self, pairs: Self::V) -> [Self::V; 2];
 
     /// A square to be filled.
     fn square(self) -> Self::Square;

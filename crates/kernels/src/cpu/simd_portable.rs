@@ -105,6 +105,10 @@ impl Simd for Portable {
             None => out.copy_from_slice(&a[..out.len()]),
         }
     }
+    #[inline(always)]
+    fn store_bf16(self, a: V, out: &mut [bf16]) {
+        out.iter_mut().zip(a).for_each(|(out, a)| *out = bf16::from_f32(a));
+    }
 
     #[inline(always)]
     unsafe fn load_at(self, x: *const f32) -> V {
@@ -130,6 +134,13 @@ impl Simd for Portable {
     }
     #[inline(always)]
     fn prefetch(self, _: *const f32) {}
+
+    #[inline(always)]
+    fn halves(self, pairs: V) -> [V; 2] {
+        let half =
+            |i: usize| pairs.map(|x| bytemuck::cast::<u32, [bf16; 2]>(x.to_bits())[i].to_bits());
+        [0, 1].map(|i| half(i).map(|bits| f32::from_bits(u32::from(bits) << 16)))
+    }
 
     #[inline(always)]
     fn square(self) -> Self::Square {

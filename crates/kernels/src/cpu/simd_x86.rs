@@ -128,6 +128,26 @@ impl Simd for Avx2 {
         proven!(_mm256_storeu_ps(padded.as_mut_ptr(), a));
         out.copy_from_slice(&padded[..out.len()]);
     }
+    /// The upper half goes up by one where the lower half is more than a half, or a half and the
+    /// upper odd; what is not a number only loses its lower half.
+    #[inline(always)]
+    fn store_bf16(self, a: __m256, out: &mut [bf16]) {
+        let mut padded = [bf16::ZERO; 8];
+        proven! {
+            let bits = _mm256_castps_si256(a);
+            let odd = _mm256_and_si256(_mm256_srli_epi32::<16>(bits), _mm256_set1_epi32(1));
+            let up = _mm256_add_epi32(odd, _mm256_set1_epi32(0x7fff));
+            let rounded = _mm256_castsi256_ps(_mm256_add_epi32(bits, up));
+            let quiet = _mm256_or_si256(bits, _mm256_set1_epi32(0x0040_0000));
+            let not_a_number = _mm256_cmp_ps::<_CMP_UNORD_Q>(a, a);
+            let chosen = _mm256_blendv_ps(rounded, _mm256_castsi256_ps(quiet), not_a_number);
+            let halves = _mm256_srli_epi32::<16>(_mm256_castps_si256(chosen));
+            let packed = _mm256_permute4x64_epi64::<8>(_mm256_packus_epi32(halves, halves));
+            _mm_storeu_si128(padded.as_mut_ptr().cast(), _mm256_castsi256_si128(packed));
+        }
+        let count = out.len().min(8);
+        out[..count].copy_from_slice(&padded[..count]);
+    }
 
     #[inline(always)]
     unsafe fn load_at(self, x: *const f32) -> __m256 {
@@ -160,6 +180,17 @@ impl Simd for Avx2 {
     #[inline(always)]
     fn prefetch(self, x: *const f32) {
         proven!(_mm_prefetch::<_MM_HINT_T0>(x.cast()))
+    }
+
+    #[inline(always)]
+    fn halves(self, pairs: __m256) -> [__m256; 2] {
+        proven! {
+            let pairs = _mm256_castps_si256(pairs);
+            let upper = _mm256_set1_epi32(0xffff_0000_u32 as i32);
+            let first = _mm256_slli_epi32::<16>(pairs);
+            let second = _mm256_and_si256(pairs, upper);
+            [_mm256_castsi256_ps(first), _mm256_castsi256_ps(second)]
+        }
     }
 
     #[inline(always)]
@@ -269,6 +300,26 @@ impl Simd for Avx512 {
             None => proven!(_mm512_mask_storeu_ps(out.as_mut_ptr(), first_lanes(out.len()), a)),
         }
     }
+    /// As on AVX2.
+    #[inline(always)]
+    fn store_bf16(self, a: __m512, out: &mut [bf16]) {
+        let halves = proven! {
+            let bits = _mm512_castps_si512(a);
+            let odd = _mm512_and_si512(_mm512_srli_epi32::<16>(bits), _mm512_set1_epi32(1));
+            let up = _mm512_add_epi32(odd, _mm512_set1_epi32(0x7fff));
+            let rounded = _mm512_add_epi32(bits, up);
+            let not_a_number = _mm512_cmp_ps_mask::<_CMP_UNORD_Q>(a, a);
+            let quiet = _mm512_set1_epi32(0x0040_0000);
+            let chosen = _mm512_mask_or_epi32(rounded, not_a_number, bits, quiet);
+            _mm512_cvtepi32_epi16(_mm512_srli_epi32::<16>(chosen))
+        };
+        if let Some(out) = out.first_chunk_mut::<16>() {
+            return proven!(_mm256_storeu_si256(out.as_mut_ptr().cast(), halves));
+        }
+        let mut padded = [bf16::ZERO; 16];
+        proven!(_mm256_storeu_si256(padded.as_mut_ptr().cast(), halves));
+        out.copy_from_slice(&padded[..out.len()]);
+    }
 
     #[inline(always)]
     unsafe fn load_at(self, x: *const f32) -> __m512 {
@@ -301,6 +352,17 @@ impl Simd for Avx512 {
     #[inline(always)]
     fn prefetch(self, x: *const f32) {
         proven!(_mm_prefetch::<_MM_HINT_T0>(x.cast()))
+    }
+
+    #[inline(always)]
+    fn halves(self, pairs: __m512) -> [__m512; 2] {
+        proven! {
+            let pairs = _mm512_castps_si512(pairs);
+            let upper = _mm512_set1_epi32(0xffff_0000_u32 as i32);
+            let first = _mm512_slli_epi32::<16>(pairs);
+            let second = _mm512_and_si512(pairs, upper);
+            [_mm512_castsi512_ps(first), _mm512_castsi512_ps(second)]
+        }
     }
 
     #[inline(always)]

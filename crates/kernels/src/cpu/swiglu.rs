@@ -1,7 +1,9 @@
 //! The gated activation of the feed-forward layer and its gradients.
 
+use crate::cpu::elements::ElementsMut;
 use crate::cpu::instructions::Kernel;
 use crate::cpu::machine::{Machine, rows_per_task};
+use crate::cpu::matmul_pack::Elements;
 use crate::cpu::simd::{Simd, sigmoid};
 use crate::view::View;
 
@@ -10,8 +12,11 @@ pub fn forward(machine: &Machine, out: View, gate: View, up: View) {
     machine.pool.run_ranges(out.rows, rows_per_task(out.columns), &|rows| {
         let part = |view: View| view.row_range(rows.start, rows.len());
         // SAFETY: rows of the running operation's output that no other task writes, and its inputs.
-        let (out, gate, up) = unsafe { (part(out).f32s_mut(), part(gate).f32s(), part(up).f32s()) };
-        machine.instructions.run(Forward { out, gate, up });
+        let kernel = unsafe {
+            let (gate, up) = (Elements::of(part(gate)), Elements::of(part(up)));
+            Forward { out: ElementsMut::of(part(out)), gate, up }
+        };
+        machine.instructions.run(kernel);
     });
 }
 
@@ -28,11 +33,11 @@ pub fn backward(
         // SAFETY: rows of the running operation's outputs that no other task writes, and its inputs.
         let kernel = unsafe {
             Backward {
-                d_gate: part(d_gate).f32s_mut(),
-                d_up: part(d_up).f32s_mut(),
-                d_out: part(d_out).f32s(),
-                gate: part(gate).f32s(),
-                up: part(up).f32s(),
+                d_gate: ElementsMut::of(part(d_gate)),
+                d_up: ElementsMut::of(part(d_up)),
+                d_out: Elements::of(part(d_out)),
+                gate: Elements::of(part(gate)),
+                up: Elements::of(part(up)),
             }
         };
         machine.instructions.run(kernel);
@@ -40,48 +45,48 @@ pub fn backward(
 }
 
 struct Forward<'a> {
-    out: &'a mut [f32],
-    gate: &'a [f32],
-    up: &'a [f32],
+    out: ElementsMut<'a>,
+    gate: Elements<'a>,
+    up: Elements<'a>,
 }
 
 impl Kernel for Forward<'_> {
     type Output = ();
 
     #[inline(always)]
-    fn run<S: Simd>(self, s: S) {
+    fn run<S: Simd>(mut self, s: S) {
         for i in (0..self.gate.len()).step_by(S::LANES) {
-            let gate = s.load(&self.gate[i..]);
+            let gate = self.gate.load(s, i);
             let activated = s.mul(gate, sigmoid(s, gate));
-            s.store(s.mul(activated, s.load(&self.up[i..])), &mut self.out[i..]);
+            self.out.store(s, s.mul(activated, self.up.load(s, i)), i);
         }
     }
 }
 
 struct Backward<'a> {
-    d_gate: &'a mut [f32],
-    d_up: &'a mut [f32],
-    d_out: &'a [f32],
-    gate: &'a [f32],
-    up: &'a [f32],
+    d_gate: ElementsMut<'a>,
+    d_up: ElementsMut<'a>,
+    d_out: Elements<'a>,
+    gate: Elements<'a>,
+    up: Elements<'a>,
 }
 
 impl Kernel for Backward<'_> {
     type Output = ();
 
     #[inline(always)]
-    fn run<S: Simd>(self, s: S) {
+    fn run<S: Simd>(mut self, s: S) {
         let one = s.splat(1.0);
         for i in (0..self.gate.len()).step_by(S::LANES) {
-            let (d_out, gate) = (s.load(&self.d_out[i..]), s.load(&self.gate[i..]));
+            let (d_out, gate) = (self.d_out.load(s, i), self.gate.load(s, i));
             let sigma = sigmoid(s, gate);
             let scaled = s.mul(d_out, sigma);
-            let d_up = s.mul_add(scaled, gate, s.load(&self.d_up[i..]));
+            let d_up = s.mul_add(scaled, gate, self.d_up.read().load(s, i));
             let slope = s.mul_add(gate, s.sub(one, sigma), one);
-            let d_activated = s.mul(scaled, s.load(&self.up[i..]));
-            let d_gate = s.mul_add(d_activated, slope, s.load(&self.d_gate[i..]));
-            s.store(d_up, &mut self.d_up[i..]);
-            s.store(d_gate, &mut self.d_gate[i..]);
+            let d_activated = s.mul(scaled, self.up.load(s, i));
+            let d_gate = s.mul_add(d_activated, slope, self.d_gate.read().load(s, i));
+            self.d_up.store(s, d_up, i);
+            self.d_gate.store(s, d_gate, i);
         }
     }
 }

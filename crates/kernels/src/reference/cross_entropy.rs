@@ -2,17 +2,19 @@
 
 use super::real::{Real, add_all_rounded, add_scaled, dot, log_sum_exp};
 
-/// Where the gradients go, and what the loss is multiplied with.
+/// Where the gradients go, what the loss is multiplied with, and what the gradient of a logit is
+/// stored as before it is multiplied with others.
 pub struct HeadGradients<'a, T> {
     pub d_hidden: &'a mut [T],
     pub d_weight: &'a mut [T],
     pub scale: f32,
+    pub stored: fn(f64) -> f64,
 }
 
 /// With `z[c] = Σ_i hidden[t, i] · weight[c, i]`: `losses[t, 0] = log Σ_c exp z[c] − z[label]`,
 /// `losses[t, 1]` = 1 if the label is the first maximum of `z`, else 0; both 0 where the label is
 /// negative, which says that it is not counted. With gradients, for every counted row and with
-/// `d_z[c] = scale · (exp(z[c] − log Σ exp z) − [c = label])`:
+/// `d_z[c] = scale · (exp(z[c] − log Σ exp z) − [c = label])` as it is stored:
 /// `d_hidden[t, i] += Σ_c d_z[c] · weight[c, i]` and `d_weight[c, i] += Σ_t d_z[c] · hidden[t, i]`.
 pub fn cross_entropy<T: Real>(
     losses: &mut [T],
@@ -35,7 +37,8 @@ pub fn cross_entropy<T: Real>(
         losses[2 * t] = T::rounded(log_sum - z[label]);
         losses[2 * t + 1] = T::rounded(f64::from(first_maximum(&z) == label));
         if let Some(gradients) = &mut gradients {
-            let d_z = d_logits(&z, log_sum, label, gradients.scale);
+            let mut d_z = d_logits(&z, log_sum, label, gradients.scale);
+            d_z.iter_mut().for_each(|d_z| *d_z = (gradients.stored)(*d_z));
             let mut d_hidden = vec![0.0; columns];
             for (c, &d_z) in d_z.iter().enumerate() {
                 add_scaled(&mut d_hidden, d_z, &weight[c * columns..][..columns]);
@@ -94,11 +97,29 @@ mod tests {
             f64::from(SCALE) * losses.iter().step_by(2).sum::<f64>()
         };
         let (mut d_hidden, mut d_weight) = (before(hidden.len()), before(weight.len()));
-        let gradients =
-            HeadGradients { d_hidden: &mut d_hidden, d_weight: &mut d_weight, scale: SCALE };
+        let gradients = HeadGradients {
+            d_hidden: &mut d_hidden,
+            d_weight: &mut d_weight,
+            scale: SCALE,
+            stored: |d_z| d_z,
+        };
         let mut losses = vec![0.0; LABELS.len() * 2];
         cross_entropy(&mut losses, Some(gradients), &hidden, &weight, &LABELS);
         assert_gradient(&d_hidden, &hidden, |hidden| loss(hidden, &weight));
         assert_gradient(&d_weight, &weight, |weight| loss(&hidden, weight));
+    }
+
+    #[test]
+    fn gradients_of_logits_are_multiplied_as_they_are_stored() {
+        let (mut d_hidden, mut d_weight) = ([0f32; 1], [0f32; 2]);
+        let gradients = HeadGradients {
+            d_hidden: &mut d_hidden,
+            d_weight: &mut d_weight,
+            scale: 1.0,
+            stored: |d_z| (2.0 * d_z).round(),
+        };
+        // Both logits are equal, so their gradients are 1/2 - 1 and 1/2.
+        cross_entropy(&mut [0.0; 2], Some(gradients), &[3.0], &[5.0, 5.0], &[0]);
+        assert_eq!((d_hidden, d_weight), ([0.0], [-3.0, 3.0]));
     }
 }

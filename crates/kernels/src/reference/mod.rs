@@ -24,7 +24,9 @@ use crate::dtype::DType;
 use crate::error::KernelError;
 use crate::host_memory;
 use crate::layout::{Heads, Spans};
+use crate::q8_rows;
 use crate::view::{Address, View};
+use half::bf16;
 use std::borrow::Cow;
 
 /// The device that defines every result.
@@ -55,8 +57,12 @@ impl Backend for Reference {
         host_memory::clear(x);
     }
 
-    fn copy(&self, out: View, x: View) {
-        host_memory::copy(out, x);
+    fn copy(&self, mut out: View, x: View) {
+        match out.dtype {
+            same if same == x.dtype => host_memory::copy(out, x),
+            DType::Q8Rows => round_to_eight_bits(out, read(&x)),
+            _ => write_rounded(&mut out, |out| out.copy_from_slice(&widened(&x))),
+        }
     }
 
     fn finish(&self) -> Result<(), KernelError> {
@@ -71,22 +77,26 @@ impl Backend for Reference {
 
     fn matmul(&self, mut out: View, x: View, w: View) {
         if w.dtype.is_packed() {
-            let x = packed::rounded(read(&x), x.columns, w.dtype);
-            return packed::matmul(write(&mut out), &x, &unpacked(&w), w.columns);
+            let x = packed::rounded(&widened(&x), x.columns, w.dtype);
+            let w = (unpacked(&w), w.columns);
+            return write_rounded(&mut out, |out| packed::matmul(out, &x, &w.0, w.1));
         }
-        matmul::matmul(write(&mut out), read(&x), &weight(&w), x.columns);
+        write_rounded(&mut out, |out| matmul::matmul(out, &widened(&x), &widened(&w), x.columns));
     }
 
     fn matmul_backward_input(&self, mut d_x: View, d_out: View, w: View) {
-        matmul::matmul_backward_input(write(&mut d_x), read(&d_out), &weight(&w), w.columns);
+        write_rounded(&mut d_x, |d_x| {
+            matmul::matmul_backward_input(d_x, &widened(&d_out), &widened(&w), w.columns);
+        });
     }
 
     fn matmul_backward_weight(&self, mut d_w: View, d_out: View, x: View) {
-        matmul::matmul_backward_weight(write(&mut d_w), read(&d_out), read(&x), x.columns);
+        let (d_out, columns) = (widened(&d_out), x.columns);
+        matmul::matmul_backward_weight(write(&mut d_w), &d_out, &widened(&x), columns);
     }
 
     fn embedding(&self, mut out: View, table: View, ids: &[u32]) {
-        embedding::embedding(write(&mut out), &weight(&table), ids, table.columns);
+        embedding::embedding(write(&mut out), &widened(&table), ids, table.columns);
     }
 
     fn embedding_backward(&self, mut d_table: View, d_out: View, ids: &[u32]) {
@@ -94,7 +104,8 @@ impl Backend for Reference {
     }
 
     fn rms_norm(&self, mut out: View, x: View, weight: View, epsilon: f32) {
-        rms_norm::rms_norm(write(&mut out), read(&x), read(&weight), epsilon);
+        let (x, weight) = (read(&x), read(&weight));
+        write_rounded(&mut out, |out| rms_norm::rms_norm(out, x, weight, epsilon));
     }
 
     fn rms_norm_backward(
@@ -112,11 +123,12 @@ impl Backend for Reference {
     }
 
     fn rope(&self, mut x: View, turns: View, heads: usize) {
-        rope::rope(write(&mut x), read(&turns), heads, turns.columns);
+        write_rounded(&mut x, |x| rope::rope(x, read(&turns), heads, turns.columns));
     }
 
     fn rope_backward(&self, mut d_x: View, turns: View, heads: usize) {
-        rope::rope_backward(write(&mut d_x), read(&turns), heads, turns.columns);
+        let size = turns.columns;
+        write_rounded(&mut d_x, |d_x| rope::rope_backward(d_x, read(&turns), heads, size));
     }
 
     fn attention(
@@ -127,8 +139,9 @@ impl Backend for Reference {
         spans: &Spans,
         heads: Heads,
     ) {
-        let (out, log_sums) = (write(&mut out), write(&mut log_sums));
-        attention::attention(out, log_sums, read_qkv(&input), spans, heads);
+        let [queries, keys, values] = widened_qkv(&input);
+        let (input, log_sums) = (qkv(&queries, &keys, &values), write(&mut log_sums));
+        write_rounded(&mut out, |out| attention::attention(out, log_sums, input, spans, heads));
     }
 
     /// Computes the forward call again in `f64` instead of reading its rounded `result`.
@@ -146,16 +159,20 @@ impl Backend for Reference {
             keys: write(&mut d_input.keys),
             values: write(&mut d_input.values),
         };
-        attention::attention_backward(d_input, read(&d_out), read_qkv(&input), spans, heads);
+        let [queries, keys, values] = widened_qkv(&input);
+        let input = qkv(&queries, &keys, &values);
+        attention::attention_backward(d_input, &widened(&d_out), input, spans, heads);
     }
 
     fn swiglu(&self, mut out: View, gate: View, up: View) {
-        swiglu::swiglu(write(&mut out), read(&gate), read(&up));
+        write_rounded(&mut out, |out| swiglu::swiglu(out, &widened(&gate), &widened(&up)));
     }
 
     fn swiglu_backward(&self, mut d_gate: View, mut d_up: View, d_out: View, gate: View, up: View) {
-        let (d_gate, d_up) = (write(&mut d_gate), write(&mut d_up));
-        swiglu::swiglu_backward(d_gate, d_up, read(&d_out), read(&gate), read(&up));
+        let (d_out, gate, up) = (&widened(&d_out), &widened(&gate), &widened(&up));
+        write_rounded(&mut d_gate, |d_gate| {
+            write_rounded(&mut d_up, |d_up| swiglu::swiglu_backward(d_gate, d_up, d_out, gate, up));
+        });
     }
 
     fn add(&self, mut out: View, x: View) {
@@ -176,24 +193,36 @@ impl Backend for Reference {
             d_hidden: write(&mut views.d_hidden),
             d_weight: write(&mut views.d_weight),
             scale: views.scale,
+            stored: match weight.dtype {
+                DType::Bf16 => |d_z| f64::from(bf16::from_f32(d_z as f32).to_f32()),
+                _ => |d_z| d_z,
+            },
         });
         if weight.dtype.is_packed() {
-            let hidden = packed::rounded(read(&hidden), hidden.columns, weight.dtype);
+            let hidden = packed::rounded(&widened(&hidden), hidden.columns, weight.dtype);
             let losses = write(&mut losses);
             return packed::cross_entropy(losses, &hidden, &unpacked(&weight), labels);
         }
-        let (losses, weight) = (write(&mut losses), self::weight(&weight));
-        cross_entropy::cross_entropy(losses, gradients, read(&hidden), &weight, labels);
+        let (losses, hidden, weight) = (write(&mut losses), widened(&hidden), widened(&weight));
+        cross_entropy::cross_entropy(losses, gradients, &hidden, &weight, labels);
     }
 
     fn square_sum(&self, x: View) -> f64 {
         sums::square_sum(read(&x))
     }
 
-    fn adamw(&self, mut parameters: View, gradients: View, moments: (View, View), update: AdamW) {
-        let (mut first, mut second) = moments;
+    fn adamw(
+        &self,
+        (mut parameters, copy): (View, Option<View>),
+        gradients: View,
+        (mut first, mut second): (View, View),
+        update: AdamW,
+    ) {
         let moments = (write(&mut first), write(&mut second));
         adamw::adamw(write(&mut parameters), read(&gradients), moments, update);
+        if let Some(copy) = copy {
+            self.copy(copy, parameters);
+        }
     }
 }
 
@@ -210,24 +239,57 @@ fn write(view: &mut View) -> &mut [f32] {
 }
 
 /// The elements of an input that may be bf16 or packed, widened exactly.
-fn weight(view: &View) -> Cow<'_, [f32]> {
+fn widened(view: &View) -> Cow<'_, [f32]> {
     match view.dtype {
         DType::F32 => Cow::Borrowed(read(view)),
         // SAFETY: as for `read`.
         DType::Bf16 => unsafe { view.bf16s() }.iter().map(|x| x.to_f32()).collect(),
+        DType::Q8Rows => eight_bit_rows(view),
         DType::PackedBf16 | DType::Q8 | DType::Q4 => {
             unpacked(view).into_iter().map(|x| x as f32).collect()
         }
     }
 }
 
+/// The elements of 8-bit rows.
+fn eight_bit_rows(view: &View) -> Cow<'_, [f32]> {
+    let mut values = vec![0.0; view.len()];
+    // SAFETY: as for `read`.
+    let rows = unsafe { view.q8_rows() }.chunks_exact(q8_rows::row_bytes(view.columns));
+    for (row, values) in rows.zip(values.chunks_exact_mut(view.columns)) {
+        q8_rows::get(row, view.columns, 0, values);
+    }
+    values.into()
+}
+
+fn round_to_eight_bits(out: View, x: &[f32]) {
+    // SAFETY: as for `write`.
+    let rows = unsafe { out.q8_rows_mut() }.chunks_exact_mut(q8_rows::row_bytes(out.columns));
+    rows.zip(x.chunks_exact(out.columns)).for_each(|(row, x)| q8_rows::put(row, x));
+}
+
+/// Lets `work` write an output that may be bf16 as if it were `f32`, and rounds what it leaves.
+fn write_rounded(view: &mut View, work: impl FnOnce(&mut [f32])) {
+    if view.dtype == DType::F32 {
+        return work(write(view));
+    }
+    let mut values = widened(view).into_owned();
+    work(&mut values);
+    // SAFETY: as for `write`.
+    let out = unsafe { view.bf16s_mut() };
+    out.iter_mut().zip(values).for_each(|(out, value)| *out = bf16::from_f32(value));
+}
+
+fn widened_qkv(input: &QkvViews) -> [Cow<'_, [f32]>; 3] {
+    [&input.queries, &input.keys, &input.values].map(widened)
+}
+
+fn qkv<'a>(queries: &'a [f32], keys: &'a [f32], values: &'a [f32]) -> attention::Qkv<'a, f32> {
+    attention::Qkv { queries, keys, values }
+}
+
 /// The elements of a packed input.
 fn unpacked(view: &View) -> Vec<f64> {
     // SAFETY: as for `read`.
     packed::unpacked(unsafe { view.panels() }, (view.rows, view.columns), view.dtype)
-}
-
-fn read_qkv(input: &QkvViews) -> attention::Qkv<'_, f32> {
-    let QkvViews { queries, keys, values } = input;
-    attention::Qkv { queries: read(queries), keys: read(keys), values: read(values) }
 }

@@ -25,7 +25,7 @@ fn check(agreement: &mut Agreement, case: &str, values: [&Values; 4], update: Ad
         let (mut p, g) = (p.on(device), g.on(device));
         let (mut m, mut v) = (m.on(device), v.on(device));
         let rows = p.rows() / 3..p.rows();
-        ops::adamw(&mut p, &g, &mut m, &mut v, rows, update);
+        ops::adamw(&mut p, None, &g, &mut m, &mut v, rows, update);
         vec![p.to_vec(), m.to_vec(), v.to_vec()]
     };
     let [p, g, m, v] = values.map(|x| x.map(f32::abs));

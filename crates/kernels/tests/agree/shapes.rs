@@ -1,6 +1,7 @@
 //! The shapes and tolerances that all tests here share, and what they start from.
 
 use crate::numbers::Values;
+use half::bf16;
 use kollama_kernels::{Device, Matrix};
 
 pub const ROWS: [usize; 8] = [1, 2, 3, 7, 13, 31, 64, 100];
@@ -22,6 +23,11 @@ pub fn shapes() -> Vec<(usize, usize)> {
 pub fn unwritten(device: &Device, rows: usize, columns: usize) -> Matrix {
     Matrix::from_values(device, rows, columns, &vec![f32::NAN; rows * columns])
         .expect("a small matrix fits into memory")
+}
+
+/// The nearest number that bf16 can hold.
+pub fn rounded(x: f32) -> f32 {
+    bf16::from_f32(x).to_f32()
 }
 
 /// Numbers below a bound, some of them more than once.
