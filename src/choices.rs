@@ -12,6 +12,41 @@ pub enum StoredType {
     Bf16,
 }
 
+/// How weights are held while a model runs.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Weights {
+    /// What suits the command and the folder
+    Auto,
+    /// 4 bytes
+    F32,
+    /// 2 bytes
+    Bf16,
+    /// 8.5 bits: 8-bit numbers with a scale for 32 of them
+    Q8,
+    /// 4.5 bits
+    Q4,
+}
+
+/// What weights can be quantised to.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Quantized {
+    /// 8.5 bits: 8-bit numbers with a scale for 32 of them
+    Q8,
+    /// 4.5 bits
+    Q4,
+}
+
+/// How keys and values of tokens already read are kept.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Cache {
+    /// 4 bytes
+    F32,
+    /// 2 bytes
+    Bf16,
+    /// 9 bits
+    Q8,
+}
+
 /// Whether something may be.
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum YesOrNo {

@@ -2,8 +2,8 @@
 //! stands in `commands/`.
 
 use crate::choices::{
-    BenchShape, BenchWeights, DocumentSize, Documents, Order, Recompute, RowInit, Schedule,
-    StoredType, TrainOnly, YesOrNo,
+    BenchShape, BenchWeights, Cache, DocumentSize, Documents, Order, Quantized, Recompute, RowInit,
+    Schedule, StoredType, TrainOnly, Weights, YesOrNo,
 };
 use clap::{Args, Parser, Subcommand};
 use std::num::NonZeroUsize;
@@ -313,16 +313,16 @@ pub enum Model {
         /// The model folder
         dir: PathBuf,
     },
-    /// 8- or 4-bit weights (not supported yet)
+    /// 8- or 4-bit weights: less memory, faster generation; such a folder runs but does not train
     #[command(after_help = "Example:\n  kollama model quantize run --to q8 --out run-q8")]
     Quantize {
         /// The model folder
         dir: PathBuf,
-        /// q8 or q4
-        #[arg(long)]
-        to: String,
-        /// What to write
-        #[arg(long)]
+        /// Bits of a weight
+        #[arg(long, value_enum)]
+        to: Quantized,
+        /// Folder to write
+        #[arg(long, value_name = "DIR")]
         out: PathBuf,
     },
     /// GGUF for llama.cpp (not supported yet)
@@ -444,7 +444,7 @@ pub struct Train {
     /// Order of the rows
     #[arg(long, value_enum, default_value_t = Order::Shuffled)]
     pub order: Order,
-    /// Arithmetic and storage while training (bf16 is not supported yet)
+    /// What weights and activations are computed as; master weights, gradients and moments are f32
     #[arg(long, value_enum, default_value_t = StoredType::F32)]
     pub dtype: StoredType,
     /// What to compute again in the backward pass to save memory
@@ -500,9 +500,9 @@ pub struct Eval {
     /// One JSON object on standard output instead of a table: {"shots":{K: results},"perplexity"}
     #[arg(long)]
     pub json: bool,
-    /// Keep weights as bf16 in memory: half the size, for bf16 checkpoints the same numbers
-    #[arg(long, value_enum, default_value_t = StoredType::F32)]
-    pub dtype: StoredType,
+    /// What the model is held as
+    #[command(flatten)]
+    pub held: Held,
 }
 
 /// Flags of `generate`.
@@ -541,9 +541,9 @@ pub struct Generate {
     /// One JSON object instead of streamed text
     #[arg(long)]
     pub json: bool,
-    /// Keep weights as bf16 in memory: half the size, for bf16 checkpoints the same numbers
-    #[arg(long, value_enum, default_value_t = StoredType::F32)]
-    pub dtype: StoredType,
+    /// What the model is held as
+    #[command(flatten)]
+    pub held: Held,
 }
 
 /// Flags of `score`.
@@ -555,9 +555,21 @@ pub struct Score {
     /// {"context","continuation"} or {"context_ids","continuation_ids"} a line; - is standard input
     #[arg(long, value_name = "FILE|-", default_value = "-")]
     pub input: PathBuf,
-    /// Keep weights as bf16 in memory: half the size, for bf16 checkpoints the same numbers
-    #[arg(long, value_enum, default_value_t = StoredType::F32)]
-    pub dtype: StoredType,
+    /// What the model is held as
+    #[command(flatten)]
+    pub held: Held,
+}
+
+/// What the model is held as by `eval`, `generate` and `score`.
+#[derive(Args)]
+pub struct Held {
+    /// How weights are held. auto: a quantised folder as it is; else `generate` as the folder stores them,
+    /// `eval` and `score` as f32
+    #[arg(long, value_enum, default_value_t = Weights::Auto)]
+    pub weights: Weights,
+    /// How keys and values are kept [default: f32 beside f32 weights, else bf16]
+    #[arg(long, value_enum)]
+    pub cache: Option<Cache>,
 }
 
 /// Flags of `serve`.

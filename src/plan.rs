@@ -8,7 +8,7 @@ use kollama_harness::tasks;
 use kollama_kernels::Device;
 use kollama_llama::LlamaConfig;
 use kollama_tokenizer::Tokenizer;
-use kollama_trainer::{TrainSettings, estimate};
+use kollama_trainer::{DtypeChoice, TrainSettings, estimate};
 use std::io::{Write, stdout};
 use std::path::{Path, PathBuf};
 
@@ -101,12 +101,16 @@ fn describe(
     writeln!(out, "  rate         {rate:e} {schedule}, warm-up {warmup} steps")?;
     writeln!(
         out,
-        "  memory       {}: weights {}, gradients {}, moments {}, activations {}; all f32",
+        "  memory       {}: weights {}, gradients {}, moments {}, activations {}; {}",
         size(need.bytes()),
-        size(need.weight_bytes),
+        size(need.weight_bytes + need.copy_bytes),
         size(need.gradient_bytes),
         size(need.moment_bytes),
-        size(need.activation_bytes)
+        size(need.activation_bytes),
+        match settings.dtype {
+            DtypeChoice::F32 => "all f32",
+            DtypeChoice::Bf16 => "weights in bf16 beside those in f32, activations in bf16",
+        }
     )?;
     writeln!(
         out,

@@ -1,6 +1,6 @@
 //! Tasks to results: a table on stdout, results.json and samples in a folder.
 
-use super::weights_in_memory;
+use super::held::{self, Purpose};
 use crate::cli::Eval as Flags;
 use crate::comparison::read_texts;
 use crate::progress::{Progress, Unit};
@@ -9,7 +9,6 @@ use anyhow::Result;
 use kollama_engine::Scorer;
 use kollama_harness::{Perplexity, Results, TaskResult, evaluate, perplexity, results, tasks};
 use kollama_kernels::Device;
-use kollama_llama::Llama;
 use kollama_tokenizer::Tokenizer;
 use serde_json::{Value, json};
 use std::io::{Write, stdout};
@@ -30,8 +29,8 @@ pub fn eval(flags: &Flags, device: &Device) -> Result<()> {
         results::prepare(folder)?;
     }
     let words = Tokenizer::open(&flags.model)?;
-    let llama = Llama::open_as(&flags.model, device, weights_in_memory(flags.dtype))?;
-    let mut scorer = Scorer::new(llama, words.eos_id())?;
+    let (llama, cache) = held::open(&flags.model, &flags.held, Purpose::Measure, device)?;
+    let mut scorer = Scorer::with_cache(llama, words.eos_id(), cache)?;
     let mut evaluated = Vec::new();
     let mut read = None;
     for name in &flags.tasks {

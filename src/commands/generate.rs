@@ -1,12 +1,11 @@
 //! Prompt to text, streamed as it becomes certain.
 
-use super::weights_in_memory;
+use super::held::{self, Purpose};
 use crate::cli::Generate as Flags;
 use crate::usage::usage;
 use anyhow::{Context, Result, bail};
 use kollama_engine::{Engine, Finish, Request, Sampling, prompt_ids};
 use kollama_kernels::Device;
-use kollama_llama::Llama;
 use kollama_tokenizer::Tokenizer;
 use serde_json::json;
 use std::io::{Read, Write, stdout};
@@ -14,7 +13,7 @@ use std::io::{Read, Write, stdout};
 /// Continues one text.
 pub fn generate(flags: &Flags, device: &Device) -> Result<()> {
     let tokenizer = Tokenizer::open(&flags.model)?;
-    let llama = Llama::open_as(&flags.model, device, weights_in_memory(flags.dtype))?;
+    let (llama, cache) = held::open(&flags.model, &flags.held, Purpose::Write, device)?;
     let request = request(flags, &tokenizer)?;
     if let Err(error) = request.sampling.check() {
         return usage(error.to_string());
@@ -22,7 +21,7 @@ pub fn generate(flags: &Flags, device: &Device) -> Result<()> {
     let prompt_tokens = request.prompt.len();
     let positions = llama.config.max_position_embeddings;
     let rows = prompt_tokens.saturating_add(flags.max_new_tokens.get()).min(positions);
-    let mut engine = Engine::new(llama, &tokenizer, rows)?;
+    let mut engine = Engine::with_cache(llama, &tokenizer, rows, cache)?;
     engine.submit(request)?;
     let mut out = stdout().lock();
     let (mut text, mut ids, mut finish) = (String::new(), Vec::new(), None);

@@ -9,6 +9,7 @@ mod compare_page;
 pub mod corpus;
 mod eval;
 mod generate;
+mod held;
 mod learning;
 mod measurement;
 pub mod model;
@@ -19,10 +20,9 @@ mod score;
 mod tokenizer;
 pub mod train;
 
-use crate::choices::StoredType;
 use crate::cli::{Cli, Command};
 use anyhow::{Context, Result, bail};
-use kollama_kernels::{DType, Device};
+use kollama_kernels::Device;
 use kollama_tokenizer::{Tokenizer, TokenizerError};
 use std::io::{BufReader, Read};
 use std::path::Path;
@@ -38,7 +38,7 @@ pub fn dispatch(cli: Cli) -> Result<()> {
         Command::Quickstart(flags) => quickstart::quickstart(&flags, threads),
         Command::Run(flags) => run::run(&flags, threads),
         Command::Tokenizer(verb) => tokenizer::tokenizer(verb, threads),
-        Command::Model(verb) => model::model(verb),
+        Command::Model(verb) => model::model(verb, threads),
         Command::Corpus(verb) => corpus::corpus(verb, threads),
         Command::Train(flags) => train::train(flags, &device()?),
         Command::Eval(flags) => eval::eval(&flags, &device()?),
@@ -58,13 +58,6 @@ fn not_supported(verb: &str) -> Result<()> {
 fn threads(asked: Option<u16>) -> usize {
     let all = || std::thread::available_parallelism().map_or(1, usize::from);
     asked.map_or_else(all, usize::from)
-}
-
-fn weights_in_memory(dtype: StoredType) -> DType {
-    match dtype {
-        StoredType::F32 => DType::F32,
-        StoredType::Bf16 => DType::Bf16,
-    }
 }
 
 /// The tokenizer of a model folder that may do without one; a damaged one is an error.

@@ -1,11 +1,12 @@
 //! Make, extend and inspect model folders.
 
 use super::{not_supported, tokenizer_if_there};
-use crate::choices::{RowInit, StoredType};
+use crate::choices::{Quantized, RowInit, StoredType};
 use crate::cli::Model as Verb;
 use crate::progress::{Progress, Unit};
 use crate::staging::staged;
 use anyhow::{Context, Result, ensure};
+use kollama_kernels::{DType, Device};
 use kollama_llama::{LlamaConfig, copy_companions};
 use kollama_tokenizer::Tokenizer;
 use serde_json::{Value, json};
@@ -13,7 +14,7 @@ use std::io::{Write, stdout};
 use std::path::Path;
 
 /// Does one of the verbs.
-pub fn model(verb: Verb) -> Result<()> {
+pub fn model(verb: Verb, threads: usize) -> Result<()> {
     match verb {
         Verb::Init { config, tokenizer, seed, out, dtype } => {
             init(&config, &tokenizer, seed, dtype, &out)
@@ -23,7 +24,7 @@ pub fn model(verb: Verb) -> Result<()> {
         }
         Verb::Info { dir, json } => info(&dir, json),
         Verb::Verify { dir } => verify(&dir),
-        Verb::Quantize { .. } => not_supported("model quantize"),
+        Verb::Quantize { dir, to, out } => quantize(&dir, to, threads, &out),
         Verb::ExportGguf { .. } => not_supported("model export-gguf"),
     }
 }
@@ -86,6 +87,25 @@ pub fn extend(base: &Path, tokenizer: &Path, init: RowInit, seed: u64, out: &Pat
     })?;
     let rows = report.base_rows + report.new_rows;
     eprintln!("{}: {rows} rows, {} of them new", out.display(), report.new_rows);
+    Ok(())
+}
+
+/// A model folder of quantised weights, with the tokenizer and the settings of the other.
+fn quantize(dir: &Path, to: Quantized, threads: usize, out: &Path) -> Result<()> {
+    let weights = match to {
+        Quantized::Q8 => DType::Q8,
+        Quantized::Q4 => DType::Q4,
+    };
+    let device = Device::cpu(threads)?;
+    let bytes = staged(out, |folder| {
+        let mut progress = Progress::new("quantizing", 0, Unit::Bytes);
+        let mut tell = |done, total| progress.at_of(done, total);
+        let bytes = kollama_llama::quantize_checkpoint(dir, weights, &device, folder, &mut tell)?;
+        progress.finish("");
+        copy_companions(dir, folder)?;
+        Ok(bytes)
+    })?;
+    eprintln!("{}: {:.1} MB of weights", out.display(), bytes as f64 * 1e-6);
     Ok(())
 }
 

@@ -3,12 +3,12 @@
 //! A text context and a text continuation are encoded separately and without `<s>`, as in the
 //! polyglot branch of lm-evaluation-harness; whoever wants another rule sends ids.
 
-use super::{lines_of, place, tokenizer_if_there, weights_in_memory};
+use super::held::{self, Purpose};
+use super::{lines_of, place, tokenizer_if_there};
 use crate::cli::Score as Flags;
 use anyhow::{Context, Result, bail};
 use kollama_engine::{EngineError, ScoreRequest, Scorer};
 use kollama_kernels::Device;
-use kollama_llama::Llama;
 use kollama_tokenizer::Tokenizer;
 use serde::Deserialize;
 use serde_json::json;
@@ -29,11 +29,11 @@ struct Line {
 /// Scores every line of the input, in order. What is waiting is answered as soon as no further
 /// line has arrived, so that another program can ask and wait; blank lines are passed over.
 pub fn score(flags: &Flags, device: &Device) -> Result<()> {
-    let llama = Llama::open_as(&flags.model, device, weights_in_memory(flags.dtype))?;
+    let (llama, cache) = held::open(&flags.model, &flags.held, Purpose::Measure, device)?;
     let tokenizer = tokenizer_if_there(&flags.model)?;
     let vocab_size = llama.config.vocab_size;
     let end = tokenizer.as_ref().map_or(llama.config.eos_token_id, Tokenizer::eos_id);
-    let mut scorer = Scorer::new(llama, end)?;
+    let mut scorer = Scorer::with_cache(llama, end, cache)?;
     let mut reader = lines_of(&flags.input)?;
     let (mut line, mut number, mut waiting) = (String::new(), 0, Vec::new());
     while reader.read_line(&mut line).with_context(|| place(&flags.input, number + 1))? > 0 {

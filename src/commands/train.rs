@@ -7,7 +7,7 @@ use crate::progress::{Progress, Unit};
 use crate::usage::usage;
 use anyhow::{Context, Result, bail};
 use kollama_kernels::Device;
-use kollama_trainer::{RecomputeChoice, RunEnd, StepRecord, TrainSettings, Trainer};
+use kollama_trainer::{DtypeChoice, RecomputeChoice, RunEnd, StepRecord, TrainSettings, Trainer};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Set by the first Ctrl-C or TERM; training looks at it after each step.
@@ -19,9 +19,6 @@ const INTERRUPTED: i32 = 130;
 
 /// Trains as the flags say.
 pub fn train(flags: Flags, device: &Device) -> Result<()> {
-    if flags.dtype == StoredType::Bf16 {
-        bail!("--dtype bf16 is not supported yet: training computes and stores in f32");
-    }
     let resume = flags.resume;
     let settings = settings(flags);
     if let Err(error) = settings.check() {
@@ -102,6 +99,10 @@ fn settings(flags: Flags) -> TrainSettings {
         order: match flags.order {
             Order::Shuffled => kollama_trainer::Order::Shuffled,
             Order::Sequential => kollama_trainer::Order::Sequential,
+        },
+        dtype: match flags.dtype {
+            StoredType::F32 => DtypeChoice::F32,
+            StoredType::Bf16 => DtypeChoice::Bf16,
         },
         recompute: match flags.recompute {
             Recompute::None => RecomputeChoice::None,

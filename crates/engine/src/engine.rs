@@ -51,7 +51,18 @@ impl<'t> Engine<'t> {
         tokenizer: &'t Tokenizer,
         cache_rows: usize,
     ) -> Result<Engine<'t>, EngineError> {
-        let cache = KvCache::new(&llama.config, &llama.device, cache_rows)?;
+        let kept = llama.cache_dtype();
+        Engine::with_cache(llama, tokenizer, cache_rows, kept)
+    }
+
+    /// As [`Engine::new`], with keys and values kept as `kept` (see [`KvCache::new_as`]).
+    pub fn with_cache(
+        llama: Llama,
+        tokenizer: &'t Tokenizer,
+        cache_rows: usize,
+        kept: DType,
+    ) -> Result<Engine<'t>, EngineError> {
+        let cache = KvCache::new_as(&llama.config, &llama.device, cache_rows, kept)?;
         let logits = Matrix::zeros(&llama.device, 1, llama.config.vocab_size, DType::F32)?;
         Ok(Engine {
             end_tokens: end_tokens(&llama.config),

@@ -4,7 +4,7 @@
 //! positions that are scored. Knows token ids, not tasks.
 
 use crate::error::EngineError;
-use kollama_kernels::{Span, Spans};
+use kollama_kernels::{DType, Span, Spans};
 use kollama_llama::{Batch, KvCache, Llama};
 
 /// Rows of the cache until a longer request comes: positions that a model merely allows cost nothing.
@@ -34,6 +34,7 @@ pub struct Score {
 pub struct Scorer {
     llama: Llama,
     cache: KvCache,
+    kept: DType,
     prefix: Option<u32>,
 }
 
@@ -46,9 +47,19 @@ struct Window {
 impl Scorer {
     /// `prefix` stands for an empty context (the end token, as in lm-evaluation-harness).
     pub fn new(llama: Llama, prefix: Option<u32>) -> Result<Scorer, EngineError> {
+        let kept = llama.cache_dtype();
+        Scorer::with_cache(llama, prefix, kept)
+    }
+
+    /// As [`Scorer::new`], with keys and values kept as `kept` (see [`KvCache::new_as`]).
+    pub fn with_cache(
+        llama: Llama,
+        prefix: Option<u32>,
+        kept: DType,
+    ) -> Result<Scorer, EngineError> {
         let rows = llama.config.max_position_embeddings.min(ROWS_AT_FIRST);
-        let cache = KvCache::new(&llama.config, &llama.device, rows)?;
-        Ok(Scorer { llama, cache, prefix })
+        let cache = KvCache::new_as(&llama.config, &llama.device, rows, kept)?;
+        Ok(Scorer { llama, cache, kept, prefix })
     }
 
     /// The model.
@@ -94,7 +105,8 @@ impl Scorer {
     fn make_room(&mut self, requests: &[ScoreRequest]) -> Result<(), EngineError> {
         let longest = requests.iter().map(|request| self.rows_of(request)).max().unwrap_or(0);
         if longest > self.cache.rows() {
-            self.cache = KvCache::new(&self.llama.config, &self.llama.device, longest)?;
+            let Scorer { llama, kept, .. } = &*self;
+            self.cache = KvCache::new_as(&llama.config, &llama.device, longest, *kept)?;
         }
         Ok(())
     }

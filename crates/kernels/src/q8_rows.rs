@@ -33,9 +33,17 @@ pub fn get(row: &[u8], columns: usize, first: usize, out: &mut [f32]) {
         let (now, rest) = out.split_at_mut(count);
         let scale = scale_of(row, columns, column / BLOCK);
         let numbers = &row[column..column + count];
-        now.iter_mut().zip(numbers).for_each(|(out, &x)| *out = f32::from(x as i8) * scale);
+        match (now.first_chunk_mut::<BLOCK>(), numbers.first_chunk::<BLOCK>()) {
+            (Some(now), Some(numbers)) => widen(now, numbers, scale),
+            _ => widen(now, numbers, scale),
+        }
         (column, out) = (column + count, rest);
     }
+}
+
+#[inline(always)]
+fn widen(out: &mut [f32], numbers: &[u8], scale: f32) {
+    out.iter_mut().zip(numbers).for_each(|(out, &x)| *out = f32::from(x as i8) * scale);
 }
 
 #[inline(always)]

@@ -19,6 +19,8 @@ pub struct KvCache {
     pub(crate) keys: Vec<Matrix>,
     /// `[rows, key columns]` per layer.
     pub(crate) values: Vec<Matrix>,
+    /// `[t, key columns]`, kept rows on their way to another place.
+    moved: Matrix,
     /// `[t, hidden]`: the row that runs through all layers.
     pub(crate) x: Matrix,
     pub(crate) activations: LayerActivations,
@@ -37,15 +39,31 @@ impl KvCache {
     /// # Errors
     /// If the device has not that much.
     pub fn new(config: &LlamaConfig, device: &Device, rows: usize) -> Result<KvCache, LlamaError> {
+        KvCache::new_as(config, device, rows, DType::F32)
+    }
+
+    /// As [`KvCache::new`], with keys and values kept as `f32`, [`DType::Bf16`] or
+    /// [`DType::Q8Rows`].
+    ///
+    /// # Errors
+    /// If the device has not the memory.
+    pub fn new_as(
+        config: &LlamaConfig,
+        device: &Device,
+        rows: usize,
+        kept: DType,
+    ) -> Result<KvCache, LlamaError> {
         let make = |rows, columns| Matrix::zeros(device, rows, columns, DType::F32);
         let columns = config.heads().key_columns();
         let per_layer = || -> Result<Vec<Matrix>, LlamaError> {
-            (0..config.num_hidden_layers).map(|_| Ok(make(rows, columns)?)).collect()
+            let one = || Matrix::zeros(device, rows, columns, kept);
+            (0..config.num_hidden_layers).map(|_| Ok(one()?)).collect()
         };
         let piece = rows.min(PIECE_ROWS);
         Ok(KvCache {
             keys: per_layer()?,
             values: per_layer()?,
+            moved: Matrix::zeros(device, piece, columns, kept)?,
             x: make(piece, config.hidden_size)?,
             activations: LayerActivations::new(config, device, piece, DType::F32)?,
             scratch: Scratch::new(config, device, piece, rows, DType::F32)?,
@@ -63,7 +81,7 @@ impl KvCache {
     /// Bytes of memory held, working memory included.
     pub fn bytes(&self) -> usize {
         let kept = self.keys.iter().chain(&self.values).map(Matrix::bytes).sum::<usize>();
-        let work = [&self.x, &self.last, &self.losses, &self.logits];
+        let work = [&self.moved, &self.x, &self.last, &self.losses, &self.logits];
         let work = work.iter().map(|matrix| matrix.bytes()).sum::<usize>();
         kept + work + self.activations.bytes() + self.scratch.bytes()
     }
@@ -74,10 +92,10 @@ impl KvCache {
     /// # Panics
     /// If either range lies beyond the last row.
     pub fn copy_rows(&mut self, rows: Range<usize>, to: usize) {
-        let piece = self.activations.keys.capacity().max(1);
+        let between = &mut self.moved;
+        let piece = between.capacity().max(1);
         for start in rows.clone().step_by(piece) {
             let part = start..rows.end.min(start + piece);
-            let between = &mut self.activations.keys;
             between.set_rows(part.len());
             for matrix in self.keys.iter_mut().chain(&mut self.values) {
                 ops::copy_rows(between, 0, matrix, part.clone());

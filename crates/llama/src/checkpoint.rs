@@ -1,21 +1,22 @@
-//! A model folder in and out: finds each tensor in its file, checks its shape against the
-//! configuration, and moves it to or from the device a few rows at a time.
+//! A model folder: finds each tensor in its file, checks its shape against the configuration, and
+//! writes a model a few rows at a time. How it is read into memory stands in `loading.rs`.
 
 use crate::config::LlamaConfig;
 use crate::error::LlamaError;
 use crate::model::Llama;
-use crate::parameters::{Parameters, TensorShape, is_norm, tensor_shapes};
+use crate::parameters::{TensorShape, held_as, is_norm, tensor_shapes};
 use crate::safetensors::{TensorEntry, TensorFile, TensorHead};
 use crate::stored_type::StoredType;
 use crate::writing::{INDEX, Progress, SINGLE, Sink, write_folder};
-use kollama_kernels::{DType, Device, Matrix};
+use ::safetensors::tensor::Dtype;
+use kollama_kernels::Matrix;
 use serde_json::{Map, Value};
 use std::collections::{BTreeMap, HashMap};
 use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Bytes moved at a time.
-const PIECE_BYTES: usize = 8 << 20;
+pub(crate) const PIECE_BYTES: usize = 8 << 20;
 
 /// What else makes a model folder useful, besides configuration and weights.
 const COMPANIONS: [&str; 7] = [
@@ -29,28 +30,6 @@ const COMPANIONS: [&str; 7] = [
 ];
 
 impl Llama {
-    /// Reads a model folder; all weights become `f32`.
-    ///
-    /// # Errors
-    /// Names the file, and the field or tensor, that is missing or wrong. Values are not looked
-    /// at; that is [`crate::verify`].
-    pub fn open(folder: &Path, device: &Device) -> Result<Llama, LlamaError> {
-        Llama::open_as(folder, device, DType::F32)
-    }
-
-    /// As [`Llama::open`]; with [`DType::Bf16`] projections and embeddings take half the memory,
-    /// which serves inference but not training. Norms stay `f32`.
-    pub fn open_as(folder: &Path, device: &Device, weights: DType) -> Result<Llama, LlamaError> {
-        let config = LlamaConfig::read(folder)?;
-        let files = ModelFiles::open(folder)?;
-        let found = files.find_all(&config)?;
-        let mut parameters = Parameters::zeros(&config, device, weights)?;
-        for ((_, matrix), (file, entry)) in parameters.named_mut().into_iter().zip(found) {
-            load(file, entry, matrix)?;
-        }
-        Ok(Llama { config, parameters, device: device.clone() })
-    }
-
     /// Writes configuration and weights to a folder, in files of at most about 5 GB; files of a
     /// model that it holds already are replaced, others stay.
     ///
@@ -99,7 +78,7 @@ pub(crate) fn plan(config: &LlamaConfig, stored: StoredType) -> Vec<TensorHead> 
 }
 
 /// Norms have one dimension in a file.
-fn file_shape(tensor: &TensorShape) -> Vec<usize> {
+pub(crate) fn file_shape(tensor: &TensorShape) -> Vec<usize> {
     if is_norm(&tensor.name) { vec![tensor.columns] } else { vec![tensor.rows, tensor.columns] }
 }
 
@@ -148,11 +127,20 @@ impl ModelFiles {
         &self,
         config: &LlamaConfig,
     ) -> Result<Vec<(&TensorFile, &TensorEntry)>, LlamaError> {
-        tensor_shapes(config).iter().map(|tensor| self.require(tensor)).collect()
+        tensor_shapes(config).iter().map(|tensor| self.require(config, tensor)).collect()
     }
 
-    fn require(&self, tensor: &TensorShape) -> Result<(&TensorFile, &TensorEntry), LlamaError> {
-        let shape = file_shape(tensor);
+    fn require(
+        &self,
+        config: &LlamaConfig,
+        tensor: &TensorShape,
+    ) -> Result<(&TensorFile, &TensorEntry), LlamaError> {
+        let packed = config.quantization().map(|weights| held_as(config, &tensor.name, weights));
+        let packed = packed.filter(|dtype| dtype.is_packed());
+        let shape = match packed {
+            Some(dtype) => vec![dtype.matrix_bytes(tensor.rows, tensor.columns)],
+            None => file_shape(tensor),
+        };
         let Some((file, entry)) = self.find(&tensor.name) else {
             let (folder, tensor) = (self.folder.clone(), tensor.name.clone());
             return Err(LlamaError::MissingTensor { folder, tensor, shape });
@@ -162,7 +150,14 @@ impl ModelFiles {
             let problem = format!("has shape {found:?}, but config.json asks for {shape:?}");
             return Err(file.problem(&tensor.name, problem));
         }
-        file.stored_type(entry)?;
+        match packed {
+            Some(_) if entry.head.dtype == Dtype::U8 => {}
+            Some(_) => {
+                let problem = format!("has type {}: expected the bytes U8", entry.head.dtype);
+                return Err(file.problem(&tensor.name, problem));
+            }
+            None => drop(file.stored_type(entry)?),
+        }
         Ok((file, entry))
     }
 }
@@ -182,24 +177,6 @@ pub(crate) fn for_each_piece(
         each(first, &bytes)?;
     }
     Ok(())
-}
-
-fn load(file: &TensorFile, entry: &TensorEntry, matrix: &mut Matrix) -> Result<(), LlamaError> {
-    let stored = file.stored_type(entry)?;
-    let same = matches!(
-        (stored, matrix.dtype()),
-        (StoredType::F32, DType::F32) | (StoredType::Bf16, DType::Bf16)
-    );
-    let mut values = Vec::new();
-    for_each_piece(file, entry, |first, bytes| {
-        if same && cfg!(target_endian = "little") {
-            matrix.write_row_bytes(first, bytes);
-        } else {
-            stored.decode(bytes, &mut values);
-            matrix.write_rows(first, &values);
-        }
-        Ok(())
-    })
 }
 
 fn write_matrix(

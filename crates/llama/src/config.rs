@@ -3,10 +3,13 @@
 
 use crate::error::LlamaError;
 use crate::fields::{Problem, ensure, first_id, flag, id, number, rope_theta, shortest, size};
-use kollama_kernels::Heads;
+use crate::quantization;
+use kollama_kernels::{DType, Heads};
 use serde_json::{Map, Value, json};
 use std::path::{Path, PathBuf};
 
+/// The field that tells how quantised weights are stored.
+const QUANTIZATION: &str = "quantization_config";
 /// The widest type that weights are stored in.
 const F32_BYTES: u64 = 4;
 
@@ -100,6 +103,18 @@ impl LlamaConfig {
             dtype: None,
             other_fields: Map::new(),
         })
+    }
+
+    /// How the weights of a quantised folder are stored: [`DType::Q8`] or [`DType::Q4`].
+    pub fn quantization(&self) -> Option<DType> {
+        quantization::stored(self.other_fields.get(QUANTIZATION)?)
+    }
+
+    /// The configuration of the same model with quantised weights.
+    pub(crate) fn quantized_to(&self, weights: DType) -> LlamaConfig {
+        let mut config = self.clone();
+        config.other_fields.insert(QUANTIZATION.into(), quantization::description(weights));
+        config
     }
 
     /// How columns are cut into heads.
@@ -270,9 +285,10 @@ fn refuse_what_is_not_built(fields: &Map<String, Value>) -> Result<(), Problem> 
             format!("is {value}: not supported, only unscaled rotary embeddings (default)")
         })?;
     }
-    ensure(!fields.contains_key("quantization_config"), "quantization_config", || {
-        "is present: not supported, give the model as float32, bfloat16 or float16".into()
-    })
+    match fields.get(QUANTIZATION) {
+        None => Ok(()),
+        Some(value) => quantization::check(value).map_err(|problem| (QUANTIZATION, problem)),
+    }
 }
 
 #[cfg(test)]

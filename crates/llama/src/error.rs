@@ -118,6 +118,18 @@ pub enum LlamaError {
         /// The value.
         value: f32,
     },
+    /// A folder of quantised weights stands where others are needed.
+    #[error(
+        "{} holds weights that are quantized to {stored}: they run as they are, but cannot be \
+         widened, trained, extended or quantized again; take the model that they were made of",
+        folder.display()
+    )]
+    Quantized {
+        /// The folder.
+        folder: PathBuf,
+        /// The format of its weights.
+        stored: &'static str,
+    },
     /// The vocabulary cannot be enlarged as asked.
     #[error("cannot extend {}: {problem}", base.display())]
     Extension {

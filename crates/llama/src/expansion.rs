@@ -5,6 +5,7 @@ use crate::checkpoint::{ModelFiles, for_each_piece};
 use crate::config::LlamaConfig;
 use crate::error::LlamaError;
 use crate::init::Normals;
+use crate::loading::must_not_be_quantized;
 use crate::parameters::{EMBED_TOKENS, LM_HEAD};
 use crate::safetensors::{TensorEntry, TensorFile, TensorHead};
 use crate::stored_type::StoredType;
@@ -60,6 +61,7 @@ pub fn extend_checkpoint(
     progress: Progress<'_>,
 ) -> Result<ExtendReport, LlamaError> {
     let config = LlamaConfig::read(base)?;
+    must_not_be_quantized(base, &config)?;
     check(base, &config, made_of, init, out)?;
     let files = ModelFiles::open(base)?;
     files.find_all(&config)?;

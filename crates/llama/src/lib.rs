@@ -30,6 +30,9 @@
 
 mod activations;
 mod fields;
+mod loading;
+mod quantization;
+mod quantizing;
 mod rotary;
 mod safetensors;
 mod stored_type;
@@ -55,8 +58,10 @@ pub use error::LlamaError;
 pub use expansion::{BASE_VOCAB_SIZE, ExtendReport, RowInit, extend_checkpoint};
 pub use forward::{Batch, TrainBatch};
 pub use init::init_checkpoint;
+pub use loading::stored_weights;
 pub use model::Llama;
 pub use parameters::{LayerParameters, Parameters};
+pub use quantizing::quantize_checkpoint;
 pub use stored_type::StoredType;
 pub use tape::{Recompute, Tape};
 pub use verification::{CheckpointInfo, TensorInfo, VerifyReport, info, verify};

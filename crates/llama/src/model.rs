@@ -17,6 +17,13 @@ pub struct Llama {
 }
 
 impl Llama {
+    /// What keys and values are kept as unless somebody says otherwise: `f32` beside `f32` weights, else
+    /// bf16.
+    pub fn cache_dtype(&self) -> DType {
+        let is_f32 = self.parameters.head().dtype() == DType::F32;
+        if is_f32 { DType::F32 } else { DType::Bf16 }
+    }
+
     /// The same model with its matrices rounded to bf16, beside this one.
     ///
     /// # Errors

@@ -74,6 +74,19 @@ pub fn is_norm(name: &str) -> bool {
     name.ends_with("norm.weight")
 }
 
+/// How a tensor is held in a model whose weights are held as `weights`. Norms are `f32` whatever that
+/// is. So is the table of a packed model bf16, row after row: a token reads one row of it, and what it
+/// says goes through all layers. Where it is the output projection too, it is packed.
+pub fn held_as(config: &LlamaConfig, name: &str, weights: DType) -> DType {
+    match weights {
+        _ if is_norm(name) => DType::F32,
+        packed if packed.is_packed() && name == EMBED_TOKENS && !config.tie_word_embeddings => {
+            DType::Bf16
+        }
+        weights => weights,
+    }
+}
+
 /// Every tensor of a model of this shape, in the order of [`Parameters::named`].
 pub fn tensor_shapes(config: &LlamaConfig) -> Vec<TensorShape> {
     let (vocab, hidden) = (config.vocab_size, config.hidden_size);
@@ -100,13 +113,27 @@ impl Parameters {
         device: &Device,
         dtype: DType,
     ) -> Result<Parameters, LlamaError> {
-        let table = || Matrix::zeros(device, config.vocab_size, config.hidden_size, dtype);
-        let layer = |_| LayerParameters::zeros(config, device, dtype);
+        Parameters::made_by(config, |shape| {
+            let dtype = if is_norm(&shape.name) { DType::F32 } else { dtype };
+            Ok(Matrix::zeros(device, shape.rows, shape.columns, dtype)?)
+        })
+    }
+
+    /// Asks for the matrices of a model one by one, in the order of [`tensor_shapes`].
+    pub(crate) fn made_by(
+        config: &LlamaConfig,
+        make: impl FnMut(&TensorShape) -> Result<Matrix, LlamaError>,
+    ) -> Result<Parameters, LlamaError> {
+        let shapes = tensor_shapes(config);
+        let mut made = shapes.iter().map(make);
+        let mut next = || made.next().expect("there is a shape for each matrix of a model");
         Ok(Parameters {
-            embed_tokens: table()?,
-            layers: (0..config.num_hidden_layers).map(layer).collect::<Result<_, _>>()?,
-            norm: Matrix::zeros(device, 1, config.hidden_size, DType::F32)?,
-            lm_head: if config.tie_word_embeddings { None } else { Some(table()?) },
+            embed_tokens: next()?,
+            layers: (0..config.num_hidden_layers)
+                .map(|_| LayerParameters::made_by(&mut next))
+                .collect::<Result<_, _>>()?,
+            norm: next()?,
+            lm_head: if config.tie_word_embeddings { None } else { Some(next()?) },
         })
     }
 
@@ -158,16 +185,9 @@ impl Parameters {
 }
 
 impl LayerParameters {
-    fn zeros(
-        config: &LlamaConfig,
-        device: &Device,
-        dtype: DType,
+    fn made_by(
+        next: &mut impl FnMut() -> Result<Matrix, LlamaError>,
     ) -> Result<LayerParameters, LlamaError> {
-        let mut made = layer_shapes(config).into_iter().zip(LAYER_NAMES).map(|(shape, name)| {
-            let dtype = if is_norm(name) { DType::F32 } else { dtype };
-            Matrix::zeros(device, shape.0, shape.1, dtype)
-        });
-        let mut next = || made.next().expect("there is a shape for each of the nine fields");
         Ok(LayerParameters {
             input_layernorm: next()?,
             q_proj: next()?,

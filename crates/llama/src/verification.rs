@@ -5,9 +5,16 @@ use crate::checkpoint::{ModelFiles, for_each_piece};
 use crate::config::LlamaConfig;
 use crate::error::LlamaError;
 use crate::parameters::{EMBED_TOKENS, LM_HEAD, tensor_shapes};
+use crate::quantization;
 use crate::safetensors::{TensorEntry, TensorFile};
+use crate::stored_type::StoredType;
+use ::safetensors::tensor::Dtype;
+use kollama_kernels::{DType, Device, Matrix, ops};
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
+
+/// Rows of quantised weights that are unpacked at a time: whole panels.
+const UNPACKED_ROWS: usize = 8 * DType::PANEL_ROWS;
 
 /// What a model folder holds, from its headers alone.
 #[derive(Clone, Debug)]
@@ -58,12 +65,19 @@ pub fn info(folder: &Path) -> Result<CheckpointInfo, LlamaError> {
     let config = LlamaConfig::read(folder)?;
     let files = ModelFiles::open(folder)?;
     let entries = || files.files.iter().flat_map(|file| &file.tensors);
-    let mut dtypes: Vec<_> = entries().map(|entry| entry.head.dtype.to_string()).collect();
+    // Only quantised weights are plain bytes.
+    let name = |entry: &TensorEntry| match entry.head.dtype {
+        Dtype::U8 => {
+            config.quantization().and_then(quantization::name).unwrap_or("U8").to_uppercase()
+        }
+        dtype => dtype.to_string(),
+    };
+    let mut dtypes: Vec<_> = entries().map(name).collect();
     dtypes.sort();
     dtypes.dedup();
     let tensor = |entry: &TensorEntry| TensorInfo {
         name: entry.head.name.clone(),
-        dtype: entry.head.dtype.to_string(),
+        dtype: name(entry),
         shape: entry.head.shape.clone(),
     };
     Ok(CheckpointInfo {
@@ -87,12 +101,15 @@ pub fn verify(folder: &Path) -> Result<VerifyReport, LlamaError> {
     let found = files.find_all(&config)?;
     refuse_surplus(&config, &files)?;
     check_tied_head(&config, &files)?;
-    let (mut values, mut bytes) = (0, 0);
+    let mut bytes = 0;
     for (file, entry) in &found {
-        check_finite(file, entry)?;
-        values += entry.head.shape.iter().product::<usize>() as u64;
+        match file.stored_type(entry) {
+            Ok(stored) => check_finite(file, entry, stored)?,
+            Err(_) => check_packed(&config, file, entry)?,
+        }
         bytes += entry.bytes;
     }
+    let values = config.parameter_count();
     Ok(VerifyReport { files: files.files.len(), tensors: found.len(), values, bytes })
 }
 
@@ -136,20 +153,59 @@ fn check_tied_head(config: &LlamaConfig, files: &ModelFiles) -> Result<(), Llama
     })
 }
 
-fn check_finite(file: &TensorFile, entry: &TensorEntry) -> Result<(), LlamaError> {
-    let stored = file.stored_type(entry)?;
+fn check_finite(
+    file: &TensorFile,
+    entry: &TensorEntry,
+    stored: StoredType,
+) -> Result<(), LlamaError> {
     let columns = entry.head.shape.last().copied().unwrap_or(1);
     let mut values = Vec::new();
     for_each_piece(file, entry, |first, bytes| {
         stored.decode(bytes, &mut values);
-        match values.iter().position(|value| !value.is_finite()) {
-            None => Ok(()),
-            Some(place) => Err(LlamaError::NotFinite {
-                file: file.path.clone(),
-                tensor: entry.head.name.clone(),
-                row: first + place / columns,
-                value: values[place],
-            }),
-        }
+        all_finite(file, entry, (first, columns), &values)
     })
+}
+
+/// Unpacks quantised weights, and looks at what they are.
+fn check_packed(
+    config: &LlamaConfig,
+    file: &TensorFile,
+    entry: &TensorEntry,
+) -> Result<(), LlamaError> {
+    let shapes = tensor_shapes(config);
+    let shape = shapes.iter().find(|shape| shape.name == entry.head.name);
+    let (Some(shape), Some(weights)) = (shape, config.quantization()) else { return Ok(()) };
+    let device = Device::cpu(std::thread::available_parallelism().map_or(1, usize::from))?;
+    let mut packed = Matrix::zeros(&device, UNPACKED_ROWS, shape.columns, weights)?;
+    let mut values = Matrix::zeros(&device, UNPACKED_ROWS, shape.columns, DType::F32)?;
+    let mut bytes = Vec::new();
+    for first in (0..shape.rows).step_by(UNPACKED_ROWS) {
+        let rows = UNPACKED_ROWS.min(shape.rows - first);
+        packed.set_rows(rows);
+        values.set_rows(rows);
+        bytes.resize(weights.matrix_bytes(rows, shape.columns), 0);
+        file.read(entry, weights.matrix_bytes(first, shape.columns) as u64, &mut bytes)?;
+        packed.write_row_bytes(0, &bytes);
+        ops::embedding(&mut values, &packed, &(0..rows as u32).collect::<Vec<_>>());
+        all_finite(file, entry, (first, shape.columns), &values.to_vec())?;
+    }
+    Ok(())
+}
+
+/// Refuses the first of these values, which begin with row `first`, that is not finite.
+fn all_finite(
+    file: &TensorFile,
+    entry: &TensorEntry,
+    (first, columns): (usize, usize),
+    values: &[f32],
+) -> Result<(), LlamaError> {
+    match values.iter().position(|value| !value.is_finite()) {
+        None => Ok(()),
+        Some(place) => Err(LlamaError::NotFinite {
+            file: file.path.clone(),
+            tensor: entry.head.name.clone(),
+            row: first + place / columns,
+            value: values[place],
+        }),
+    }
 }

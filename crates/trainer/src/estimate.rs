@@ -1,11 +1,12 @@
 //! What a run will need, told before it begins: memory by purpose, and work per token.
 
-use crate::settings::{RecomputeChoice, TrainSettings};
+use crate::settings::{DtypeChoice, RecomputeChoice, TrainSettings};
 use crate::trained::Trained;
-use kollama_llama::parameters::tensor_shapes;
+use kollama_llama::parameters::{is_norm, tensor_shapes};
 use kollama_llama::{LlamaConfig, Tape};
 
 const F32_BYTES: u64 = 4;
+const BF16_BYTES: u64 = 2;
 
 /// Memory and work of a run.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,6 +17,8 @@ pub struct Estimate {
     pub trained_parameters: u64,
     /// Bytes of the weights.
     pub weight_bytes: u64,
+    /// Bytes of their copy in bf16, norms in f32, if that is what computes.
+    pub copy_bytes: u64,
     /// Bytes of the gradients, which every weight has.
     pub gradient_bytes: u64,
     /// Bytes of both moments, which only tensors that learn have.
@@ -30,7 +33,8 @@ pub struct Estimate {
 impl Estimate {
     /// All of the memory.
     pub fn bytes(&self) -> u64 {
-        self.weight_bytes + self.gradient_bytes + self.moment_bytes + self.activation_bytes
+        let state = self.weight_bytes + self.gradient_bytes + self.moment_bytes;
+        state + self.copy_bytes + self.activation_bytes
     }
 }
 
@@ -53,6 +57,7 @@ pub fn estimate(
         parameters,
         trained_parameters,
         weight_bytes: parameters * F32_BYTES,
+        copy_bytes: copy_bytes(config, settings),
         gradient_bytes: parameters * F32_BYTES,
         moment_bytes: 2 * with_moments * F32_BYTES,
         activation_bytes: activation_bytes(config, settings),
@@ -74,6 +79,16 @@ fn flop_per_token(config: &LlamaConfig, sequence_length: usize) -> u64 {
     6 * (multiplied - looked_up + attention) as u64
 }
 
+fn copy_bytes(config: &LlamaConfig, settings: &TrainSettings) -> u64 {
+    if settings.dtype == DtypeChoice::F32 {
+        return 0;
+    }
+    let bytes = |norm| if norm { F32_BYTES } else { BF16_BYTES };
+    let tensors = tensor_shapes(config).into_iter();
+    let sizes = tensors.map(|x| (x.rows * x.columns) as u64 * bytes(is_norm(&x.name)));
+    sizes.sum()
+}
+
 /// What a [`Tape`] holds.
 fn activation_bytes(config: &LlamaConfig, settings: &TrainSettings) -> u64 {
     let (hidden, intermediate) = (config.hidden_size, config.intermediate_size);
@@ -83,14 +98,20 @@ fn activation_bytes(config: &LlamaConfig, settings: &TrainSettings) -> u64 {
         RecomputeChoice::Layer => 1,
     };
     let inputs = (config.num_hidden_layers + 1) * hidden;
-    let layer = 2 * queries + 2 * keys + config.num_attention_heads + hidden + 2 * intermediate;
-    let scratch = hidden + intermediate + 2 * config.head_dim;
-    let gradients = 2 * hidden + 2 * queries + 2 * keys + 3 * intermediate;
+    let layer = (2 * queries + 2 * keys + 2 * intermediate, config.num_attention_heads + hidden);
+    let scratch = (hidden + intermediate, 2 * config.head_dim);
+    let gradients = (2 * intermediate, 2 * hidden + 2 * queries + 2 * keys + intermediate);
     let losses = 2;
+    // Per row, as the activations are and always f32.
+    let activations = kept * layer.0 + scratch.0 + gradients.0;
+    let sums = inputs + kept * layer.1 + scratch.1 + gradients.1 + losses;
+    let (bytes, rounded) = match settings.dtype {
+        DtypeChoice::F32 => (F32_BYTES, 0),
+        DtypeChoice::Bf16 => (BF16_BYTES, hidden + queries + 2 * keys),
+    };
     let rows = settings.batch_size * settings.sequence_length;
-    let logits_rows = Tape::logits_rows(config, rows);
-    let values = rows * (inputs + kept * layer + scratch + gradients + losses);
-    (values + logits_rows * config.vocab_size) as u64 * F32_BYTES
+    let logits = Tape::logits_rows(config, rows) * config.vocab_size;
+    (rows * (activations + rounded)) as u64 * bytes + (rows * sums + logits) as u64 * F32_BYTES
 }
 
 #[cfg(test)]
@@ -108,13 +129,20 @@ mod tests {
     #[test]
     fn memory_told_in_advance_is_the_memory_taken() {
         let device = Device::reference();
-        for (choice, recompute) in [("none", Recompute::None), ("layer", Recompute::Layer)] {
+        let choices = [("none", Recompute::None), ("layer", Recompute::Layer)];
+        let dtypes = [("f32", DType::F32), ("bf16", DType::Bf16)];
+        for ((choice, recompute), (name, dtype)) in
+            choices.iter().flat_map(|&c| dtypes.map(|d| (c, d)))
+        {
             let config = LlamaConfig::preset("tiny").unwrap();
-            let settings = settings(&format!("recompute='{choice}'"));
+            let settings = settings(&format!("recompute='{choice}'\ndtype='{name}'"));
             let told = estimate(&config, &settings, 0);
-            let tape = Tape::new(&config, &device, 150, recompute).unwrap();
+            let tape = Tape::new(&config, &device, 150, recompute, dtype).unwrap();
             let weights = Parameters::zeros(&config, &device, DType::F32).unwrap();
-            assert_eq!(told.activation_bytes, tape.bytes() as u64, "{choice}");
+            let copy = Parameters::zeros(&config, &device, dtype).unwrap();
+            let copy_bytes = if dtype == DType::F32 { 0 } else { copy.bytes() as u64 };
+            assert_eq!(told.activation_bytes, tape.bytes() as u64, "{choice}, {name}");
+            assert_eq!(told.copy_bytes, copy_bytes);
             assert_eq!(told.weight_bytes, weights.bytes() as u64);
             assert_eq!(told.moment_bytes, 2 * weights.bytes() as u64);
         }

@@ -55,5 +55,5 @@ pub use estimate::{Estimate, estimate};
 pub use record::StepRecord;
 pub use run::{RunEnd, run};
 pub use schedule::{FINAL_SHARE, learning_rate};
-pub use settings::{Order, RecomputeChoice, Schedule, TrainOnly, TrainSettings};
+pub use settings::{DtypeChoice, Order, RecomputeChoice, Schedule, TrainOnly, TrainSettings};
 pub use trainer::Trainer;

@@ -54,6 +54,9 @@ pub struct TrainSettings {
     /// In which order rows are taken.
     #[serde(default)]
     pub order: Order,
+    /// What weights and activations are computed as.
+    #[serde(default)]
+    pub dtype: DtypeChoice,
     /// Whether activations are kept or computed again.
     #[serde(default)]
     pub recompute: RecomputeChoice,
@@ -106,6 +109,19 @@ pub enum Order {
     Shuffled,
     /// As they stand in the file, again from the first after the last.
     Sequential,
+}
+
+/// What forward and backward compute with. The weights that AdamW updates, its moments, gradients
+/// and every sum are f32 in any case, and so are checkpoints.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum DtypeChoice {
+    /// Single precision.
+    #[default]
+    F32,
+    /// Weights rounded to bf16 after each step, and activations as they are made: half the memory of
+    /// the activations, and faster where the processor multiplies bf16.
+    Bf16,
 }
 
 /// Whether activations are kept for the backward pass or computed again.
@@ -270,12 +286,13 @@ mod tests {
     #[test]
     fn the_words_of_the_command_line_are_read() {
         let text = "schedule = 'cosine'\norder = 'sequential'\nrecompute = 'layer'\n\
-                    train_only = 'new-rows'\n";
+                    train_only = 'new-rows'\ndtype = 'bf16'\n";
         let settings = TrainSettings::from_toml(&format!("{SMALLEST}{text}")).unwrap();
         assert_eq!(settings.schedule, Schedule::Cosine);
         assert_eq!(settings.order, Order::Sequential);
         assert_eq!(settings.recompute, RecomputeChoice::Layer);
         assert_eq!(settings.train_only, TrainOnly::NewRows);
+        assert_eq!(settings.dtype, DtypeChoice::Bf16);
     }
 
     #[test]

@@ -6,7 +6,7 @@ use crate::checkpoints::TRAINER_FOLDER;
 use crate::durable::{self, failed};
 use crate::error::TrainError;
 use crate::fingerprint;
-use crate::settings::{Schedule, TrainSettings};
+use crate::settings::{DtypeChoice, Schedule, TrainSettings};
 use crate::trained::Trained;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -17,8 +17,9 @@ use std::path::{Path, PathBuf};
 const FILE: &str = "state.json";
 const FORMAT: u32 = 1;
 
-/// Settings that change the numbers of a run. `steps` is one more where the schedule looks at it;
-/// `recompute` is none, since what is computed again is the same.
+/// Settings that change the numbers of a run. `steps` is one more where the schedule looks at it,
+/// and `dtype` where it is not f32, which older checkpoints do not name; `recompute` is none, since
+/// what is computed again is the same.
 const PINNED: [&str; 14] = [
     "batch_size",
     "sequence_length",
@@ -71,6 +72,9 @@ impl Pinned {
         }
         if settings.schedule != Schedule::Constant {
             pinned.insert("steps".into(), settings.steps.into());
+        }
+        if settings.dtype != DtypeChoice::F32 {
+            pinned.insert("dtype".into(), all["dtype"].clone());
         }
         if let Trained::EmbeddingRowsFrom(first) = trained {
             pinned.insert("base_vocab_size".into(), first.into());

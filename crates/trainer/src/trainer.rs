@@ -11,7 +11,7 @@ use crate::guard::first_not_finite;
 use crate::moments;
 use crate::record::{self, Log, StepRecord};
 use crate::schedule::learning_rate;
-use crate::settings::{RecomputeChoice, TrainSettings};
+use crate::settings::{DtypeChoice, RecomputeChoice, TrainSettings};
 use crate::state::State;
 use kollama_kernels::{AdamW, DType, Device};
 use kollama_llama::{Llama, Parameters, Recompute, Tape, TrainBatch};
@@ -24,6 +24,8 @@ use std::time::Instant;
 pub struct Trainer {
     settings: TrainSettings,
     model: Llama,
+    /// The model as it computes, if that is not the model itself.
+    rounded: Option<Llama>,
     gradients: Parameters,
     optimizer: Optimizer,
     tape: Tape,
@@ -52,13 +54,15 @@ impl Trainer {
         let mut loss = 0.0;
         for batch in &batches {
             let (tape, gradients) = (&mut self.tape, &mut self.gradients);
-            loss += self.model.loss_and_gradients(batch, scale, tape, gradients);
+            let model = self.rounded.as_ref().unwrap_or(&self.model);
+            loss += model.loss_and_gradients(batch, scale, tape, gradients);
         }
         loss /= counted;
         let grad_norm = self.guarded_norm(loss)?;
         let lr = learning_rate(&self.settings, self.step);
         let update = self.update(lr, grad_norm);
-        self.optimizer.update(&mut self.model.parameters, &self.gradients, update);
+        let rounded = self.rounded.as_mut().map(|rounded| &mut rounded.parameters);
+        self.optimizer.update(&mut self.model.parameters, rounded, &self.gradients, update);
         self.model.device.finish()?;
         self.step += 1;
         self.tokens += self.settings.tokens_per_step();
@@ -80,10 +84,11 @@ impl Trainer {
     /// If the data cannot be read, if none of its labels counts, or if the mean is NaN or infinite.
     pub fn evaluate(&mut self) -> Result<Option<f64>, TrainError> {
         let Some(evaluation) = &self.plan.evaluation else { return Ok(None) };
+        let model = self.rounded.as_ref().unwrap_or(&self.model);
         let (mut loss, mut labels) = (0.0, 0);
         for batch in evaluation.once() {
             let batch = batch?;
-            loss += self.model.loss(&batch, &mut self.tape);
+            loss += model.loss(&batch, &mut self.tape);
             labels += counted(std::slice::from_ref(&batch));
         }
         match labels {
@@ -131,7 +136,7 @@ impl Trainer {
         &self.settings
     }
 
-    /// The model as it is now.
+    /// The model as it is now, in f32.
     pub fn model(&self) -> &Llama {
         &self.model
     }
@@ -244,13 +249,11 @@ impl Trainer {
         let Beginning { plan, model, optimizer, step, tokens } =
             Beginning::prepare(&settings, device, tokenizer, checkpoint)?;
         let rows = settings.batch_size * settings.sequence_length;
-        let tape = Tape::new(
-            &model.config,
-            device,
-            rows,
-            recompute(&settings),
-            kollama_kernels::DType::F32,
-        )?;
+        let (dtype, rounded) = match settings.dtype {
+            DtypeChoice::F32 => (DType::F32, None),
+            DtypeChoice::Bf16 => (DType::Bf16, Some(model.rounded()?)),
+        };
+        let tape = Tape::new(&model.config, device, rows, recompute(&settings), dtype)?;
         let gradients = Parameters::zeros(&model.config, device, DType::F32)?;
         let checkpoints = Checkpoints::of_run(&settings.out, settings.keep);
         fs::create_dir_all(&settings.out).map_err(failed("create", &settings.out))?;
@@ -258,6 +261,7 @@ impl Trainer {
         Ok(Trainer {
             settings,
             model,
+            rounded,
             gradients,
             optimizer,
             tape,

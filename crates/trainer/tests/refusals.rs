@@ -6,7 +6,7 @@ mod workshop;
 
 use kollama_kernels::Device;
 use kollama_llama::{Llama, LlamaConfig, StoredType};
-use kollama_trainer::{LastGood, Order, TrainError, TrainSettings, Trainer, run};
+use kollama_trainer::{DtypeChoice, LastGood, Order, TrainError, TrainSettings, Trainer, run};
 use std::fs;
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
@@ -198,6 +198,8 @@ fn what_differs_from_the_beginning_is_named_when_a_run_is_resumed() {
     assert!(message.contains("learning_rate = 0.001, now it is 0.002"), "{message}");
     let message = with(&|settings| settings.seed = 1);
     assert!(message.contains("seed = 0, now it is 1"), "{message}");
+    let message = with(&|settings| settings.dtype = DtypeChoice::Bf16);
+    assert!(message.contains("dtype = nothing, now it is \"bf16\""), "{message}");
     let message = with(&|settings| settings.data = other.path("data"));
     assert!(message.contains("data = "), "{message}");
     let model = workshop_of(96, &goldens().join("constant.jsonl"));

@@ -7,7 +7,7 @@ mod workshop;
 
 use kollama_kernels::Device;
 use kollama_llama::{Llama, LlamaConfig};
-use kollama_trainer::{RunEnd, StepRecord, TrainSettings, Trainer, run};
+use kollama_trainer::{DtypeChoice, RunEnd, StepRecord, TrainSettings, Trainer, run};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -233,4 +233,24 @@ fn the_finished_model_opens_from_the_run_folder_and_only_the_newest_checkpoints_
     names.sort();
     assert_eq!(names, ["step-000008", "step-000011"]);
     assert!(log(&out)[10].eval_loss.is_some_and(|loss| loss < log(&out)[0].loss));
+}
+
+#[test]
+fn a_run_in_bf16_that_is_stopped_and_goes_on_otherwise_is_the_run_never_stopped() {
+    let workshop = workshop();
+    let settings_of = |out| TrainSettings { dtype: DtypeChoice::Bf16, ..settings(&workshop, out) };
+    finish(Trainer::start(settings_of("undisturbed"), &device(2), None).unwrap());
+    let settings = settings_of("stopped");
+    let mut trainer = Trainer::start(settings.clone(), &device(2), None).unwrap();
+    take_steps(&mut trainer, 6);
+    trainer.save().unwrap();
+    drop(trainer);
+    let layer = kollama_trainer::RecomputeChoice::Layer;
+    let settings = TrainSettings { recompute: layer, ..settings };
+    finish(Trainer::resume(settings.clone(), &device(1), None).unwrap());
+    assert_same_run(&settings.out, &workshop.path("undisturbed"));
+    // Not all that is written was rounded: checkpoints hold the weights that AdamW updates.
+    let model = Llama::open(&settings.out, &device(1)).unwrap();
+    let bits = model.parameters.head().to_vec().into_iter().map(f32::to_bits);
+    assert!(bits.filter(|bits| bits & 0xffff != 0).count() > 96 * 32 / 2);
 }

@@ -215,7 +215,11 @@ impl Products {
     }
 }
 
-/// Only so that the compiler may use the vectors of the path.
+/// Rows that are asked for ahead of their use: those of a head lie apart.
+const AHEAD: usize = 48;
+/// Bytes that come together.
+const LINE: usize = 64;
+
 struct WidenRows<'a> {
     out: &'a mut [f32],
     kept: &'a [u8],
@@ -227,10 +231,16 @@ impl Kernel for WidenRows<'_> {
     type Output = ();
 
     #[inline(always)]
-    fn run<S: Simd>(self, _: S) {
+    fn run<S: Simd>(self, s: S) {
         let HeadRows { first_column, columns, .. } = self.place;
-        let rows = self.kept.chunks_exact(q8_rows::row_bytes(columns));
+        let bytes = q8_rows::row_bytes(columns);
+        let rows = self.kept.chunks_exact(bytes);
         for (row, out) in rows.zip(self.out.chunks_exact_mut(self.size)) {
+            let ahead = row.as_ptr().wrapping_add(AHEAD * bytes);
+            for line in (0..self.size).step_by(LINE) {
+                s.prefetch(ahead.wrapping_add(first_column + line).cast());
+            }
+            s.prefetch(ahead.wrapping_add(columns + first_column / 8).cast());
             q8_rows::get(row, columns, first_column, out);
         }
     }

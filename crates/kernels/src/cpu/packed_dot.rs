@@ -14,8 +14,7 @@ pub trait Dot: Copy {
     /// Four bytes in a lane.
     type Bytes: Copy;
 
-    /// Rows of a tile: as many as the registers hold, two vectors of whole numbers and two of floats
-    /// in each.
+    /// Rows of a tile: two vectors of whole numbers in each must stay in registers.
     const TILE_ROWS: usize;
 
     fn floats(self) -> Self::S;

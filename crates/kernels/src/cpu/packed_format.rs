@@ -217,7 +217,7 @@ impl<S: Simd> Format for Wide<S> {
     type S = S;
     const BYTES: usize = 2 * PANEL * BLOCK;
     const WORDS: usize = BLOCK;
-    const TILE_ROWS: usize = S::TILE_ROWS - 2;
+    const TILE_ROWS: usize = S::TILE_ROWS - 1;
 
     #[inline(always)]
     fn floats(self) -> S {

@@ -158,6 +158,7 @@ impl Dot for Avx512Dot {
     type Numbers = __m512i;
     type Bytes = __m512i;
 
+    /// Their floats wait in memory while whole numbers are summed.
     const TILE_ROWS: usize = 8;
 
     #[inline(always)]

@@ -124,8 +124,13 @@ impl Simd for Portable {
     #[inline(always)]
     unsafe fn load_pairs_at(self, x: *const [bf16; 2]) -> [V; 2] {
         // SAFETY: the caller's promise.
-        let x = unsafe { x.cast::<[[bf16; 2]; LANES]>().read() };
-        [0, 1].map(|k| x.map(|pair| f32::from_bits(u32::from(pair[k].to_bits()) << 16)))
+        let pairs = unsafe { x.cast::<[u32; LANES]>().read_unaligned() };
+        let (mut first, mut second) = ([0.0; LANES], [0.0; LANES]);
+        for (lane, pair) in pairs.into_iter().map(u32::from_le).enumerate() {
+            first[lane] = f32::from_bits(pair << 16);
+            second[lane] = f32::from_bits(pair & 0xFFFF_0000);
+        }
+        [first, second]
     }
     #[inline(always)]
     unsafe fn store_at(self, a: V, out: *mut f32) {
