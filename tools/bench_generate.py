@@ -7,8 +7,8 @@
 
 Every side reads a prompt of 512 tokens, then writes 64 one by one, the likeliest each time, after a run
 that is not counted. The sides of a group take turns, a process each, round after round, because the
-machine drifts; medians are printed. llama.cpp is called through its C interface as its own bench does,
-without sampling. Needs numpy, torch, transformers, and llama-cpp-python built for this processor
+machine drifts; every measurement goes to standard error, medians are printed at the end. llama.cpp is
+called through its C interface as its own bench does, without sampling. Needs numpy, torch, transformers, and llama-cpp-python built for this processor
 (`CMAKE_ARGS=-DGGML_NATIVE=ON pip install --no-binary :all: llama-cpp-python`); sides whose program or
 file is missing are left out.
 """
@@ -210,6 +210,7 @@ def main():
         for _ in range(arguments.rounds):
             for side, call in calls.items():
                 rates[side] += measure(call, arguments.threads)
+                print(side, json.dumps(rates[side][-1]), file=sys.stderr, flush=True)
         if not arguments.json:
             print(HEAD)
         for side, found in rates.items():

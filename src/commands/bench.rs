@@ -40,8 +40,6 @@ fn measure_roof(device: &Device, threads: usize) -> Result<Facts> {
     Ok(vec![
         fact("device", device.name()),
         fact("fma_gflops", limits::gflops(threads)?),
-        fact("bf16_gflops", limits::product_gflops(DType::Bf16, threads)?),
-        fact("int8_gops", limits::product_gflops(DType::Q8, threads)?),
         fact("read_gb_per_second", limits::read_gb_per_second(threads)?),
     ])
 }
