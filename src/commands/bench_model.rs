@@ -11,7 +11,7 @@ use kollama_llama::{Llama, LlamaConfig, Parameters};
 /// After token `t` the likeliest is the next one of its circle: ids `32n ..= 32n + 31`.
 pub const CIRCLE: usize = 32;
 /// Rows that are drawn; a matrix repeats them.
-const DRAWN_ROWS: usize = 256;
+const DRAWN_ROWS: usize = 64;
 
 /// The model, its weights stored as `dtype`.
 pub fn random_model(config: LlamaConfig, device: &Device, dtype: DType) -> Result<Llama> {
