@@ -610,9 +610,9 @@ pub enum Bench {
     /// Matrix products in the three layouts of training, as shares of the roof
     #[command(after_help = "Example:\n  kollama bench matmul --json")]
     Matmul(BenchOutput),
-    /// One training step: hidden 512, 8 layers, vocabulary 46,336, 4 × 512 tokens, f32
-    #[command(after_help = "Example:\n  kollama bench train --repeats 3 --json")]
-    Train(BenchOutput),
+    /// One training step: hidden 512, 8 layers, vocabulary 46,336, 4 × 512 tokens
+    #[command(after_help = "Example:\n  kollama bench train --dtype bf16 --repeats 3 --json")]
+    Train(BenchTrain),
     /// Reading a prompt of 512 tokens and writing 64, alone, in a crowd and with guesses
     #[command(after_help = "Example:\n  kollama bench generate --shape 1b --weights q8 --json")]
     Generate(BenchGenerate),
@@ -632,6 +632,17 @@ pub struct BenchGenerate {
     /// How its weights are stored
     #[arg(long, value_enum, default_value = "f32")]
     pub weights: BenchWeights,
+    /// How to print
+    #[command(flatten)]
+    pub output: BenchOutput,
+}
+
+/// Flags of `bench train`.
+#[derive(Args)]
+pub struct BenchTrain {
+    /// What weights and activations are computed as
+    #[arg(long, value_enum, default_value_t = StoredType::F32)]
+    pub dtype: StoredType,
     /// How to print
     #[command(flatten)]
     pub output: BenchOutput,

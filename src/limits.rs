@@ -8,6 +8,17 @@ pub fn gflops(threads: usize) -> Result<f64> {
     Ok(roof::flops(threads, Device::chosen_path()?)? * 1e-9)
 }
 
+/// Multiplications and additions of pairs of bf16 in registers, in GFLOP/s; none where the processor
+/// has no instruction for them.
+pub fn bf16_gflops(threads: usize) -> Result<Option<f64>> {
+    Ok(roof::bf16_flops(threads, Device::chosen_path()?)?.map(|flops| flops * 1e-9))
+}
+
+/// Products of bytes of all threads in registers, in billions of operations per second.
+pub fn int8_gops(threads: usize) -> Result<f64> {
+    Ok(roof::int8_ops(threads, Device::chosen_path()?)? * 1e-9)
+}
+
 /// Reads of all threads from memory that no cache holds, in GB/s.
 pub fn read_gb_per_second(threads: usize) -> Result<f64> {
     Ok(roof::read_bandwidth(threads, Device::chosen_path()?)? * 1e-9)
@@ -16,11 +27,11 @@ pub fn read_gb_per_second(threads: usize) -> Result<f64> {
 /// What products with weights of this type are a share of: multiply-adds of all threads in registers,
 /// in 10⁹ a second, by the fastest instruction that could do them.
 pub fn product_gflops(weights: DType, threads: usize) -> Result<f64> {
-    let path = Device::chosen_path()?;
-    let f32s = gflops(threads)?;
-    Ok(match weights {
-        DType::F32 => f32s,
-        DType::Bf16 | DType::PackedBf16 => f32s.max(roof::bf16_flops(threads, path)? * 1e-9),
-        DType::Q8 | DType::Q8Rows | DType::Q4 => roof::int8_ops(threads, path)? * 1e-9,
-    })
+    match weights {
+        DType::F32 => gflops(threads),
+        DType::Bf16 | DType::PackedBf16 => {
+            Ok(gflops(threads)?.max(bf16_gflops(threads)?.unwrap_or(0.0)))
+        }
+        DType::Q8 | DType::Q8Rows | DType::Q4 => int8_gops(threads),
+    }
 }

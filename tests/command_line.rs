@@ -49,11 +49,9 @@ fn what_is_not_there_yet_says_so_and_fails() {
     for line in [
         "serve --model model",
         "card --run run --out card",
-        "model quantize model --to q8 --out small",
         "model export-gguf model --out model.gguf",
         "corpus clean english.txt",
         "corpus dedup english.txt",
-        &format!("{TRAIN} --dtype bf16"),
     ] {
         let Answer { code, out, err } = place.run(line);
         assert_eq!((code, out.as_str()), (Some(1), ""), "kollama {line}: {err}");
@@ -274,8 +272,37 @@ fn weights_may_be_stored_in_half_the_size() {
     assert_eq!(bytes("model"), bytes("half").map(|half| 2 * half));
     place.done("model verify half");
     let generate = "generate --model half --prompt sea --max-new-tokens 8 --json";
-    // Stored as bf16, the values are the same whether they are kept so in memory or widened.
-    assert_eq!(place.done(generate).out, place.done(&format!("{generate} --dtype bf16")).out);
+    assert_eq!(place.done(generate).out, place.done(&format!("{generate} --weights bf16")).out);
+    // Widened, the values are the same; what they are multiplied with is no longer rounded.
+    let score = "score --model half --input scores.jsonl";
+    place.write("scores.jsonl", "{\"context\":\"sea\",\"continuation\":\" and sky\"}\n");
+    let logprob = |weights| {
+        let answer = place.done(&format!("{score} --weights {weights}")).json();
+        answer["logprob"].as_f64().unwrap()
+    };
+    let (exact, rounded) = (logprob("f32"), logprob("bf16"));
+    assert!(exact != rounded && ((exact - rounded) / exact).abs() < 1e-3, "{exact}, {rounded}");
+}
+
+#[test]
+fn a_quantized_folder_writes_and_scores_but_does_not_train() {
+    let place = Workplace::with_rows();
+    for to in ["q8", "q4"] {
+        place.done(&format!("model quantize model --to {to} --out {to}"));
+        let told = place.done(&format!("model info {to} --json")).json();
+        assert!(told["dtype"].as_str().unwrap().contains(&to.to_uppercase()), "{told}");
+        place.done(&format!("model verify {to}"));
+        let generate = "generate --prompt sea --max-new-tokens 8 --json";
+        let quantized_before = place.done(&format!("{generate} --model {to}")).out;
+        let while_reading = place.done(&format!("{generate} --model model --weights {to}")).out;
+        assert_eq!(quantized_before, while_reading);
+        place.done(&format!("{generate} --model {to} --cache q8"));
+        let Answer { code, err, .. } =
+            place.run(&TRAIN.replace("--model model", &format!("--model {to}")));
+        assert_eq!(code, Some(1), "{err}");
+        assert!(err.contains(&format!("quantized to {to}")), "{err}");
+        assert!(err.contains("take the model that they were made of"), "{err}");
+    }
 }
 
 // Generating and scoring

@@ -5,7 +5,8 @@ use super::bench_generate::bench_generate;
 use super::bench_tokenize::bench_tokenize;
 use super::measurement::{Facts, fact, median, peak_memory, print};
 use super::threads;
-use crate::cli::{Bench as Verb, BenchOutput};
+use crate::choices::StoredType as DtypeFlag;
+use crate::cli::{Bench as Verb, BenchOutput, BenchTrain};
 use crate::limits;
 use anyhow::{Context, Result};
 use kollama_corpus::pack_ids;
@@ -25,7 +26,7 @@ pub fn bench(verb: Verb, asked: Option<u16>) -> Result<()> {
     match verb {
         Verb::Roof { json } => print(json, &measure_roof(device, threads)?),
         Verb::Matmul(output) => print(output.json, &matmul(device, threads, &output)?),
-        Verb::Train(output) => print(output.json, &train(device, threads, &output)?),
+        Verb::Train(flags) => print(flags.output.json, &train(device, threads, &flags)?),
         Verb::Generate(flags) => {
             print(flags.output.json, &bench_generate(&flags, device, threads)?)
         }
@@ -40,6 +41,7 @@ fn measure_roof(device: &Device, threads: usize) -> Result<Facts> {
     Ok(vec![
         fact("device", device.name()),
         fact("fma_gflops", limits::gflops(threads)?),
+        fact("bf16_dot_gflops", limits::bf16_gflops(threads)?),
         fact("read_gb_per_second", limits::read_gb_per_second(threads)?),
     ])
 }
@@ -108,12 +110,12 @@ fn quoted_shape() -> Result<LlamaConfig> {
 const SEQUENCES: usize = 4;
 const SEQUENCE_LENGTH: usize = 512;
 
-fn train(device: &Device, threads: usize, output: &BenchOutput) -> Result<Facts> {
+fn train(device: &Device, threads: usize, flags: &BenchTrain) -> Result<Facts> {
     let config = quoted_shape()?;
     let folder = Scratch::new()?;
     let model = folder.0.join("model");
     kollama_llama::init_checkpoint(&config, 0, StoredType::F32, &model, &mut |_, _| ())?;
-    let settings = bench_settings(&folder.0, &model, u64::from(output.repeats) + 1)?;
+    let settings = bench_settings(&folder.0, &model, flags)?;
     let mut trainer = Trainer::start(settings.clone(), device, None)?;
     fs::remove_dir_all(&model)?;
     let mut seconds = Vec::new();
@@ -141,7 +143,7 @@ fn train(device: &Device, threads: usize, output: &BenchOutput) -> Result<Facts>
     ])
 }
 
-fn bench_settings(folder: &Path, model: &Path, steps: u64) -> Result<TrainSettings> {
+fn bench_settings(folder: &Path, model: &Path, flags: &BenchTrain) -> Result<TrainSettings> {
     let rows = folder.join("rows.jsonl");
     let mut file = fs::File::create(&rows)?;
     for row in 0..SEQUENCES {
@@ -151,8 +153,13 @@ fn bench_settings(folder: &Path, model: &Path, steps: u64) -> Result<TrainSettin
     }
     let data = folder.join("data");
     pack_ids(&rows, 46_336, &data)?;
+    let steps = u64::from(flags.output.repeats) + 1;
+    let dtype = match flags.dtype {
+        DtypeFlag::F32 => "f32",
+        DtypeFlag::Bf16 => "bf16",
+    };
     let text = format!(
-        "model = {:?}\ndata = {:?}\nout = {:?}\nsteps = {steps}\nbatch_size = {SEQUENCES}\n\
+        "dtype = {dtype:?}\nmodel = {:?}\ndata = {:?}\nout = {:?}\nsteps = {steps}\nbatch_size = {SEQUENCES}\n\
          sequence_length = {SEQUENCE_LENGTH}\nlearning_rate = 1e-4\nweight_decay = 0.1\nclip = 1.0\n",
         model.display().to_string(),
         data.display().to_string(),

@@ -60,9 +60,10 @@ impl Roofs {
         let of = |roof: fn(usize, CpuPath) -> Result<f64, kollama_kernels::KernelError>| {
             roof(threads, path).expect("a path of this processor") / 1e9
         };
+        let pairs = roof::bf16_flops(threads, path).expect("a path of this processor");
         Roofs {
             memory: of(roof::read_bandwidth),
-            bf16: of(roof::bf16_flops),
+            bf16: of(roof::flops).max(pairs.unwrap_or(0.0) / 1e9),
             bytes: of(roof::int8_ops),
         }
     }
@@ -75,6 +76,10 @@ fn bench(device: &Device, dtype: DType, (inputs, outputs): (usize, usize), roofs
     let weights: Vec<Matrix> = std::iter::once(first)
         .chain((1..copies).map(|_| packed(device, dtype, inputs, outputs)))
         .collect();
+    let rows = filled(device, outputs, inputs);
+    let mut out = Matrix::zeros(device, outputs, inputs, dtype).expect("memory");
+    let [best, _] = seconds(&[rows], |rows| ops::pack(&mut out, 0, rows));
+    println!("    packing {:.0} million weights/s", 1e-6 * (inputs * outputs) as f64 / best);
     let products = if dtype == DType::PackedBf16 { roofs.bf16 } else { roofs.bytes };
     for rows in ROWS {
         let x = filled(device, rows, inputs);

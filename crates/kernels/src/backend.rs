@@ -59,7 +59,7 @@ pub trait Backend: Send + Sync {
 
     /// Writes all of `out`, which is packed and begins with a panel.
     fn pack(&self, out: View, x: View);
-    /// Every side of the three products may be bf16, except `d_w`; of this one `w` may be packed.
+    /// Every side of the three products may be bf16, except `d_w`; `w` may be packed here.
     fn matmul(&self, out: View, x: View, w: View);
     fn matmul_backward_input(&self, d_x: View, d_out: View, w: View);
     fn matmul_backward_weight(&self, d_w: View, d_out: View, x: View);
@@ -92,8 +92,8 @@ pub trait Backend: Send + Sync {
     fn swiglu(&self, out: View, gate: View, up: View);
     fn swiglu_backward(&self, d_gate: View, d_up: View, d_out: View, gate: View, up: View);
     fn add(&self, out: View, x: View);
-    /// `weight` may be packed where no gradients are asked for; `logits` is scratch whose rows say how
-    /// large a chunk is.
+    /// `weight` may be packed where no gradients are asked for; `logits` is scratch whose rows say
+    /// how large a chunk is.
     fn cross_entropy(
         &self,
         losses: View,

@@ -1,5 +1,5 @@
 //! Element types of a matrix, and how many bytes one takes. Sums are taken in `f32` or, with packed
-//! weights, exact in whole numbers; where an element of a packed matrix stands says `packed_layout.rs`.
+//! weights, in whole numbers; where an element of a packed matrix stands says `packed_layout.rs`.
 
 use crate::q8_rows;
 

@@ -8,6 +8,7 @@
 //! just before the address that is handed out.
 
 use crate::error::KernelError;
+use crate::large_pages;
 use crate::view::{Address, View};
 use std::alloc::{Layout, alloc_zeroed, dealloc};
 use std::ptr::{NonNull, copy_nonoverlapping, write_bytes};
@@ -33,6 +34,7 @@ pub fn allocate(bytes: usize, device: &str) -> Result<Address, KernelError> {
         address.cast::<usize>().sub(1).write(distance);
         address
     };
+    large_pages::wish_for(address.as_ptr(), bytes);
     Ok(Address(address))
 }
 

@@ -11,6 +11,7 @@
 mod backend;
 mod cpu;
 mod host_memory;
+mod large_pages;
 mod packed_block;
 mod packed_layout;
 mod q8_rows;

@@ -71,10 +71,10 @@ pub fn pack(out: &mut Matrix, first_row: usize, x: &Matrix) {
     out.device().backend().pack(out.view().row_range(first_row, x.rows()), x.view());
 }
 
-/// `out[t, o] = Σ_i x[t, i] · w[o, i]`; each may be bf16, and `w` packed. With a `PackedBf16` weight, `x` is
-/// first rounded to bf16; with `Q8` and `Q4`, every 32 columns of a row of `x` to whole numbers
-/// -127 ..= 127 of steps of the largest of them / 127, in `f32`. A row of the result does not depend
-/// on the rows beside it.
+/// `out[t, o] = Σ_i x[t, i] · w[o, i]`; each may be bf16, or `w` packed and the others `f32`. With a
+/// `PackedBf16` weight, `x` is first rounded to bf16; with `Q8` and `Q4`, every 32 columns of a row of
+/// `x` to whole numbers -127 ..= 127 of steps of the largest of them / 127, in `f32`. A row of the
+/// result does not depend on the rows beside it.
 pub fn matmul(out: &mut Matrix, x: &Matrix, w: &Matrix) {
     sizes("out", out, x.rows(), w.rows());
     sizes("w", w, w.rows(), x.columns());
@@ -248,8 +248,8 @@ pub fn copy_rows(out: &mut Matrix, first: usize, x: &Matrix, rows: Range<usize>)
 /// the first maximum of `z[t]`, else 0; both 0 where the label is [`NOT_COUNTED`].
 /// With `gradients`, those of `scale · Σ_t losses[t, 0]` are added as well. `hidden` and `weight` may
 /// be bf16; where `weight` is, the gradients of the logits are rounded to bf16 before they are
-/// multiplied with `weight` and `hidden`. Without,
-/// `weight` may be packed, which rounds `hidden` as in [`matmul`].
+/// multiplied with `weight` and `hidden`. Without, `weight` may be packed, which rounds `hidden` as in
+/// [`matmul`].
 pub fn cross_entropy(
     losses: &mut Matrix,
     gradients: Option<HeadGradients<'_>>,

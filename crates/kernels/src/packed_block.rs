@@ -28,7 +28,11 @@ pub fn pack_row(block: &mut [u8], row: usize, x: &[f32], dtype: DType) {
 /// A block of a row, zeros beyond its end.
 #[inline(always)]
 pub fn filled_up(x: &[f32]) -> [f32; BLOCK] {
-    std::array::from_fn(|i| x.get(i).copied().unwrap_or(0.0))
+    x.first_chunk().copied().unwrap_or_else(|| {
+        let mut filled = [0.0; BLOCK];
+        filled[..x.len()].copy_from_slice(x);
+        filled
+    })
 }
 
 /// A row of a block, rounded: element `i` is `scale · numbers[i]`.
@@ -50,34 +54,35 @@ pub fn q8(weights: &[f32; BLOCK]) -> Rounded {
     }
     let scale = bf16::from_f32(largest(weights) / 127.0);
     // A scale rounded down by half its last bit makes 127.25 of 127, which is rounded back.
-    Rounded { scale, numbers: steps(weights, inverse(scale.to_f32()), -127.0, 127.0) }
+    let numbers = steps(weights, inverse(scale.to_f32()), -127.0, 127.0);
+    Rounded { scale, numbers: numbers.map(|number| number as i8) }
 }
 
 /// Scales that are tried, as the number of steps of the largest weight: -8 has one step more than 7.
 /// Beyond them lie scales that cut the largest weights off, which pays where they are alone.
 const TRIED: [f32; 12] = [-8.0, -8.4, -7.6, -8.8, -7.2, -9.3, -6.8, -9.9, 7.0, 7.4, 6.6, 7.9];
 
-/// Weights in -8 ..= 7 steps. Of some scales the one with the smallest squared error is taken, each
-/// first moved to the least squares of the numbers it leads to.
+/// Weights in -8 ..= 7 steps. Each of some scales leads to numbers, and these to the scale of least
+/// squares, which leaves `Σ w² − (Σ w·number)² / Σ number²` of the weights `w`: the one that leaves
+/// least is taken, and the weights are rounded once more, with it.
 #[inline(always)]
 pub fn q4(weights: &[f32; BLOCK]) -> Rounded {
     if !finite(weights) {
         return NOT_A_NUMBER;
     }
-    let mut best = Rounded { scale: bf16::ZERO, numbers: [0; BLOCK] };
-    let mut least = squares(weights, weights);
+    let (mut best, mut most) = (0.0, 0.0);
     let far = farthest(weights);
     for tried in TRIED {
-        let numbers = steps(weights, inverse(far / tried), -8.0, 7.0);
-        let floats = numbers.map(f32::from);
-        let scale = bf16::from_f32(squares(weights, &floats) * inverse(squares(&floats, &floats)));
-        let numbers = steps(weights, inverse(scale.to_f32()), -8.0, 7.0);
-        let error = error(weights, scale.to_f32(), &numbers);
-        if error < least {
-            (best, least) = (Rounded { scale, numbers }, error);
+        let numbers = steps(weights, tried * inverse(far), -8.0, 7.0);
+        let product = products(weights, &numbers);
+        let scale = product * inverse(products(&numbers, &numbers));
+        if product * scale > most {
+            (best, most) = (scale, product * scale);
         }
     }
-    best
+    let scale = bf16::from_f32(best);
+    let numbers = steps(weights, inverse(scale.to_f32()), -8.0, 7.0);
+    Rounded { scale, numbers: numbers.map(|number| number as i8) }
 }
 
 /// What a row of activations becomes: numbers -127 ..= 127 and their scale, in single precision,
@@ -88,7 +93,8 @@ pub fn activations(x: &[f32; BLOCK]) -> (f32, [i8; BLOCK]) {
         return (f32::NAN, [0; BLOCK]);
     }
     let largest = largest(x);
-    (largest / 127.0, steps(x, activation_steps(largest), -127.0, 127.0))
+    let numbers = steps(x, activation_steps(largest), -127.0, 127.0);
+    (largest / 127.0, numbers.map(|number| number as i8))
 }
 
 /// Steps of one, of a block whose largest number is `largest`: none where they would be infinitely many.
@@ -100,8 +106,12 @@ pub fn activation_steps(largest: f32) -> f32 {
 
 /// The nearest whole numbers (even ones in the middle) of `steps · x`.
 #[inline(always)]
-fn steps(x: &[f32; BLOCK], steps: f32, lowest: f32, highest: f32) -> [i8; BLOCK] {
-    x.map(|x| (x * steps).clamp(lowest, highest).round_ties_even() as i8)
+fn steps(x: &[f32; BLOCK], steps: f32, lowest: f32, highest: f32) -> [f32; BLOCK] {
+    let mut numbers = [0.0; BLOCK];
+    for (number, x) in numbers.iter_mut().zip(x) {
+        *number = (x * steps).clamp(lowest, highest).round_ties_even();
+    }
+    numbers
 }
 
 /// 1 / x, and 0 where that is no number to multiply with.
@@ -127,22 +137,19 @@ fn farthest(x: &[f32; BLOCK]) -> f32 {
     x.iter().fold(0.0, |far: f32, &x| if x.abs() > far.abs() { x } else { far })
 }
 
-/// Σ x·y in eight sums, whose order any vector can keep.
+/// Σ x·y in sixteen sums, whose order any vector can keep.
 #[inline(always)]
-fn squares(x: &[f32; BLOCK], y: &[f32; BLOCK]) -> f32 {
-    let mut sums = [0.0; 8];
-    for (x, y) in x.chunks_exact(8).zip(y.chunks_exact(8)) {
-        for i in 0..8 {
-            sums[i] += x[i] * y[i];
+fn products(x: &[f32; BLOCK], y: &[f32; BLOCK]) -> f32 {
+    let mut sums = [0.0; BLOCK / 2];
+    for (i, sum) in sums.iter_mut().enumerate() {
+        *sum = x[i] * y[i] + x[i + BLOCK / 2] * y[i + BLOCK / 2];
+    }
+    for half in [8, 4, 2, 1] {
+        for i in 0..half {
+            sums[i] += sums[i + half];
         }
     }
-    sums.iter().sum()
-}
-
-#[inline(always)]
-fn error(weights: &[f32; BLOCK], scale: f32, numbers: &[i8; BLOCK]) -> f32 {
-    let apart: [f32; BLOCK] = std::array::from_fn(|i| weights[i] - scale * f32::from(numbers[i]));
-    squares(&apart, &apart)
+    sums[0]
 }
 
 #[cfg(test)]

@@ -33,21 +33,14 @@ pub fn get(row: &[u8], columns: usize, first: usize, out: &mut [f32]) {
         let (now, rest) = out.split_at_mut(count);
         let scale = scale_of(row, columns, column / BLOCK);
         let numbers = &row[column..column + count];
-        match (now.first_chunk_mut::<BLOCK>(), numbers.first_chunk::<BLOCK>()) {
-            (Some(now), Some(numbers)) => widen(now, numbers, scale),
-            _ => widen(now, numbers, scale),
-        }
+        now.iter_mut().zip(numbers).for_each(|(out, &x)| *out = f32::from(x as i8) * scale);
         (column, out) = (column + count, rest);
     }
 }
 
+/// The scale of a block of a row of `columns`.
 #[inline(always)]
-fn widen(out: &mut [f32], numbers: &[u8], scale: f32) {
-    out.iter_mut().zip(numbers).for_each(|(out, &x)| *out = f32::from(x as i8) * scale);
-}
-
-#[inline(always)]
-fn scale_of(row: &[u8], columns: usize, block: usize) -> f32 {
+pub fn scale_of(row: &[u8], columns: usize, block: usize) -> f32 {
     let at = columns + block * SCALE_BYTES;
     f32::from_ne_bytes([row[at], row[at + 1], row[at + 2], row[at + 3]])
 }

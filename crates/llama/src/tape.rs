@@ -65,8 +65,9 @@ pub(crate) struct Summed {
     rounded: Option<Matrix>,
 }
 
-/// Logits held at once take about this many bytes.
-const LOGITS_BYTES: usize = 128 << 20;
+/// As many values take the logits that are held at once; with bf16, whose rounded gradients stand
+/// beside them, half as many.
+const LOGITS: usize = 32 << 20;
 
 impl Tape {
     /// Memory for batches of up to `rows_max` rows. With [`DType::Bf16`], what products read and
@@ -86,7 +87,7 @@ impl Tape {
             Recompute::None => config.num_hidden_layers,
             Recompute::Layer => 1,
         };
-        let chunk = Tape::logits_rows(config, rows_max);
+        let chunk = Tape::logits_rows(config, rows_max, activations);
         let inputs = (0..=config.num_hidden_layers).map(|_| make(config.hidden_size));
         let layers =
             (0..kept).map(|_| LayerActivations::new(config, device, rows_max, activations));
@@ -103,8 +104,9 @@ impl Tape {
     }
 
     /// Rows whose logits a tape for `rows_max` rows holds at once.
-    pub fn logits_rows(config: &LlamaConfig, rows_max: usize) -> usize {
-        (LOGITS_BYTES / 4 / config.vocab_size).clamp(64, 1024).min(rows_max.max(1))
+    pub fn logits_rows(config: &LlamaConfig, rows_max: usize, activations: DType) -> usize {
+        let values = if activations == DType::F32 { LOGITS } else { LOGITS / 2 };
+        (values / config.vocab_size).clamp(64, 1024).min(rows_max.max(1))
     }
 
     /// Most rows a batch may have.

@@ -6,9 +6,10 @@ use crate::cpu::attention_blocks::{
     scores_side,
 };
 use crate::cpu::attention_rows::GradientRow;
+use crate::cpu::elements::Elements;
 use crate::cpu::machine::{Machine, Scratch};
 use crate::cpu::matmul_kernel::Store;
-use crate::cpu::matmul_pack::{Along, Elements};
+use crate::cpu::matmul_pack::Along;
 use crate::cpu::threads::SharedMut;
 use crate::layout::{Heads, Span, Spans};
 use crate::view::View;
@@ -151,7 +152,9 @@ impl Backward<'_> {
         head: usize,
     ) {
         let (products, size) = (self.products, self.heads.size);
-        let (rows, columns) = (sight.queries.len(), keys.keys.len());
+        let rows = sight.queries.len();
+        // Of the keys, no more than the last query sees.
+        let columns = keys.keys.len().min(sight.by_last() - keys.keys.start);
         let (queries, d_out) = (self.input.queries, self.d_out);
         products.pack_left(block.packed, place.rows(queries, rows, size));
         products.scores(block.weights, (rows, columns, size), block.packed, keys.keys_as_columns);
@@ -172,9 +175,10 @@ impl Backward<'_> {
             products.pack_left(block.packed, by_key(block.gradients));
             let out = (&self.d_keys, keys.place);
             products.into_head(out, sizes, block.packed, block.queries_as_rows, Store::Add);
-            let by_query = scores_side(block.gradients, Along::Depth, rows, columns);
+            // All keys, since they are packed together; the gradients of those unseen are zero.
+            let by_query = scores_side(block.gradients, Along::Depth, rows, keys.keys.len());
             products.pack_left(block.packed, by_query);
-            let (out, sizes) = ((&self.d_queries, place), (rows, size, columns));
+            let (out, sizes) = ((&self.d_queries, place), (rows, size, keys.keys.len()));
             products.into_head(out, sizes, block.packed, keys.keys_as_rows, Store::Add);
         }
     }

@@ -3,10 +3,11 @@
 
 use crate::backend::QkvViews;
 use crate::cpu::attention_few::BlockRows;
-use crate::cpu::instructions::{Instructions, Kernel};
+use crate::cpu::attention_kept::WidenRows;
+use crate::cpu::elements::Elements;
+use crate::cpu::instructions::Instructions;
 use crate::cpu::matmul_kernel::{PanelProduct, Store, Target};
-use crate::cpu::matmul_pack::{Along, Elements, Pack, Side, packed_length};
-use crate::cpu::simd::Simd;
+use crate::cpu::matmul_pack::{Along, Pack, Side, packed_length};
 use crate::cpu::threads::SharedMut;
 use crate::dtype::DType;
 use crate::layout::{Heads, Span};
@@ -112,13 +113,13 @@ impl HeadRows {
 
     /// As the left or right side of a product whose lanes are the rows.
     pub fn rows<'a>(&self, x: Elements<'a>, rows: usize, size: usize) -> Side<'a> {
-        let (elements, along) = (x.after(self.start()), Along::Depth);
+        let (elements, along) = (x.after(self.start()).into(), Along::Depth);
         Side { elements, along, stride: self.columns, lanes: rows, depth: size }
     }
 
     /// As the right side of a product that sums over the rows.
     pub fn summed<'a>(&self, x: Elements<'a>, rows: usize, size: usize) -> Side<'a> {
-        let (elements, along) = (x.after(self.start()), Along::Lanes);
+        let (elements, along) = (x.after(self.start()).into(), Along::Lanes);
         Side { elements, along, stride: self.columns, lanes: size, depth: rows }
     }
 
@@ -167,7 +168,9 @@ impl Products {
     ) -> BlockRows<'a> {
         let bytes = q8_rows::row_bytes(place.columns);
         let kept = &kept[place.first_row * bytes..][..rows * bytes];
-        self.0.run(WidenRows { out: &mut room[..rows * size], kept, place, size });
+        let (out, HeadRows { first_column: first, columns, .. }) =
+            (&mut room[..rows * size], place);
+        self.0.run(WidenRows { out, kept, first, columns, size });
         BlockRows { elements: Elements::F32(room), stride: size, rows }
     }
 
@@ -212,37 +215,6 @@ impl Products {
         let target = place.target(out, sizes.0, sizes.1);
         // SAFETY: `target` asserts that it lies inside; alone by the caller's promise.
         self.0.run(unsafe { PanelProduct::new(target, sizes, left, right, store) });
-    }
-}
-
-/// Rows that are asked for ahead of their use: those of a head lie apart.
-const AHEAD: usize = 48;
-/// Bytes that come together.
-const LINE: usize = 64;
-
-struct WidenRows<'a> {
-    out: &'a mut [f32],
-    kept: &'a [u8],
-    place: HeadRows,
-    size: usize,
-}
-
-impl Kernel for WidenRows<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<S: Simd>(self, s: S) {
-        let HeadRows { first_column, columns, .. } = self.place;
-        let bytes = q8_rows::row_bytes(columns);
-        let rows = self.kept.chunks_exact(bytes);
-        for (row, out) in rows.zip(self.out.chunks_exact_mut(self.size)) {
-            let ahead = row.as_ptr().wrapping_add(AHEAD * bytes);
-            for line in (0..self.size).step_by(LINE) {
-                s.prefetch(ahead.wrapping_add(first_column + line).cast());
-            }
-            s.prefetch(ahead.wrapping_add(columns + first_column / 8).cast());
-            q8_rows::get(row, columns, first_column, out);
-        }
     }
 }
 

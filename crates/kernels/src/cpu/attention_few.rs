@@ -3,8 +3,9 @@
 //! the chain of the same terms in the same order as in `matmul_kernel.rs`, so a query gets the same
 //! bits here as in a crowd.
 
+use crate::cpu::elements::Elements;
 use crate::cpu::instructions::Kernel;
-use crate::cpu::matmul_pack::{Along, Element, Elements, Side};
+use crate::cpu::matmul_pack::{Along, Element, Side};
 use crate::cpu::simd::Simd;
 use half::bf16;
 
@@ -34,13 +35,13 @@ impl<'a> BlockRows<'a> {
     /// As the right side of a product whose lanes are the rows.
     pub fn lanes(self, size: usize) -> Side<'a> {
         let BlockRows { elements, stride, rows } = self;
-        Side { elements, along: Along::Depth, stride, lanes: rows, depth: size }
+        Side { elements: elements.into(), along: Along::Depth, stride, lanes: rows, depth: size }
     }
 
     /// As the right side of a product that sums over the rows.
     pub fn summed(self, size: usize) -> Side<'a> {
         let BlockRows { elements, stride, rows } = self;
-        Side { elements, along: Along::Lanes, stride, lanes: size, depth: rows }
+        Side { elements: elements.into(), along: Along::Lanes, stride, lanes: size, depth: rows }
     }
 }
 
@@ -166,11 +167,11 @@ fn add_square<S: Simd, E: Word, const ROWS: usize>(
     }
     for word in 0..S::LANES {
         let elements = E::elements(s, s.load(&turned[word * S::LANES..]));
-        for k in 0..E::ELEMENTS {
+        for (k, &element) in elements.iter().enumerate().take(E::ELEMENTS) {
             let column = word * E::ELEMENTS + k;
             if column < depth {
                 for (row, sum) in sums.iter_mut().enumerate() {
-                    *sum = s.mul_add(s.splat(queries[row * size + column]), elements[k], *sum);
+                    *sum = s.mul_add(s.splat(queries[row * size + column]), element, *sum);
                 }
             }
         }

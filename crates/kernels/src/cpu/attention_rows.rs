@@ -1,8 +1,7 @@
 //! What attention does to one row of a block of scores, between two products.
 
-use crate::cpu::elements::ElementsMut;
+use crate::cpu::elements::{Elements, ElementsMut};
 use crate::cpu::instructions::Kernel;
-use crate::cpu::matmul_pack::Elements;
 use crate::cpu::rms_norm::dot;
 use crate::cpu::simd::{Simd, exp};
 
@@ -47,9 +46,9 @@ impl Kernel for SoftmaxRow<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        self.scores[self.visible..].fill(f32::NEG_INFINITY);
+        let seen = hide(self.scores, self.visible);
         let mut largest = s.splat(f32::NEG_INFINITY);
-        for scores in self.scores.chunks_exact(S::LANES) {
+        for scores in seen.chunks_exact(S::LANES) {
             largest = s.max(s.load(scores), largest);
         }
         let largest = s.largest(largest) * self.scale;
@@ -61,7 +60,7 @@ impl Kernel for SoftmaxRow<'_> {
         }
         let (scale, shift) = (s.splat(self.scale), s.splat(-*self.maximum));
         let mut sum = s.splat(0.0);
-        for scores in self.scores.chunks_exact_mut(S::LANES) {
+        for scores in seen.chunks_exact_mut(S::LANES) {
             let weight = exp(s, s.mul_add(s.load(scores), scale, shift));
             sum = s.add(sum, weight);
             s.store(weight, scores);
@@ -120,11 +119,11 @@ impl Kernel for GradientRow<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        self.scores[self.visible..].fill(f32::NEG_INFINITY);
+        let seen = hide(self.scores, self.visible);
         self.gradients[self.visible..].fill(0.0);
         let mean = s.splat(dot(s, self.d_out, self.out));
         let (scale, shift) = (s.splat(self.scale), s.splat(-self.log_sum));
-        let scores = self.scores.chunks_exact_mut(S::LANES);
+        let scores = seen.chunks_exact_mut(S::LANES);
         for (scores, gradients) in scores.zip(self.gradients.chunks_exact_mut(S::LANES)) {
             let weight = exp(s, s.mul_add(s.load(scores), scale, shift));
             let gradient = s.sub(s.load(gradients), mean);
@@ -132,6 +131,16 @@ impl Kernel for GradientRow<'_> {
             s.store(s.mul(s.mul(weight, gradient), scale), gradients);
         }
     }
+}
+
+/// Makes the scores from `visible` on those of keys that are not seen: zero, as their weights will
+/// be, but for the rest of a last vector. Returns what is left to work on, in whole vectors.
+#[inline(always)]
+fn hide(scores: &mut [f32], visible: usize) -> &mut [f32] {
+    let (seen, unseen) = scores.split_at_mut(visible.next_multiple_of(16));
+    seen[visible..].fill(f32::NEG_INFINITY);
+    unseen.fill(0.0);
+    seen
 }
 
 /// The first lane.

@@ -4,8 +4,9 @@
 use crate::cpu::attention_blocks::{HeadRows, KEYS, Products, QUERIES, Room, Sight, scores_side};
 use crate::cpu::attention_few::{BlockRows, FEW, FewScores, FewValues};
 use crate::cpu::attention_rows::{Finish, SoftmaxRow, Widen};
+use crate::cpu::elements::Elements;
 use crate::cpu::matmul_kernel::Store;
-use crate::cpu::matmul_pack::{Along, Elements, Side};
+use crate::cpu::matmul_pack::{Along, Side};
 use crate::cpu::matmul_result::Elements as Out;
 use crate::cpu::threads::SharedMut;
 use crate::layout::{Heads, Span};

@@ -3,7 +3,7 @@
 
 use crate::backend::{HeadGradientViews, rows_of};
 use crate::cpu::instructions::Kernel;
-use crate::cpu::machine::{Buffer, Machine, Scratch};
+use crate::cpu::machine::{Machine, Scratch};
 use crate::cpu::matmul;
 use crate::cpu::matmul_result::Round;
 use crate::cpu::simd::{Simd, exp};
@@ -30,14 +30,13 @@ pub fn forward_and_backward(
         let chunk = logits.row_range(0, rows.len());
         let hidden = rows_of(hidden, &rows);
         matmul::forward(machine, scratch, chunk, hidden, weight);
+        let rounded = (gradients.is_some() && weight.dtype == DType::Bf16)
+            .then(|| memory.bf16_matrix(chunk.rows, chunk.columns));
+        let out = (rows_of(losses, &rows), rounded);
         let scale = gradients.map(|gradients| gradients.scale);
-        softmax_rows(machine, rows_of(losses, &rows), chunk, &labels[rows.clone()], scale);
+        softmax_rows(machine, out, chunk, &labels[rows.clone()], scale);
         if let Some(HeadGradientViews { d_hidden, d_weight, .. }) = gradients {
-            let d_hidden = rows_of(d_hidden, &rows);
-            let d_logits = match weight.dtype {
-                DType::Bf16 => rounded(machine, &mut memory, chunk),
-                _ => chunk,
-            };
+            let (d_hidden, d_logits) = (rows_of(d_hidden, &rows), rounded.unwrap_or(chunk));
             matmul::backward_input(machine, scratch, d_hidden, d_logits, weight);
             matmul::backward_weight(machine, scratch, d_weight, d_logits, hidden);
         }
@@ -45,32 +44,34 @@ pub fn forward_and_backward(
     scratch.d_logits = memory;
 }
 
-/// The same as bf16.
-fn rounded(machine: &Machine, memory: &mut Buffer, x: View) -> View {
-    let out = memory.bf16_matrix(x.rows, x.columns);
-    machine.pool.run(x.rows, &|row, _| {
-        // SAFETY: a row that no other task writes, and a row that none writes.
-        let (out, x) = unsafe { (out.row_range(row, 1).bf16s_mut(), x.row_range(row, 1).f32s()) };
-        machine.instructions.run(Round { out, x });
-    });
-    out
-}
-
-/// Losses of the rows of `logits`, which become gradients if there is a scale.
-fn softmax_rows(machine: &Machine, losses: View, logits: View, labels: &[i32], scale: Option<f32>) {
+/// Losses of the rows of `logits`, which become gradients if there is a scale and are rounded if
+/// there is a place for that.
+fn softmax_rows(
+    machine: &Machine,
+    (losses, rounded): (View, Option<View>),
+    logits: View,
+    labels: &[i32],
+    scale: Option<f32>,
+) {
     machine.pool.run(logits.rows, &|row, _| {
         // SAFETY: rows of the running operation's outputs that no other task writes.
         let (out, logits) =
             unsafe { (losses.row_range(row, 1).f32s_mut(), logits.row_range(row, 1).f32s_mut()) };
         match usize::try_from(labels[row]) {
             Ok(label) => {
-                let (loss, right) = machine.instructions.run(SoftmaxRow { logits, label, scale });
+                let row = SoftmaxRow { logits: &mut *logits, label, scale };
+                let (loss, right) = machine.instructions.run(row);
                 out.copy_from_slice(&[loss, f32::from(u8::from(right))]);
             }
             Err(_) => {
                 out.fill(0.0);
                 logits.fill(0.0);
             }
+        }
+        if let Some(rounded) = rounded {
+            // SAFETY: as above.
+            let out = unsafe { rounded.row_range(row, 1).bf16s_mut() };
+            machine.instructions.run(Round { out, x: logits });
         }
     });
 }

@@ -2,13 +2,20 @@
 //! for operations that go through memory once and take either. Widening is exact, storing rounds
 //! to nearest even. Which operation takes what stands in `ops.rs`.
 
-use crate::cpu::matmul_pack::Elements;
+use crate::cpu::matmul_pack;
 use crate::cpu::matmul_result::Elements as SharedElements;
 use crate::cpu::simd::Simd;
 use crate::dtype::DType;
 use crate::view::View;
 use half::bf16;
 use std::ops::Range;
+
+/// Elements that are read.
+#[derive(Clone, Copy)]
+pub enum Elements<'a> {
+    F32(&'a [f32]),
+    Bf16(&'a [bf16]),
+}
 
 /// Elements that are written.
 pub enum ElementsMut<'a> {
@@ -58,6 +65,15 @@ impl<'a> Elements<'a> {
         match self {
             Elements::F32(x) => s.load(&x[i..]),
             Elements::Bf16(x) => s.load_bf16(&x[i..]),
+        }
+    }
+}
+
+impl<'a> From<Elements<'a>> for matmul_pack::Elements<'a> {
+    fn from(elements: Elements<'a>) -> Self {
+        match elements {
+            Elements::F32(x) => Self::F32(x),
+            Elements::Bf16(x) => Self::Bf16(x),
         }
     }
 }

@@ -1,9 +1,8 @@
 //! Zeroing, copying and adding whole matrices, by several threads where they are large.
 
-use crate::cpu::elements::ElementsMut;
+use crate::cpu::elements::{Elements, ElementsMut};
 use crate::cpu::instructions::Kernel;
 use crate::cpu::machine::{Machine, rows_per_task};
-use crate::cpu::matmul_pack::Elements;
 use crate::cpu::simd::Simd;
 use crate::dtype::DType;
 use crate::host_memory;

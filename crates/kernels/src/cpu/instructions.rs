@@ -2,7 +2,7 @@
 //! path becomes machine code.
 
 use crate::cpu::path::CpuPath;
-use crate::cpu::simd::Simd;
+use crate::cpu::simd::{Simd, Term};
 use crate::cpu::simd_portable::Portable;
 use crate::error::KernelError;
 
@@ -13,6 +13,14 @@ pub trait Kernel {
     type Output;
     /// The algorithm itself.
     fn run<S: Simd>(self, s: S) -> Self::Output;
+}
+
+/// An algorithm that takes numbers one by one or in pairs of bf16; otherwise as [`Kernel`].
+pub trait DotKernel {
+    /// What it returns.
+    type Output;
+    /// The algorithm itself.
+    fn run<S: Simd, T: Term<S::V>>(self, s: S, term: T) -> Self::Output;
 }
 
 /// A path that this processor is known to have.
@@ -79,6 +87,38 @@ impl Kernel for TileColumns {
     }
 }
 
+/// A proof that this processor multiplies pairs of bf16 and adds both products in one instruction.
+#[derive(Clone, Copy, Debug)]
+pub struct Dots(#[cfg(not(target_arch = "x86_64"))] std::convert::Infallible);
+
+impl Dots {
+    /// Nothing where the processor, or the path that was chosen, has no such instruction.
+    #[cfg(target_arch = "x86_64")]
+    pub fn of(instructions: Instructions) -> Option<Dots> {
+        let has = instructions.0 == CpuPath::Avx512 && is_x86_feature_detected!("avx512bf16");
+        has.then_some(Dots())
+    }
+
+    /// Runs `kernel` on pairs.
+    #[cfg(target_arch = "x86_64")]
+    pub fn run<K: DotKernel>(self, kernel: K) -> K::Output {
+        // SAFETY: `of` has seen that the processor has the instructions.
+        unsafe { run_on_avx512_bf16(kernel) }
+    }
+
+    /// Nothing: no other architecture has them here.
+    #[cfg(not(target_arch = "x86_64"))]
+    pub fn of(_: Instructions) -> Option<Dots> {
+        None
+    }
+
+    /// Never.
+    #[cfg(not(target_arch = "x86_64"))]
+    pub fn run<K: DotKernel>(self, _: K) -> K::Output {
+        match self.0 {}
+    }
+}
+
 /// # Safety
 /// The processor must have AVX2 and FMA.
 #[cfg(target_arch = "x86_64")]
@@ -95,6 +135,16 @@ unsafe fn run_on_avx2<K: Kernel>(kernel: K) -> K::Output {
 unsafe fn run_on_avx512<K: Kernel>(kernel: K) -> K::Output {
     // SAFETY: the caller's promise.
     kernel.run(unsafe { crate::cpu::simd_x86::Avx512::new() })
+}
+
+/// # Safety
+/// The processor must have AVX-512F, AVX-512 BF16, AVX2 and FMA.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f,avx512bf16,avx2,fma")]
+unsafe fn run_on_avx512_bf16<K: DotKernel>(kernel: K) -> K::Output {
+    use crate::cpu::simd_x86::{Avx512, TwoProducts};
+    // SAFETY: the caller's promise.
+    kernel.run(unsafe { Avx512::new() }, unsafe { TwoProducts::new() })
 }
 
 #[cfg(test)]

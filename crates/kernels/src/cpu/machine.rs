@@ -5,6 +5,7 @@ use crate::cpu::path::CpuPath;
 use crate::cpu::threads::{Pool, locked};
 use crate::dtype::DType;
 use crate::error::KernelError;
+use crate::large_pages;
 use crate::view::{Address, View};
 use std::ptr::NonNull;
 use std::sync::{Mutex, MutexGuard};
@@ -66,7 +67,7 @@ impl Buffer {
     pub fn floats(&mut self, length: usize) -> &mut [f32] {
         let lines = length.div_ceil(16);
         if self.0.len() < lines {
-            self.0 = vec![Line([0.0; 16]); lines];
+            self.0 = zeroed_lines(lines);
         }
         // SAFETY: a line is sixteen floats without padding, and there are at least `length / 16`.
         unsafe { std::slice::from_raw_parts_mut(self.0.as_mut_ptr().cast(), length) }
@@ -77,6 +78,14 @@ impl Buffer {
         let first = NonNull::from(self.floats((rows * columns).div_ceil(2))).cast();
         View { address: Address(first), rows, columns, dtype: DType::Bf16, read_only: false }
     }
+}
+
+/// Not yet touched, so that its pages may become large ones.
+fn zeroed_lines(count: usize) -> Vec<Line> {
+    let mut lines = Vec::with_capacity(count);
+    large_pages::wish_for(lines.as_mut_ptr() as *mut u8, count * size_of::<Line>());
+    lines.resize(count, Line([0.0; 16]));
+    lines
 }
 
 /// Rows of a task where an operation goes through memory once: enough to be worth a claim, and

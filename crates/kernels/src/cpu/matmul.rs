@@ -13,6 +13,7 @@
 //! of depth after block of depth, so a row of the result depends neither on the number of threads
 //! nor on the rows beside it.
 
+use crate::cpu::bf16_choice;
 use crate::cpu::machine::{Buffer, Machine, Scratch};
 use crate::cpu::matmul_kernel::{PanelProduct, Store};
 use crate::cpu::matmul_pack::{Along, Elements, Pack, Side, packed_length};
@@ -31,29 +32,42 @@ pub fn forward(machine: &Machine, scratch: &mut Scratch, out: View, x: View, w: 
     if w.dtype.is_packed() {
         return packed_product::forward(machine, scratch, out, x, w);
     }
-    let product =
-        Product { left: side(&x, Along::Depth), right: side(&w, Along::Depth), add: false };
+    let product = product(machine, (&x, Along::Depth), (&w, Along::Depth), false);
     run(&product, machine, scratch, out);
 }
 
 /// `d_x[t, i] += Σ_o d_out[t, o] · w[o, i]`
 pub fn backward_input(machine: &Machine, scratch: &mut Scratch, d_x: View, d_out: View, w: View) {
-    let product =
-        Product { left: side(&d_out, Along::Depth), right: side(&w, Along::Lanes), add: true };
+    let product = product(machine, (&d_out, Along::Depth), (&w, Along::Lanes), true);
     run(&product, machine, scratch, d_x);
 }
 
 /// `d_w[o, i] += Σ_t d_out[t, o] · x[t, i]`
 pub fn backward_weight(machine: &Machine, scratch: &mut Scratch, d_w: View, d_out: View, x: View) {
-    let product =
-        Product { left: side(&d_out, Along::Lanes), right: side(&x, Along::Lanes), add: true };
+    let product = product(machine, (&d_out, Along::Lanes), (&x, Along::Lanes), true);
     run(&product, machine, scratch, d_w);
 }
 
-fn side<'a>(view: &View, along: Along) -> Side<'a> {
+/// Pairs where both sides are bf16 and the processor gains by them.
+fn product<'a>(
+    machine: &Machine,
+    left: (&View, Along),
+    right: (&View, Along),
+    add: bool,
+) -> Product<'a> {
+    let pairs = || Some((side_of_pairs(left)?, side_of_pairs(right)?));
+    if let Some(dots) = bf16_choice::dots(machine.instructions)
+        && let Some((left, right)) = pairs()
+    {
+        return Product { left, right, add, dots: Some(dots) };
+    }
+    Product { left: side(left), right: side(right), add, dots: None }
+}
+
+fn side<'a>((view, along): (&View, Along)) -> Side<'a> {
     let (lanes, depth) = match along {
         Along::Depth => (view.rows, view.columns),
-        Along::Lanes => (view.columns, view.rows),
+        Along::Lanes | Along::LanesOfPairs => (view.columns, view.rows),
     };
     // SAFETY: an input of the running operation.
     let elements = unsafe {
@@ -64,6 +78,23 @@ fn side<'a>(view: &View, along: Along) -> Side<'a> {
         }
     };
     Side { elements, along, stride: view.columns, lanes, depth }
+}
+
+/// A side as pairs of depth; none where it is not bf16, or where a row would end inside a pair.
+fn side_of_pairs<'a>((view, along): (&View, Along)) -> Option<Side<'a>> {
+    let single = side((view, along));
+    let Elements::Bf16(x) = single.elements else { return None };
+    match along {
+        Along::Depth if view.columns % 2 == 0 => {
+            let elements = Elements::F32(bytemuck::try_cast_slice(x).ok()?);
+            Some(Side { elements, stride: view.columns / 2, depth: view.columns / 2, ..single })
+        }
+        Along::Depth => None,
+        Along::Lanes | Along::LanesOfPairs => {
+            let (along, depth) = (Along::LanesOfPairs, single.depth.div_ceil(2));
+            Some(Side { along, depth, ..single })
+        }
+    }
 }
 
 fn run(product: &Product, machine: &Machine, scratch: &mut Scratch, out: View) {
@@ -162,7 +193,8 @@ fn multiply(product: &Product, machine: &Machine, packed: &mut Packed, block: &B
                 sums.widen(instructions, rows, columns);
             }
             let (target, sizes) = (sums.target(rows, columns), (rows, columns, depth));
-            instructions.run(PanelProduct::new(target, sizes, left, right, store));
+            let panels = PanelProduct::new(target, sizes, left, right, store);
+            panels.run_on(instructions, product.dots);
             if last {
                 sums.round(instructions, rows, columns);
             }
@@ -187,25 +219,25 @@ mod tests {
     use crate::cpu::path::CpuPath;
     use crate::dtype::DType;
     use crate::view::Address;
+    use half::bf16;
     use std::ptr::NonNull;
 
-    fn view(x: &mut [f32], columns: usize) -> View {
+    fn view<T>(x: &mut [T], columns: usize) -> View {
         let address = Address(NonNull::new(x.as_mut_ptr().cast()).unwrap());
-        View { address, rows: x.len() / columns, columns, dtype: DType::F32, read_only: false }
+        let dtype = if size_of::<T>() == 2 { DType::Bf16 } else { DType::F32 };
+        View { address, rows: x.len() / columns, columns, dtype, read_only: false }
     }
 
     fn numbers(count: usize) -> Vec<f32> {
         (0..count).map(|i| (i * 37 % 101) as f32 / 101.0 - 0.5).collect()
     }
 
-    #[test]
-    fn a_row_is_the_same_alone_in_a_small_company_and_in_a_crowd() {
-        let (inputs, outputs) = (1500, 45);
-        let (mut x, mut w) = (numbers(200 * inputs), numbers(outputs * inputs));
+    fn is_the_same_in_every_company<T>(mut x: Vec<T>, mut w: Vec<T>, inputs: usize) {
+        let outputs = w.len() / inputs;
         for path in CpuPath::available() {
             let machine = Machine::new(2, path).unwrap();
             let mut product = |rows: usize| {
-                let mut out = vec![0.0; rows * outputs];
+                let mut out = vec![0f32; rows * outputs];
                 let (x, w) = (view(&mut x[..rows * inputs], inputs), view(&mut w, inputs));
                 forward(&machine, &mut machine.scratch(), view(&mut out, outputs), x, w);
                 out
@@ -215,5 +247,13 @@ mod tests {
                 assert!(product(rows) == crowd[..rows * outputs], "{path:?} {rows} rows");
             }
         }
+    }
+
+    #[test]
+    fn a_row_is_the_same_alone_in_a_small_company_and_in_a_crowd() {
+        let (x, w, inputs) = (numbers(200 * 1500), numbers(45 * 1500), 1500);
+        is_the_same_in_every_company(x.clone(), w.clone(), inputs);
+        let halves = |x: Vec<f32>| x.into_iter().map(bf16::from_f32).collect::<Vec<_>>();
+        is_the_same_in_every_company(halves(x), halves(w), inputs);
     }
 }

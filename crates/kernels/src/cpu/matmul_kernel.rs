@@ -4,8 +4,8 @@
 //! An element of the result is the chain of its terms in the order of the depth, each added by one
 //! rounding (two where there is no FMA), whatever tile it lies in and however many rows there are.
 
-use crate::cpu::instructions::Kernel;
-use crate::cpu::simd::{Simd, TILE_VECTORS};
+use crate::cpu::instructions::{DotKernel, Dots, Instructions, Kernel};
+use crate::cpu::simd::{OneProduct, Simd, TILE_VECTORS, Term};
 
 /// What happens to the chain of a tile.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,6 +52,14 @@ impl<'a> PanelProduct<'a> {
     ) -> PanelProduct<'a> {
         PanelProduct { target, rows, columns, depth, left, right, store }
     }
+
+    /// Multiplies pairs of bf16 where there are dots, else numbers.
+    pub fn run_on(self, instructions: Instructions, dots: Option<Dots>) {
+        match dots {
+            Some(dots) => dots.run(self),
+            None => instructions.run(self),
+        }
+    }
 }
 
 impl Kernel for PanelProduct<'_> {
@@ -59,6 +67,15 @@ impl Kernel for PanelProduct<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
+        DotKernel::run(self, s, OneProduct(s));
+    }
+}
+
+impl DotKernel for PanelProduct<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd, T: Term<S::V>>(self, s: S, term: T) {
         assert!(self.left.len() >= self.rows * self.depth, "packed rows");
         let width = self.columns.next_multiple_of(S::TILE_COLUMNS);
         assert!(self.right.len() >= width * self.depth, "packed columns");
@@ -67,7 +84,7 @@ impl Kernel for PanelProduct<'_> {
             for column in (0..self.columns).step_by(S::TILE_COLUMNS) {
                 // SAFETY: row and column lie inside the target, and the panels that start there
                 // inside the packed sides, by the assertions.
-                unsafe { self.tile_of(s, row, column) };
+                unsafe { self.tile_of(s, term, row, column) };
             }
         }
     }
@@ -77,7 +94,7 @@ impl PanelProduct<'_> {
     /// # Safety
     /// `row` and `column` must be multiples of the tile inside the product.
     #[inline(always)]
-    unsafe fn tile_of<S: Simd>(&self, s: S, row: usize, column: usize) {
+    unsafe fn tile_of<S: Simd, T: Term<S::V>>(&self, s: S, term: T, row: usize, column: usize) {
         let tile = Tile {
             // SAFETY: the caller's promise.
             start: unsafe { self.target.start.add(row * self.target.stride + column) },
@@ -91,20 +108,20 @@ impl PanelProduct<'_> {
         // SAFETY: the caller's promise; a panel has as many rows as the arm says.
         unsafe {
             match S::TILE_ROWS.min(self.rows - row) {
-                1 => tile.run::<S, 1>(s),
-                2 => tile.run::<S, 2>(s),
-                3 if S::TILE_ROWS >= 3 => tile.run::<S, 3>(s),
-                4 if S::TILE_ROWS >= 4 => tile.run::<S, 4>(s),
-                5 if S::TILE_ROWS >= 5 => tile.run::<S, 5>(s),
-                6 if S::TILE_ROWS >= 6 => tile.run::<S, 6>(s),
-                7 if S::TILE_ROWS >= 7 => tile.run::<S, 7>(s),
-                8 if S::TILE_ROWS >= 8 => tile.run::<S, 8>(s),
-                9 if S::TILE_ROWS >= 9 => tile.run::<S, 9>(s),
-                10 if S::TILE_ROWS >= 10 => tile.run::<S, 10>(s),
-                11 if S::TILE_ROWS >= 11 => tile.run::<S, 11>(s),
-                12 if S::TILE_ROWS >= 12 => tile.run::<S, 12>(s),
-                13 if S::TILE_ROWS >= 13 => tile.run::<S, 13>(s),
-                14 if S::TILE_ROWS >= 14 => tile.run::<S, 14>(s),
+                1 => tile.run::<S, T, 1>(s, term),
+                2 => tile.run::<S, T, 2>(s, term),
+                3 if S::TILE_ROWS >= 3 => tile.run::<S, T, 3>(s, term),
+                4 if S::TILE_ROWS >= 4 => tile.run::<S, T, 4>(s, term),
+                5 if S::TILE_ROWS >= 5 => tile.run::<S, T, 5>(s, term),
+                6 if S::TILE_ROWS >= 6 => tile.run::<S, T, 6>(s, term),
+                7 if S::TILE_ROWS >= 7 => tile.run::<S, T, 7>(s, term),
+                8 if S::TILE_ROWS >= 8 => tile.run::<S, T, 8>(s, term),
+                9 if S::TILE_ROWS >= 9 => tile.run::<S, T, 9>(s, term),
+                10 if S::TILE_ROWS >= 10 => tile.run::<S, T, 10>(s, term),
+                11 if S::TILE_ROWS >= 11 => tile.run::<S, T, 11>(s, term),
+                12 if S::TILE_ROWS >= 12 => tile.run::<S, T, 12>(s, term),
+                13 if S::TILE_ROWS >= 13 => tile.run::<S, T, 13>(s, term),
+                14 if S::TILE_ROWS >= 14 => tile.run::<S, T, 14>(s, term),
                 rows => unreachable!("a tile of {rows} rows"),
             }
         }
@@ -133,8 +150,8 @@ const NEAR_THE_END: usize = 96;
 /// # Safety
 /// `ROWS * depth` floats at `left` and `S::TILE_COLUMNS * depth` at `right` must be readable.
 #[inline(always)]
-unsafe fn chain<S: Simd, const ROWS: usize>(
-    s: S,
+unsafe fn chain<S: Simd, T: Term<S::V>, const ROWS: usize>(
+    (s, term): (S, T),
     mut sums: [[S::V; TILE_VECTORS]; ROWS],
     mut left: *const f32,
     mut right: *const f32,
@@ -149,7 +166,7 @@ unsafe fn chain<S: Simd, const ROWS: usize>(
             s.prefetch(right.wrapping_add(AHEAD * S::TILE_COLUMNS + S::LANES));
             for (row, sums) in sums.iter_mut().enumerate() {
                 let a = s.splat(*left.add(row));
-                *sums = [s.mul_add(a, b0, sums[0]), s.mul_add(a, b1, sums[1])];
+                *sums = [term.add(a, b0, sums[0]), term.add(a, b1, sums[1])];
             }
             left = left.add(ROWS);
             right = right.add(S::TILE_COLUMNS);
@@ -163,7 +180,7 @@ impl Tile {
     /// `ROWS` rows of `columns` floats at `start`, `ROWS * depth` at `left` and
     /// `S::TILE_COLUMNS * depth` at `right` must be valid.
     #[inline(always)]
-    unsafe fn run<S: Simd, const ROWS: usize>(&self, s: S) {
+    unsafe fn run<S: Simd, T: Term<S::V>, const ROWS: usize>(&self, s: S, term: T) {
         let mut sums = [[s.splat(0.0); TILE_VECTORS]; ROWS];
         if self.store == Store::Continue {
             for (row, sums) in sums.iter_mut().enumerate() {
@@ -176,10 +193,10 @@ impl Tile {
         let (middle_left, middle_right) = (before * ROWS, before * S::TILE_COLUMNS);
         // SAFETY: both halves together stay inside the panels by the caller's promise.
         unsafe {
-            sums = chain(s, sums, self.left, self.right, before);
+            sums = chain((s, term), sums, self.left, self.right, before);
             self.prefetch_rows::<S, ROWS>(s);
             let (left, right) = (self.left.add(middle_left), self.right.add(middle_right));
-            sums = chain(s, sums, left, right, self.depth - before);
+            sums = chain((s, term), sums, left, right, self.depth - before);
         }
         for (row, sums) in sums.iter().enumerate() {
             // SAFETY: the caller's promise.

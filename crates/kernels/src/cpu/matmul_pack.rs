@@ -23,6 +23,10 @@ pub enum Along {
     Depth,
     /// Element (lane, k) stands at `k * stride + lane`.
     Lanes,
+    /// Elements (lane, 2k) and (lane, 2k + 1) of bf16 stand as in `Lanes` and become the pair
+    /// (lane, k); a row that is missing at the end is zero. (Where the depth runs along memory, pairs
+    /// stand there already, and are moved like `f32`.)
+    LanesOfPairs,
 }
 
 /// One side of a product: lanes (rows of the result on the left, columns on the right) by depth
@@ -74,6 +78,9 @@ pub fn packed_length(lanes: usize, depth: usize, width: usize) -> usize {
 /// than a processor sees by itself.
 const AHEAD: usize = 128;
 
+/// Rows of memory that are spread over panels at a time.
+const FEW: usize = 8;
+
 /// An element type that vectors are loaded from.
 pub trait Element: Copy {
     /// As [`Simd::load`].
@@ -117,6 +124,8 @@ impl Kernel for Pack<'_> {
             (Elements::F32(x), Along::Lanes) => self.along_lanes(s, x),
             (Elements::Bf16(x), Along::Depth) => self.along_depth(s, x),
             (Elements::Bf16(x), Along::Lanes) => self.along_lanes(s, x),
+            (Elements::Bf16(x), Along::LanesOfPairs) => self.along_lanes(s, Pairs(x)),
+            (Elements::F32(_), Along::LanesOfPairs) => unreachable!("pairs are of bf16"),
         }
     }
 }
@@ -155,25 +164,72 @@ impl Pack<'_> {
         }
     }
 
-    /// Rows of memory are rows of panels; a row is read as a whole, so that no cache line of it is
-    /// fetched twice.
+    /// Rows of memory are rows of panels. A few rows are spread over the panels at a time, so that
+    /// each panel is written in a run, while the next few are asked for. As in `along_depth`, what is
+    /// stored beyond a panel narrower than a vector is overwritten by its next depth.
     #[inline(always)]
-    fn along_lanes<S: Simd, E: Element>(self, s: S, x: &[E]) {
+    fn along_lanes<S: Simd, R: Rows>(self, s: S, rows: R) {
         let depth = self.depths.len();
         let last = (self.lanes.len().max(1) - 1) / self.width * self.width;
-        for k in 0..depth {
-            let start = (self.depths.start + k) * self.side.stride;
-            let row = &x[start + self.lanes.start..start + self.lanes.end];
-            for lane in (0..row.len()).step_by(self.width) {
+        let (stride, lanes) = (self.side.stride, self.lanes.clone());
+        for first in (0..depth).step_by(FEW) {
+            let few = first..(first + FEW).min(depth);
+            for k in few.end..(few.end + FEW).min(depth) {
+                rows.ask(s, (self.depths.start + k, stride), lanes.clone());
+            }
+            for lane in (0..lanes.len()).step_by(self.width) {
                 let narrow = self.narrow && lane == last;
-                let width = if narrow { row.len() - lane } else { self.width };
+                let width = if narrow { lanes.len() - lane } else { self.width };
                 let panel = &mut self.out[lane * depth..lane * depth + width * depth];
-                for strip in (0..width).step_by(S::LANES) {
-                    let values = E::load(s, &row[(lane + strip).min(row.len())..]);
-                    s.store(values, &mut panel[k * width + strip..]);
+                for k in few.clone() {
+                    let row = (self.depths.start + k, stride);
+                    for strip in (0..width).step_by(S::LANES) {
+                        let lanes = (lanes.start + lane + strip).min(lanes.end)..lanes.end;
+                        s.store(rows.load(s, row, lanes), &mut panel[k * width + strip..]);
+                    }
                 }
             }
         }
+    }
+}
+
+/// Memory whose rows are depths, one or two to each. `row` is a depth and the stride.
+trait Rows: Copy {
+    /// The first of the given lanes, followed by zeros if there are too few.
+    fn load<S: Simd>(self, s: S, row: (usize, usize), lanes: Range<usize>) -> S::V;
+    /// Asks for all of the given lanes.
+    fn ask<S: Simd>(self, s: S, row: (usize, usize), lanes: Range<usize>);
+}
+
+impl<E: Element> Rows for &[E] {
+    #[inline(always)]
+    fn load<S: Simd>(self, s: S, (k, stride): (usize, usize), lanes: Range<usize>) -> S::V {
+        E::load(s, &self[k * stride + lanes.start..k * stride + lanes.end])
+    }
+    #[inline(always)]
+    fn ask<S: Simd>(self, s: S, (k, stride): (usize, usize), lanes: Range<usize>) {
+        for lane in lanes.step_by(64 / size_of::<E>()) {
+            s.prefetch(self.as_ptr().wrapping_add(k * stride + lane).cast());
+        }
+    }
+}
+
+/// See [`Along::LanesOfPairs`].
+#[derive(Clone, Copy)]
+struct Pairs<'a>(&'a [bf16]);
+
+impl Rows for Pairs<'_> {
+    #[inline(always)]
+    fn load<S: Simd>(self, s: S, (k, stride): (usize, usize), lanes: Range<usize>) -> S::V {
+        let even = self.0.load(s, (2 * k, stride), lanes.clone());
+        let is_last = (2 * k + 1) * stride == self.0.len();
+        let odd = if is_last { s.splat(0.0) } else { self.0.load(s, (2 * k + 1, stride), lanes) };
+        s.pair(even, odd)
+    }
+    #[inline(always)]
+    fn ask<S: Simd>(self, s: S, (k, stride): (usize, usize), lanes: Range<usize>) {
+        self.0.ask(s, (2 * k, stride), lanes.clone());
+        self.0.ask(s, (2 * k + 1, stride), lanes);
     }
 }
 
@@ -232,6 +288,39 @@ mod tests {
         let pack = Pack { out: &mut out, side, lanes, depths, width, narrow };
         Instructions::checked(path).unwrap().run(pack);
         out
+    }
+
+    #[test]
+    fn pairs_are_packed_alike_whether_they_stand_along_the_depth_or_across_rows() {
+        for path in CpuPath::available() {
+            let tile = Instructions::checked(path).unwrap();
+            for (lanes, depth) in [(1usize, 1usize), (37, 19), (64, 32), (5, 51), (29, 35)] {
+                let at = |lane: usize, k: usize| bf16::from_f32((lane * 100 + k) as f32);
+                let even = depth.next_multiple_of(2);
+                let rows: Vec<bf16> = (0..lanes * even)
+                    .map(|i| if i % even < depth { at(i / even, i % even) } else { bf16::ZERO })
+                    .collect();
+                let columns: Vec<bf16> =
+                    (0..lanes * depth).map(|i| at(i % lanes, i / lanes)).collect();
+                let by_rows: Vec<f32> = rows
+                    .chunks(2)
+                    .map(|x| f32::from_bits(x[0].to_bits() as u32 | (x[1].to_bits() as u32) << 16))
+                    .collect();
+                let by_rows = Side::of(&by_rows, Along::Depth, even / 2, lanes, even / 2);
+                let (elements, along) = (Elements::Bf16(&columns), Along::LanesOfPairs);
+                let by_columns = Side { elements, along, stride: lanes, ..by_rows };
+                let bits = |x: Vec<f32>| -> Vec<u32> { x.into_iter().map(f32::to_bits).collect() };
+                for (width, narrow) in [(tile.tile_rows(), true), (tile.tile_columns(), false)] {
+                    // What lies beyond the last narrow panel is not written by either.
+                    let used = if narrow { lanes * even / 2 } else { usize::MAX };
+                    let [mut x, mut y] =
+                        [by_rows, by_columns].map(|side| bits(packed(path, side, width, narrow)));
+                    x.truncate(used);
+                    y.truncate(used);
+                    assert!(x == y, "{path:?} {lanes} lanes, {depth} deep, {width} wide");
+                }
+            }
+        }
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! What a product is, and how its rows, columns and depth are cut. Where the cuts lie depends on the
 //! sizes alone for the depth, so every element is summed in one order; multiplies nothing itself.
 
+use crate::cpu::instructions::Dots;
 use crate::cpu::matmul_pack::Side;
 use std::ops::Range;
 
@@ -20,6 +21,8 @@ pub struct Product<'a> {
     pub right: Side<'a>,
     /// Whether the result is added to what was there.
     pub add: bool,
+    /// With them, both sides are pairs of bf16, and the depth is counted in pairs.
+    pub dots: Option<Dots>,
 }
 
 /// One block of a product.

@@ -103,7 +103,8 @@ impl Panel<'_> {
         instructions.run(Pack { out, side, lanes, depths, width, narrow: false });
         let target = Target { start: chains.as_mut_ptr(), stride: width };
         // SAFETY: `chains` is this task's own and has room for every row of a panel.
-        instructions.run(unsafe { PanelProduct::new(target, sizes, left, packed, store) });
+        let product = unsafe { PanelProduct::new(target, sizes, left, packed, store) };
+        product.run_on(instructions, self.product.dots);
     }
 
     /// Where the result is added to: what stands there, as sums.

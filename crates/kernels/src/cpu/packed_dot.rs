@@ -14,7 +14,7 @@ pub trait Dot: Copy {
     /// Four bytes in a lane.
     type Bytes: Copy;
 
-    /// Rows of a tile: two vectors of whole numbers in each must stay in registers.
+    /// Rows of a tile, at most: two vectors of whole numbers in each must stay in registers.
     const TILE_ROWS: usize;
 
     fn floats(self) -> Self::S;
@@ -42,16 +42,35 @@ pub trait Dot: Copy {
     unsafe fn store_bytes(self, x: <Self::S as Simd>::V, out: *mut i8);
 }
 
-/// In plain Rust.
+/// An algorithm with its arguments. `run` must be `#[inline(always)]`, as must everything generic
+/// that it calls.
+pub trait BytesKernel {
+    /// What it returns.
+    type Output;
+    /// The algorithm itself.
+    fn run<D: Dot>(self, d: D) -> Self::Output;
+}
+
+/// In plain Rust. Bytes are widened as they are loaded, once for all rows of a tile.
 #[derive(Clone, Copy)]
 pub struct PortableDot;
 
 const LANES: usize = Portable::LANES;
 
+/// The first bytes of all lanes, then the second ones.
+type Fours = [[i32; LANES]; 4];
+
+impl PortableDot {
+    #[inline(always)]
+    fn map(fours: Fours, change: impl Fn(i32) -> i32) -> Fours {
+        fours.map(|bytes| bytes.map(&change))
+    }
+}
+
 impl Dot for PortableDot {
     type S = Portable;
     type Numbers = [i32; LANES];
-    type Bytes = [[u8; 4]; LANES];
+    type Bytes = Fours;
 
     const TILE_ROWS: usize = 2;
 
@@ -60,37 +79,46 @@ impl Dot for PortableDot {
         Portable
     }
     #[inline(always)]
-    fn splat(self, number: i32) -> Self::Numbers {
+    fn splat(self, number: i32) -> [i32; LANES] {
         [number; LANES]
     }
     #[inline(always)]
-    fn splat_four(self, four: u32) -> Self::Bytes {
-        [four.to_le_bytes(); LANES]
+    fn splat_four(self, four: u32) -> Fours {
+        four.to_le_bytes().map(|byte| [i32::from(byte.cast_signed()); LANES])
     }
     #[inline(always)]
-    fn low_halves(self, bytes: Self::Bytes) -> Self::Bytes {
-        bytes.map(|four| four.map(|byte| byte & 15))
+    fn low_halves(self, bytes: Fours) -> Fours {
+        PortableDot::map(bytes, |byte| byte & 15)
     }
     #[inline(always)]
-    fn high_halves(self, bytes: Self::Bytes) -> Self::Bytes {
-        bytes.map(|four| four.map(|byte| byte >> 4))
+    fn high_halves(self, bytes: Fours) -> Fours {
+        PortableDot::map(bytes, |byte| byte >> 4)
     }
     #[inline(always)]
-    fn dot(self, sums: Self::Numbers, weights: Self::Bytes, x: Self::Bytes) -> Self::Numbers {
-        let product = |lane: usize, k: usize| {
-            i32::from(weights[lane][k]) * i32::from(x[lane][k].cast_signed())
-        };
-        std::array::from_fn(|lane| sums[lane] + (0..4).map(|k| product(lane, k)).sum::<i32>())
+    fn dot(self, mut sums: [i32; LANES], weights: Fours, x: Fours) -> [i32; LANES] {
+        for (weights, x) in weights.iter().zip(&x) {
+            for (lane, sum) in sums.iter_mut().enumerate() {
+                *sum += weights[lane] * x[lane];
+            }
+        }
+        sums
     }
     #[inline(always)]
-    fn to_floats(self, numbers: Self::Numbers) -> [f32; LANES] {
+    fn to_floats(self, numbers: [i32; LANES]) -> [f32; LANES] {
         numbers.map(|number| number as f32)
     }
 
     #[inline(always)]
-    unsafe fn load(self, bytes: *const u8) -> Self::Bytes {
-        // SAFETY: the caller's promise; bytes have no alignment.
-        unsafe { bytes.cast::<Self::Bytes>().read() }
+    unsafe fn load(self, bytes: *const u8) -> Fours {
+        // SAFETY: the caller's promise.
+        let words = unsafe { bytes.cast::<[u32; LANES]>().read_unaligned() }.map(u32::from_le);
+        let mut fours = [[0; LANES]; 4];
+        for (k, bytes) in fours.iter_mut().enumerate() {
+            for (byte, word) in bytes.iter_mut().zip(words) {
+                *byte = (word >> (8 * k) & 255).cast_signed();
+            }
+        }
+        fours
     }
     #[inline(always)]
     unsafe fn store_bytes(self, x: [f32; LANES], out: *mut i8) {

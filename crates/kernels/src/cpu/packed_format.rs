@@ -5,19 +5,14 @@
 //! once; 32 outputs lie in the lanes of the weights (see `packed_layout.rs`), so no sum runs across
 //! lanes.
 
-use crate::cpu::instructions::Kernel;
-use crate::cpu::measure::FmaChains;
 use crate::cpu::packed_dot::Dot;
-use crate::cpu::simd::Simd;
+use crate::cpu::simd::{Simd, Term};
 use crate::packed_block::activation_steps;
 use crate::packed_layout::{BLOCK, PANEL, Q4_OFFSET, Q8_OFFSET, SCALES};
 use half::bf16;
 
 /// Vectors of outputs in a tile.
 pub const VECTORS: usize = 2;
-
-/// Chains of [`Format::chains`].
-const CHAINS: usize = 12;
 
 /// The vectors of floats of a format.
 pub type V<F> = <<F as Format>::S as Simd>::V;
@@ -33,14 +28,10 @@ pub trait Format: Copy {
     const BYTES: usize;
     /// Words of a block of a row of activations.
     const WORDS: usize;
-    /// Rows of a tile, at most 14.
+    /// Rows of a tile, at most; no more than 14.
     const TILE_ROWS: usize;
 
     fn floats(self) -> Self::S;
-
-    /// Multiplies and adds in registers alone, `steps` times to every one of as many chains as hide
-    /// the delay of each; returns how many products that were. For `roof.rs`.
-    fn chains(self, steps: usize) -> usize;
 
     /// Rounds 32 activations; word `i` goes to `out[i * rows + row]`.
     fn round(self, x: &[f32; BLOCK], out: &mut [u32], row: usize, rows: usize);
@@ -60,7 +51,7 @@ pub trait Format: Copy {
     ) -> Sums<Self, ROWS>;
 }
 
-/// Whole numbers with scales: 127 steps and one byte if `HALVES` is false, else four bits.
+/// Whole numbers with scales: of four bits if `HALVES`, else of eight.
 #[derive(Clone, Copy)]
 pub struct Numbers<D, const HALVES: bool>(pub D);
 
@@ -80,22 +71,6 @@ impl<D: Dot, const HALVES: bool> Format for Numbers<D, HALVES> {
     #[inline(always)]
     fn floats(self) -> D::S {
         self.0.floats()
-    }
-
-    #[inline(always)]
-    fn chains(self, steps: usize) -> usize {
-        let d = self.0;
-        let mut chains = [d.splat(std::hint::black_box(0)); CHAINS];
-        let x = d.splat_four(std::hint::black_box(0x0102_0304));
-        for _ in 0..steps {
-            for sums in &mut chains {
-                *sums = d.dot(*sums, x, x);
-            }
-        }
-        for sums in chains {
-            std::hint::black_box(d.floats().sum(d.to_floats(sums)));
-        }
-        4 * steps * CHAINS * D::S::LANES
     }
 
     #[inline(always)]
@@ -225,11 +200,6 @@ impl<S: Simd> Format for Wide<S> {
     }
 
     #[inline(always)]
-    fn chains(self, steps: usize) -> usize {
-        FmaChains { steps }.run(self.0)
-    }
-
-    #[inline(always)]
     fn round(self, x: &[f32; BLOCK], out: &mut [u32], row: usize, rows: usize) {
         for (i, x) in x.iter().enumerate() {
             out[i * rows + row] = u32::from(rounded_to_bf16(*x)) << 16;
@@ -266,75 +236,56 @@ impl<S: Simd> Format for Wide<S> {
 
 /// The nearest bf16, an even one in the middle; in whole numbers, of which a compiler makes vectors.
 #[inline(always)]
-pub fn rounded_to_bf16(x: f32) -> u16 {
+fn rounded_to_bf16(x: f32) -> u16 {
     let bits = x.to_bits();
     let nearest = (bits.wrapping_add(0x7FFF + ((bits >> 16) & 1))) >> 16;
     let quiet = (bits >> 16) | 0x40;
     (if x.is_nan() { quiet } else { nearest }) as u16
 }
 
-#[cfg(target_arch = "x86_64")]
-mod pairs {
-    //! Pairs of bf16 in one instruction.
-    use super::*;
-    use crate::cpu::packed_x86::Avx512Pairs;
-    use crate::cpu::simd_x86::Avx512;
+/// Pairs of bf16, multiplied as they are.
+#[derive(Clone, Copy)]
+pub struct Pairs<S, T>(pub S, pub T);
 
-    impl Format for Avx512Pairs {
-        type S = Avx512;
-        const BYTES: usize = 2 * PANEL * BLOCK;
-        const WORDS: usize = BLOCK / 2;
-        const TILE_ROWS: usize = 14;
+impl<S: Simd, T: Term<S::V>> Format for Pairs<S, T> {
+    type S = S;
+    const BYTES: usize = 2 * PANEL * BLOCK;
+    const WORDS: usize = BLOCK / 2;
+    const TILE_ROWS: usize = S::TILE_ROWS;
 
-        #[inline(always)]
-        fn floats(self) -> Avx512 {
-            Avx512Pairs::floats(self)
+    #[inline(always)]
+    fn floats(self) -> S {
+        self.0
+    }
+
+    #[inline(always)]
+    fn round(self, x: &[f32; BLOCK], out: &mut [u32], row: usize, rows: usize) {
+        let halves = x.map(rounded_to_bf16);
+        for (i, pair) in halves.chunks_exact(2).enumerate() {
+            out[i * rows + row] = u32::from(pair[0]) | u32::from(pair[1]) << 16;
         }
+    }
 
-        #[inline(always)]
-        fn chains(self, steps: usize) -> usize {
-            let zero = self.floats().splat(std::hint::black_box(0.0));
-            let mut chains = [zero; CHAINS];
-            let x = self.splat(std::hint::black_box(0x3F80_3F80));
-            for _ in 0..steps {
-                for sums in &mut chains {
-                    *sums = self.dot(*sums, x, x);
+    #[inline(always)]
+    unsafe fn block<const ROWS: usize>(
+        self,
+        mut sums: Sums<Self, ROWS>,
+        weights: *const u8,
+        lane: usize,
+        x: *const u32,
+    ) -> Sums<Self, ROWS> {
+        let Pairs(s, term) = self;
+        for pair in 0..BLOCK / 2 {
+            // SAFETY: inside the two blocks by the caller's promise.
+            unsafe {
+                let weights: *const f32 = weights.add(4 * (PANEL * pair + lane)).cast();
+                let (first, second) = (s.load_at(weights), s.load_at(weights.add(S::LANES)));
+                for (row, sums) in sums.iter_mut().enumerate() {
+                    let x = s.splat(f32::from_bits(*x.add(pair * ROWS + row)));
+                    *sums = [term.add(first, x, sums[0]), term.add(second, x, sums[1])];
                 }
             }
-            for sums in chains {
-                std::hint::black_box(self.floats().sum(sums));
-            }
-            2 * steps * CHAINS * Avx512::LANES
         }
-
-        #[inline(always)]
-        fn round(self, x: &[f32; BLOCK], out: &mut [u32], row: usize, rows: usize) {
-            let halves = x.map(rounded_to_bf16);
-            for (i, pair) in halves.chunks_exact(2).enumerate() {
-                out[i * rows + row] = u32::from(pair[0]) | u32::from(pair[1]) << 16;
-            }
-        }
-
-        #[inline(always)]
-        unsafe fn block<const ROWS: usize>(
-            self,
-            mut sums: Sums<Self, ROWS>,
-            weights: *const u8,
-            lane: usize,
-            x: *const u32,
-        ) -> Sums<Self, ROWS> {
-            for pair in 0..BLOCK / 2 {
-                // SAFETY: inside the two blocks by the caller's promise.
-                unsafe {
-                    let weights = weights.add(4 * (PANEL * pair + lane));
-                    let (first, second) = (self.load(weights), self.load(weights.add(64)));
-                    for (row, sums) in sums.iter_mut().enumerate() {
-                        let x = self.splat(*x.add(pair * ROWS + row));
-                        *sums = [self.dot(sums[0], first, x), self.dot(sums[1], second, x)];
-                    }
-                }
-            }
-            sums
-        }
+        sums
     }
 }

@@ -1,16 +1,16 @@
 //! Runs an algorithm written over [`Format`] in the machine code that suits a type of weights best:
 //! what `instructions.rs` is for floats. A path says how wide vectors may be; whether the processor
-//! multiplies bytes and bf16 at one go is asked here.
+//! multiplies bytes at one go is asked here, and whether bf16 in pairs in `bf16_choice.rs`.
 
-use crate::cpu::instructions::Instructions;
-use crate::cpu::packed_dot::{Dot, PortableDot};
-use crate::cpu::packed_format::{Format, Numbers, Wide};
+use crate::cpu::bf16_choice;
+use crate::cpu::instructions::{DotKernel, Instructions, Kernel};
+use crate::cpu::packed_dot::{BytesKernel, Dot, PortableDot};
+use crate::cpu::packed_format::{Format, Numbers, Pairs, Wide};
 #[cfg(target_arch = "x86_64")]
-use crate::cpu::packed_x86::{Avx2Dot, Avx512Dot, Avx512Pairs};
+use crate::cpu::packed_x86::{Avx2Dot, Avx512Dot};
+#[cfg(target_arch = "x86_64")]
 use crate::cpu::path::CpuPath;
-use crate::cpu::simd_portable::Portable;
-#[cfg(target_arch = "x86_64")]
-use crate::cpu::simd_x86::{Avx2, Avx512};
+use crate::cpu::simd::{Simd, Term};
 use crate::dtype::DType;
 
 /// An algorithm with its arguments. `run` must be `#[inline(always)]`, as must everything generic
@@ -22,100 +22,100 @@ pub trait PackedKernel {
     fn run<F: Format>(self, format: F) -> Self::Output;
 }
 
-/// Multiplies and adds in registers alone, in the instructions that are taken for weights of a packed
-/// type; the result is how many products that were.
-pub struct Chains {
-    /// Rounds; each adds to every chain once.
-    pub steps: usize,
-}
-
-impl PackedKernel for Chains {
-    type Output = usize;
-    #[inline(always)]
-    fn run<F: Format>(self, format: F) -> usize {
-        format.chains(self.steps)
+/// Runs `kernel` for weights of a packed type.
+pub fn run<K: PackedKernel>(instructions: Instructions, dtype: DType, kernel: K) -> K::Output {
+    match dtype {
+        DType::Q8 => run_bytes(instructions, InBytes::<K, false>(kernel)),
+        DType::Q4 => run_bytes(instructions, InBytes::<K, true>(kernel)),
+        _ => match bf16_choice::dots(instructions) {
+            Some(dots) => dots.run(InPairs(kernel)),
+            None => instructions.run(InFloats(kernel)),
+        },
     }
 }
 
-/// Runs `kernel` for weights of a packed type.
-pub fn run<K: PackedKernel>(instructions: Instructions, dtype: DType, kernel: K) -> K::Output {
-    run_with(Means::of(instructions, dtype), dtype, kernel)
+/// Runs `kernel` as machine code of the path, with the fastest products of bytes that it has.
+pub fn run_bytes<K: BytesKernel>(instructions: Instructions, kernel: K) -> K::Output {
+    run_with(Means::of(instructions), kernel)
 }
 
-/// Instructions for weights of a packed type.
+struct InBytes<K, const HALVES: bool>(K);
+
+impl<K: PackedKernel, const HALVES: bool> BytesKernel for InBytes<K, HALVES> {
+    type Output = K::Output;
+    #[inline(always)]
+    fn run<D: Dot>(self, d: D) -> K::Output {
+        self.0.run(Numbers::<D, HALVES>(d))
+    }
+}
+
+struct InPairs<K>(K);
+
+impl<K: PackedKernel> DotKernel for InPairs<K> {
+    type Output = K::Output;
+    #[inline(always)]
+    fn run<S: Simd, T: Term<S::V>>(self, s: S, term: T) -> K::Output {
+        self.0.run(Pairs(s, term))
+    }
+}
+
+struct InFloats<K>(K);
+
+impl<K: PackedKernel> Kernel for InFloats<K> {
+    type Output = K::Output;
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) -> K::Output {
+        self.0.run(Wide(s))
+    }
+}
+
+/// Instructions that multiply bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Means {
     Portable,
-    /// Floats of bf16, or bytes without VNNI.
     #[cfg(target_arch = "x86_64")]
     Avx2,
     #[cfg(target_arch = "x86_64")]
     Avx2Vnni,
-    /// Floats of bf16.
-    #[cfg(target_arch = "x86_64")]
-    Avx512,
     #[cfg(target_arch = "x86_64")]
     Avx512Vnni,
-    #[cfg(target_arch = "x86_64")]
-    Avx512Pairs,
 }
 
 impl Means {
     /// The fastest of a path.
     #[cfg(target_arch = "x86_64")]
-    fn of(instructions: Instructions, dtype: DType) -> Means {
-        let wide = instructions.path() == CpuPath::Avx512;
-        match (instructions.path(), dtype) {
-            (CpuPath::Portable, _) => Means::Portable,
-            (CpuPath::Avx512, DType::PackedBf16) if has_pairs() => Means::Avx512Pairs,
-            (CpuPath::Avx512, DType::PackedBf16) => Means::Avx512,
-            (CpuPath::Avx2, DType::PackedBf16) => Means::Avx2,
-            _ if wide && has_vnni() => Means::Avx512Vnni,
+    fn of(instructions: Instructions) -> Means {
+        match instructions.path() {
+            CpuPath::Portable => Means::Portable,
+            CpuPath::Avx512 if Means::has_avx512_vnni() => Means::Avx512Vnni,
             _ if is_x86_feature_detected!("avxvnni") => Means::Avx2Vnni,
             _ => Means::Avx2,
         }
     }
 
     #[cfg(not(target_arch = "x86_64"))]
-    fn of(_: Instructions, _: DType) -> Means {
+    fn of(_: Instructions) -> Means {
         Means::Portable
     }
-}
 
-#[cfg(target_arch = "x86_64")]
-fn has_vnni() -> bool {
-    is_x86_feature_detected!("avx512bw") && is_x86_feature_detected!("avx512vnni")
-}
-
-#[cfg(target_arch = "x86_64")]
-fn has_pairs() -> bool {
-    is_x86_feature_detected!("avx512bf16")
-}
-
-fn run_with<K: PackedKernel>(means: Means, dtype: DType, kernel: K) -> K::Output {
-    // SAFETY: whoever names means has seen that the processor has them.
     #[cfg(target_arch = "x86_64")]
-    unsafe {
-        match means {
-            Means::Portable => {}
-            Means::Avx2 => return on_avx2(dtype, kernel),
-            Means::Avx2Vnni => return on_avx2_vnni(dtype, kernel),
-            Means::Avx512 => return on_avx512(kernel),
-            Means::Avx512Vnni => return on_avx512_vnni(dtype, kernel),
-            Means::Avx512Pairs => return on_avx512_pairs(kernel),
-        }
-    }
-    match dtype {
-        DType::PackedBf16 => kernel.run(Wide(Portable)),
-        _ => numbers(PortableDot, dtype, kernel),
+    fn has_avx512_vnni() -> bool {
+        is_x86_feature_detected!("avx512bw") && is_x86_feature_detected!("avx512vnni")
     }
 }
 
-#[inline(always)]
-fn numbers<D: Dot, K: PackedKernel>(dot: D, dtype: DType, kernel: K) -> K::Output {
-    match dtype {
-        DType::Q4 => kernel.run(Numbers::<_, true>(dot)),
-        _ => kernel.run(Numbers::<_, false>(dot)),
+fn run_with<K: BytesKernel>(means: Means, kernel: K) -> K::Output {
+    match means {
+        Means::Portable => kernel.run(PortableDot),
+        // SAFETY: whoever names means has seen that the processor has them.
+        #[cfg(target_arch = "x86_64")]
+        Means::Avx2 => unsafe { on_avx2(kernel) },
+        // SAFETY: as above.
+        #[cfg(target_arch = "x86_64")]
+        Means::Avx2Vnni => unsafe { on_avx2_vnni(kernel) },
+        // SAFETY: as above.
+        #[cfg(target_arch = "x86_64")]
+        Means::Avx512Vnni => unsafe { on_avx512_vnni(kernel) },
     }
 }
 
@@ -123,70 +123,48 @@ fn numbers<D: Dot, K: PackedKernel>(dot: D, dtype: DType, kernel: K) -> K::Outpu
 /// The processor must have the instructions named here.
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2,fma")]
-unsafe fn on_avx2<K: PackedKernel>(dtype: DType, kernel: K) -> K::Output {
+unsafe fn on_avx2<K: BytesKernel>(kernel: K) -> K::Output {
     // SAFETY: the caller's promise.
-    match dtype {
-        DType::PackedBf16 => kernel.run(Wide(unsafe { Avx2::new() })),
-        _ => numbers(unsafe { Avx2Dot::<false>::new() }, dtype, kernel),
-    }
+    kernel.run(unsafe { Avx2Dot::<false>::new() })
 }
 
 /// # Safety
 /// The processor must have the instructions named here.
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avxvnni,avx2,fma")]
-unsafe fn on_avx2_vnni<K: PackedKernel>(dtype: DType, kernel: K) -> K::Output {
+unsafe fn on_avx2_vnni<K: BytesKernel>(kernel: K) -> K::Output {
     // SAFETY: the caller's promise.
-    numbers(unsafe { Avx2Dot::<true>::new() }, dtype, kernel)
-}
-
-/// # Safety
-/// The processor must have the instructions named here.
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx512f,avx2,fma")]
-unsafe fn on_avx512<K: PackedKernel>(kernel: K) -> K::Output {
-    // SAFETY: the caller's promise.
-    kernel.run(Wide(unsafe { Avx512::new() }))
+    kernel.run(unsafe { Avx2Dot::<true>::new() })
 }
 
 /// # Safety
 /// The processor must have the instructions named here.
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni,avx2,fma")]
-unsafe fn on_avx512_vnni<K: PackedKernel>(dtype: DType, kernel: K) -> K::Output {
+unsafe fn on_avx512_vnni<K: BytesKernel>(kernel: K) -> K::Output {
     // SAFETY: the caller's promise.
-    numbers(unsafe { Avx512Dot::new() }, dtype, kernel)
-}
-
-/// # Safety
-/// The processor must have the instructions named here.
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx512f,avx512bf16,avx2,fma")]
-unsafe fn on_avx512_pairs<K: PackedKernel>(kernel: K) -> K::Output {
-    // SAFETY: the caller's promise.
-    kernel.run(unsafe { Avx512Pairs::new() })
+    kernel.run(unsafe { Avx512Dot::new() })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cpu::instructions::Dots;
     use crate::cpu::packed_format::VECTORS;
-    use crate::cpu::simd::Simd;
+    use crate::cpu::path::CpuPath;
+    use crate::cpu::simd_portable::Portable;
     use crate::packed_layout::{BLOCK, PANEL};
 
-    /// Everything that this processor can multiply such weights with.
-    fn all_means(dtype: DType) -> Vec<Means> {
+    /// Everything that this processor can multiply bytes with.
+    fn all_means() -> Vec<Means> {
         let mut means = vec![Means::Portable];
         #[cfg(target_arch = "x86_64")]
         {
-            let bytes = dtype != DType::PackedBf16;
             let [avx2, avx512] = [CpuPath::Avx2, CpuPath::Avx512].map(CpuPath::is_available);
             let vnni = avx2 && is_x86_feature_detected!("avxvnni");
             means.extend(avx2.then_some(Means::Avx2));
-            means.extend((bytes && vnni).then_some(Means::Avx2Vnni));
-            means.extend((!bytes && avx512).then_some(Means::Avx512));
-            means.extend((bytes && avx512 && has_vnni()).then_some(Means::Avx512Vnni));
-            means.extend((!bytes && avx512 && has_pairs()).then_some(Means::Avx512Pairs));
+            means.extend(vnni.then_some(Means::Avx2Vnni));
+            means.extend((avx512 && Means::has_avx512_vnni()).then_some(Means::Avx512Vnni));
         }
         means
     }
@@ -236,10 +214,14 @@ mod tests {
                     [block(dtype, |_| 255), block(dtype, |_| 0), block(dtype, |i| (i * 89) as u8)]
                 {
                     let of = |means| {
-                        run_with(means, dtype, OneBlock { weights: &weights, x: &[x, extreme] })
+                        let block = OneBlock { weights: &weights, x: &[x, extreme] };
+                        match dtype {
+                            DType::Q8 => run_with(means, InBytes::<_, false>(block)),
+                            _ => run_with(means, InBytes::<_, true>(block)),
+                        }
                     };
                     let expected = of(Means::Portable);
-                    for means in all_means(dtype) {
+                    for means in all_means() {
                         assert_eq!(of(means), expected, "{means:?} {dtype:?}");
                     }
                 }
@@ -254,11 +236,15 @@ mod tests {
         let weights: Vec<u8> = (0..DType::PackedBf16.block_bytes())
             .map(|i| if i % 2 == 1 { 0x3F | (i as u8 & 2) << 6 } else { (i * 89) as u8 })
             .collect();
-        let of = |means| run_with(means, DType::PackedBf16, OneBlock { weights: &weights, x: &x });
-        let expected = of(Means::Portable);
-        for means in all_means(DType::PackedBf16) {
-            for (found, expected) in of(means).iter().zip(&expected) {
-                assert!((found - expected).abs() < 1e-3, "{means:?}: {found}, not {expected}");
+        let block = || OneBlock { weights: &weights, x: &x };
+        let expected = InFloats(block()).run(Portable);
+        for instructions in CpuPath::available().into_iter().map(Instructions::checked) {
+            let instructions = instructions.unwrap();
+            let in_floats = instructions.run(InFloats(block()));
+            let in_pairs = Dots::of(instructions).map(|dots| dots.run(InPairs(block())));
+            for (i, found) in in_floats.iter().chain(in_pairs.iter().flatten()).enumerate() {
+                let expected = expected[i % expected.len()];
+                assert!((found - expected).abs() < 1e-3, "{instructions:?}: {found}, {expected}");
             }
         }
     }

@@ -38,15 +38,8 @@ pub fn forward(machine: &Machine, scratch: &mut Scratch, out: View, x: View, w: 
     if x.rows == 0 || x.columns == 0 {
         return floats.fill(0.0);
     }
-    let (tile_rows, words) = run(machine.instructions, w.dtype, Sizes);
-    let tiles = x.rows.div_ceil(tile_rows);
-    let rows = Rows {
-        count: x.rows,
-        tile: x.rows.div_ceil(tiles),
-        blocks: x.columns.div_ceil(BLOCK),
-        words,
-    };
-    let rounded = scratch.left.floats(rows.count * rows.blocks * words);
+    let rows = run(machine.instructions, w.dtype, Plan { count: x.rows, columns: x.columns });
+    let rounded = scratch.left.floats(rows.count * rows.blocks * rows.words);
     let rounded: &mut [u32] = bytemuck::cast_slice_mut(rounded);
     let parts = SharedMut::new(rounded);
     machine.pool.run(rows.tiles(), &|tile, _| {
@@ -73,14 +66,20 @@ fn part(length: usize, size: usize, index: usize) -> Range<usize> {
     index * size..((index + 1) * size).min(length)
 }
 
-/// Rows of a tile and words of a block.
-struct Sizes;
+/// Decides how rounded rows lie in memory.
+struct Plan {
+    count: usize,
+    columns: usize,
+}
 
-impl PackedKernel for Sizes {
-    type Output = (usize, usize);
+impl PackedKernel for Plan {
+    type Output = Rows;
+
     #[inline(always)]
-    fn run<F: Format>(self, _: F) -> (usize, usize) {
-        (F::TILE_ROWS, F::WORDS)
+    fn run<F: Format>(self, _: F) -> Rows {
+        let Plan { count, columns } = self;
+        let tile = count.div_ceil(count.div_ceil(F::TILE_ROWS));
+        Rows { count, tile, blocks: columns.div_ceil(BLOCK), words: F::WORDS }
     }
 }
 
@@ -128,10 +127,7 @@ impl PackedKernel for Round<'_> {
         for (row, x) in self.x.chunks_exact(self.columns).enumerate() {
             let blocks = self.out.chunks_exact_mut(F::WORDS * rows);
             for (block, x) in blocks.zip(x.chunks(BLOCK)) {
-                match x.first_chunk() {
-                    Some(x) => format.round(x, block, row, rows),
-                    None => format.round(&filled_up(x), block, row, rows),
-                }
+                format.round(&filled_up(x), block, row, rows);
             }
         }
     }

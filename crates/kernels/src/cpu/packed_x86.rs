@@ -1,4 +1,4 @@
-//! Products of bytes, and of pairs of bf16, in the instructions of x86-64.
+//! Products of bytes in the instructions of x86-64.
 
 use crate::cpu::packed_dot::Dot;
 use crate::cpu::simd_x86::{Avx2, Avx512};
@@ -20,10 +20,6 @@ pub struct Avx2Dot<const VNNI: bool>(Avx2);
 #[derive(Clone, Copy)]
 pub struct Avx512Dot(Avx512);
 
-/// A proof that the processor has AVX-512 with products of bf16.
-#[derive(Clone, Copy)]
-pub struct Avx512Pairs(Avx512);
-
 impl<const VNNI: bool> Avx2Dot<VNNI> {
     /// # Safety
     /// The processor must have AVX2 and FMA, and AVX-VNNI if `VNNI`.
@@ -41,49 +37,6 @@ impl Avx512Dot {
     pub unsafe fn new() -> Self {
         // SAFETY: the caller's promise.
         Avx512Dot(unsafe { Avx512::new() })
-    }
-}
-
-impl Avx512Pairs {
-    /// # Safety
-    /// The processor must have AVX-512F, AVX-512BF16, AVX2 and FMA.
-    #[inline(always)]
-    pub unsafe fn new() -> Self {
-        // SAFETY: the caller's promise.
-        Avx512Pairs(unsafe { Avx512::new() })
-    }
-
-    /// The floats beside it.
-    #[inline(always)]
-    pub fn floats(self) -> Avx512 {
-        self.0
-    }
-
-    /// `sums[lane] + weights[lane][0] · x[lane][0] + weights[lane][1] · x[lane][1]`
-    #[inline(always)]
-    pub fn dot(self, sums: __m512, weights: __m512i, x: __m512i) -> __m512 {
-        // SAFETY: `self` is the proof; only the type changes.
-        unsafe {
-            let (weights, x) = (
-                std::mem::transmute::<__m512i, __m512bh>(weights),
-                std::mem::transmute::<__m512i, __m512bh>(x),
-            );
-            _mm512_dpbf16_ps(sums, weights, x)
-        }
-    }
-
-    /// One pair in every lane.
-    #[inline(always)]
-    pub fn splat(self, pair: u32) -> __m512i {
-        proven!(_mm512_set1_epi32(pair.cast_signed()))
-    }
-
-    /// # Safety
-    /// 64 bytes must be readable at `pairs`.
-    #[inline(always)]
-    pub unsafe fn load(self, pairs: *const u8) -> __m512i {
-        // SAFETY: the caller's promise, and `self`.
-        unsafe { _mm512_loadu_si512(pairs.cast()) }
     }
 }
 

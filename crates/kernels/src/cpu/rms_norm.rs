@@ -1,9 +1,8 @@
 //! Root-mean-square normalisation of rows and its gradients.
 
-use crate::cpu::elements::ElementsMut;
+use crate::cpu::elements::{Elements, ElementsMut};
 use crate::cpu::instructions::Kernel;
 use crate::cpu::machine::{Machine, Scratch, rows_per_task};
-use crate::cpu::matmul_pack::Elements;
 use crate::cpu::simd::Simd;
 use crate::cpu::threads::SharedMut;
 use crate::view::View;

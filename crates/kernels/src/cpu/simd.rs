@@ -42,6 +42,18 @@ pub trait Simd: Copy {
     fn round(self, a: Self::V) -> Self::V;
     /// `a · 2^n` for whole `n` in -252 ..= 252, also where the result is subnormal.
     fn times_power_of_two(self, a: Self::V, n: Self::V) -> Self::V;
+    /// In each lane the upper half of `even`'s bits below the upper half of `odd`'s: two bf16 that
+    /// were widened become a pair, as they would stand in memory.
+    #[inline(always)]
+    fn pair(self, even: Self::V, odd: Self::V) -> Self::V {
+        let (mut low, mut high) = ([0.0; 16], [0.0; 16]);
+        self.store(even, &mut low[..Self::LANES]);
+        self.store(odd, &mut high[..Self::LANES]);
+        for (low, high) in low.iter_mut().zip(high) {
+            *low = f32::from_bits(low.to_bits() >> 16 | high.to_bits() & 0xffff_0000);
+        }
+        self.load(&low[..Self::LANES])
+    }
     /// All lanes added, in an order that is always the same.
     fn sum(self, a: Self::V) -> f32;
     /// The largest lane.
@@ -90,6 +102,12 @@ pub trait Simd: Copy {
     /// Asks for the cache line at `x`, which need not exist.
     fn prefetch(self, x: *const f32);
 
+    /// [`Simd::LANES`] whole numbers, as floats.
+    ///
+    /// # Safety
+    /// As many must be readable at `x`.
+    unsafe fn load_i8_at(self, x: *const i8) -> Self::V;
+
     /// Every lane read as two neighbouring bf16 values, widened: the first ones, the second ones.
     fn halves(self, pairs: Self::V) -> [Self::V; 2];
 
@@ -97,6 +115,24 @@ pub trait Simd: Copy {
     fn square(self) -> Self::Square;
     /// Rows become columns.
     fn transpose(self, square: &mut Self::Square);
+}
+
+/// What one step of the depth adds to a chain: the product of two numbers, or, where each lane holds
+/// a pair of bf16, the two products of two pairs.
+pub trait Term<V>: Copy {
+    /// The chain after the step.
+    fn add(self, a: V, b: V, chain: V) -> V;
+}
+
+/// The term of numbers in `f32`.
+#[derive(Clone, Copy)]
+pub struct OneProduct<S>(pub S);
+
+impl<S: Simd> Term<S::V> for OneProduct<S> {
+    #[inline(always)]
+    fn add(self, a: S::V, b: S::V, chain: S::V) -> S::V {
+        self.0.mul_add(a, b, chain)
+    }
 }
 
 /// eˣ with a relative error below 2e-7; 0 and infinity where `f32` ends, NaN stays NaN.

@@ -141,6 +141,11 @@ impl Simd for Portable {
     fn prefetch(self, _: *const f32) {}
 
     #[inline(always)]
+    unsafe fn load_i8_at(self, x: *const i8) -> V {
+        // SAFETY: the caller's promise.
+        unsafe { x.cast::<[i8; LANES]>().read() }.map(f32::from)
+    }
+    #[inline(always)]
     fn halves(self, pairs: V) -> [V; 2] {
         let half =
             |i: usize| pairs.map(|x| bytemuck::cast::<u32, [bf16; 2]>(x.to_bits())[i].to_bits());

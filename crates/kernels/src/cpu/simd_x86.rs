@@ -1,8 +1,9 @@
 //! AVX2 with FMA (8 lanes) and AVX-512F (16 lanes): every intrinsic of kollama.
 
-use crate::cpu::simd::Simd;
+use crate::cpu::simd::{Simd, Term};
 use half::bf16;
 use std::arch::x86_64::*;
+use std::mem::transmute;
 
 /// A proof that the processor has AVX2 and FMA.
 #[derive(Clone, Copy)]
@@ -27,6 +28,30 @@ impl Avx512 {
     #[inline(always)]
     pub unsafe fn new() -> Avx512 {
         Avx512(())
+    }
+}
+
+/// The term of pairs of bf16, and a proof that the processor has AVX-512 BF16.
+#[derive(Clone, Copy)]
+pub struct TwoProducts(());
+
+impl TwoProducts {
+    /// # Safety
+    /// The processor must have AVX-512F and AVX-512 BF16.
+    #[inline(always)]
+    pub unsafe fn new() -> TwoProducts {
+        TwoProducts(())
+    }
+}
+
+impl Term<__m512> for TwoProducts {
+    #[inline(always)]
+    fn add(self, a: __m512, b: __m512, chain: __m512) -> __m512 {
+        // SAFETY: a vector is 512 bits, whatever they are called.
+        let pairs = |v: __m512| unsafe { transmute::<__m512, __m512bh>(v) };
+        let (a, b) = (pairs(a), pairs(b));
+        // SAFETY: `self` is the proof that the processor has the instruction.
+        unsafe { _mm512_dpbf16_ps(chain, a, b) }
     }
 }
 
@@ -183,6 +208,11 @@ impl Simd for Avx2 {
     }
 
     #[inline(always)]
+    unsafe fn load_i8_at(self, x: *const i8) -> __m256 {
+        // SAFETY: the caller's promise, and `self`.
+        unsafe { _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64(x.cast()))) }
+    }
+    #[inline(always)]
     fn halves(self, pairs: __m256) -> [__m256; 2] {
         proven! {
             let pairs = _mm256_castps_si256(pairs);
@@ -278,6 +308,14 @@ impl Simd for Avx512 {
         proven!(_mm512_scalef_ps(a, n))
     }
     #[inline(always)]
+    fn pair(self, even: __m512, odd: __m512) -> __m512 {
+        proven! {
+            let (even, odd) = (_mm512_castps_si512(even), _mm512_castps_si512(odd));
+            let odd = _mm512_and_si512(odd, _mm512_set1_epi32(-0x1_0000));
+            _mm512_castsi512_ps(_mm512_or_si512(_mm512_srli_epi32::<16>(even), odd))
+        }
+    }
+    #[inline(always)]
     fn sum(self, a: __m512) -> f32 {
         proven!(_mm512_reduce_add_ps(a))
     }
@@ -354,6 +392,11 @@ impl Simd for Avx512 {
         proven!(_mm_prefetch::<_MM_HINT_T0>(x.cast()))
     }
 
+    #[inline(always)]
+    unsafe fn load_i8_at(self, x: *const i8) -> __m512 {
+        // SAFETY: the caller's promise, and `self`.
+        unsafe { _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128(x.cast()))) }
+    }
     #[inline(always)]
     fn halves(self, pairs: __m512) -> [__m512; 2] {
         proven! {

@@ -1,9 +1,8 @@
 //! The gated activation of the feed-forward layer and its gradients.
 
-use crate::cpu::elements::ElementsMut;
+use crate::cpu::elements::{Elements, ElementsMut};
 use crate::cpu::instructions::Kernel;
 use crate::cpu::machine::{Machine, rows_per_task};
-use crate::cpu::matmul_pack::Elements;
 use crate::cpu::simd::{Simd, sigmoid};
 use crate::view::View;
 

@@ -268,6 +268,12 @@ fn round_to_eight_bits(out: View, x: &[f32]) {
     rows.zip(x.chunks_exact(out.columns)).for_each(|(row, x)| q8_rows::put(row, x));
 }
 
+/// The elements of a packed input.
+fn unpacked(view: &View) -> Vec<f64> {
+    // SAFETY: as for `read`.
+    packed::unpacked(unsafe { view.panels() }, (view.rows, view.columns), view.dtype)
+}
+
 /// Lets `work` write an output that may be bf16 as if it were `f32`, and rounds what it leaves.
 fn write_rounded(view: &mut View, work: impl FnOnce(&mut [f32])) {
     if view.dtype == DType::F32 {
@@ -286,10 +292,4 @@ fn widened_qkv(input: &QkvViews) -> [Cow<'_, [f32]>; 3] {
 
 fn qkv<'a>(queries: &'a [f32], keys: &'a [f32], values: &'a [f32]) -> attention::Qkv<'a, f32> {
     attention::Qkv { queries, keys, values }
-}
-
-/// The elements of a packed input.
-fn unpacked(view: &View) -> Vec<f64> {
-    // SAFETY: as for `read`.
-    packed::unpacked(unsafe { view.panels() }, (view.rows, view.columns), view.dtype)
 }
