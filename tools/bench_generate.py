@@ -1,16 +1,16 @@
 """Sets `kollama bench generate` beside llama.cpp, transformers and candle: same shape, same machine.
 
     python tools/random_gguf.py --shape 1b --out GGUF
-    cargo build --release --manifest-path tools/candle/Cargo.toml        (RUSTFLAGS=-Ctarget-cpu=native)
+    RUSTFLAGS=-Ctarget-cpu=native cargo build --release --manifest-path tools/candle/Cargo.toml
     python tools/bench_generate.py --shape 1b --gguf GGUF --kollama target/release/kollama \\
         --candle tools/candle/target/release/candle-side --groups bf16 q8 q4 --rounds 5 [--json]
 
 Every side reads a prompt of 512 tokens, then writes 64 one by one, the likeliest each time, after a run
 that is not counted. The sides of a group take turns, a process each, round after round, because the
 machine drifts; every measurement goes to standard error, medians are printed at the end. llama.cpp is
-called through its C interface as its own bench does, without sampling. Needs numpy, torch, transformers, and llama-cpp-python built for this processor
-(`CMAKE_ARGS=-DGGML_NATIVE=ON pip install --no-binary :all: llama-cpp-python`); sides whose program or
-file is missing are left out.
+called through its C interface as its own bench does, without sampling. Needs numpy, torch, transformers
+and llama-cpp-python, built for this processor (`pip install --no-binary llama-cpp-python
+llama-cpp-python`, with `CMAKE_ARGS=-DGGML_NATIVE=ON`); sides whose program or file is missing are left out.
 """
 
 import argparse

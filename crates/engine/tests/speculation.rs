@@ -5,7 +5,7 @@
 mod small_model;
 
 use kollama_engine::{Emission, Engine, Finish, Request, Sampling, Tokenizer, prompt_ids};
-use kollama_kernels::Device;
+use kollama_kernels::{DType, Device};
 use kollama_llama::Llama;
 use small_model::{Answers, drain, model, submit_all, tokenizer};
 use std::path::Path;
@@ -85,9 +85,13 @@ fn a_model_that_learnt_stories_tells_the_same_with_guesses_and_without() {
         return;
     }
     let words = Tokenizer::open(&folder).unwrap();
-    let llama = |threads| Llama::open(&folder, &Device::cpu(threads).unwrap()).unwrap();
-    let prompts = ["", "Once upon a time", "One day, Lily and Ben went to the park. They saw"];
-    same_with_and_without(llama, &words, &requests(&words, &prompts, 80));
+    let prompts = ["Once upon a time", "One day, Lily and Ben went to the park. They saw"];
+    let requests = requests(&words, &prompts, 50);
+    for weights in [DType::F32, DType::PackedBf16, DType::Q8, DType::Q4] {
+        let device = |threads| Device::cpu(threads).unwrap();
+        let llama = |threads| Llama::open_as(&folder, &device(threads), weights).unwrap();
+        same_with_and_without(llama, &words, &requests);
+    }
 }
 
 fn steps_and_emissions(engine: &mut Engine<'_>) -> (usize, Vec<Emission>) {
