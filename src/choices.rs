@@ -160,3 +160,52 @@ impl DocumentSize {
         }
     }
 }
+
+/// A model of which `bench generate` makes one of random weights.
+#[derive(Clone, Copy, ValueEnum)]
+pub enum BenchShape {
+    /// 72.8 M parameters: hidden 512, 8 layers
+    Small,
+    /// 1.16 B parameters: hidden 2048, 22 layers, 4 key heads
+    #[value(name = "1b")]
+    OneB,
+    /// 6.86 B parameters: Llama 2
+    #[value(name = "7b")]
+    SevenB,
+}
+
+impl BenchShape {
+    /// How it is chosen and shown.
+    pub fn name(self) -> &'static str {
+        match self {
+            BenchShape::Small => "small",
+            BenchShape::OneB => "1b",
+            BenchShape::SevenB => "7b",
+        }
+    }
+}
+
+/// How the weights are stored that `bench generate` measures.
+#[derive(Clone, Copy, ValueEnum)]
+pub enum BenchWeights {
+    /// 4 bytes, row after row
+    F32,
+    /// 2 bytes, in panels
+    Bf16,
+    /// 8.5 bits, in panels
+    Q8,
+    /// 4.5 bits, in panels
+    Q4,
+}
+
+impl BenchWeights {
+    /// How it is chosen and shown.
+    pub fn name(self) -> &'static str {
+        match self {
+            BenchWeights::F32 => "f32",
+            BenchWeights::Bf16 => "bf16",
+            BenchWeights::Q8 => "q8",
+            BenchWeights::Q4 => "q4",
+        }
+    }
+}

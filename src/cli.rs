@@ -2,8 +2,8 @@
 //! stands in `commands/`.
 
 use crate::choices::{
-    Cache, DocumentSize, Documents, Order, Quantized, Recompute, RowInit, Schedule, StoredType,
-    TrainOnly, Weights, YesOrNo,
+    BenchShape, BenchWeights, Cache, DocumentSize, Documents, Order, Quantized, Recompute, RowInit,
+    Schedule, StoredType, TrainOnly, Weights, YesOrNo,
 };
 use clap::{Args, Parser, Subcommand};
 use std::num::NonZeroUsize;
@@ -613,14 +613,28 @@ pub enum Bench {
     /// One training step: hidden 512, 8 layers, vocabulary 46,336, 4 × 512 tokens
     #[command(after_help = "Example:\n  kollama bench train --dtype bf16 --repeats 3 --json")]
     Train(BenchTrain),
-    /// Reading a prompt and writing tokens with random weights
-    #[command(after_help = "Example:\n  kollama bench generate --json")]
-    Generate(BenchOutput),
+    /// Reading a prompt of 512 tokens and writing 64, alone, in a crowd and with guesses
+    #[command(after_help = "Example:\n  kollama bench generate --shape 1b --weights q8 --json")]
+    Generate(BenchGenerate),
     /// Encoding text, alone or beside other tokenizers; one thread unless --threads says more
     #[command(after_help = "Example:\n  \
         kollama bench tokenize --tokenizer tok --corpus korean.jsonl.zst code.jsonl \\\n    \
         --document-size line,4k,1m --worst --against tools/bench_tokenize.py")]
     Tokenize(BenchTokenize),
+}
+
+/// Flags of `bench generate`.
+#[derive(Args)]
+pub struct BenchGenerate {
+    /// Model to make, of random weights
+    #[arg(long, value_enum, default_value = "small")]
+    pub shape: BenchShape,
+    /// How its weights are stored
+    #[arg(long, value_enum, default_value = "f32")]
+    pub weights: BenchWeights,
+    /// How to print
+    #[command(flatten)]
+    pub output: BenchOutput,
 }
 
 /// Flags of `bench train`.

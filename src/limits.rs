@@ -1,7 +1,7 @@
 //! What this machine can do at most, measured now: the roofs that figures of speed are shares of.
 
 use anyhow::Result;
-use kollama_kernels::{Device, roof};
+use kollama_kernels::{DType, Device, roof};
 
 /// Fused multiply-adds of all threads in registers, in GFLOP/s.
 pub fn gflops(threads: usize) -> Result<f64> {
@@ -22,4 +22,16 @@ pub fn int8_gops(threads: usize) -> Result<f64> {
 /// Reads of all threads from memory that no cache holds, in GB/s.
 pub fn read_gb_per_second(threads: usize) -> Result<f64> {
     Ok(roof::read_bandwidth(threads, Device::chosen_path()?)? * 1e-9)
+}
+
+/// What products with weights of this type are a share of: multiply-adds of all threads in registers,
+/// in 10⁹ a second, by the fastest instruction that could do them.
+pub fn product_gflops(weights: DType, threads: usize) -> Result<f64> {
+    match weights {
+        DType::F32 => gflops(threads),
+        DType::Bf16 | DType::PackedBf16 => {
+            Ok(gflops(threads)?.max(bf16_gflops(threads)?.unwrap_or(0.0)))
+        }
+        DType::Q8 | DType::Q8Rows | DType::Q4 => int8_gops(threads),
+    }
 }

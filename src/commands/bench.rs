@@ -1,21 +1,21 @@
 //! How close to the limits of this machine the engine works. Every figure is printed beside the
 //! roof measured in the same run; medians are quoted.
 
+use super::bench_generate::bench_generate;
 use super::bench_tokenize::bench_tokenize;
+use super::measurement::{Facts, fact, median, peak_memory, print};
 use super::threads;
 use crate::choices::StoredType as DtypeFlag;
 use crate::cli::{Bench as Verb, BenchOutput, BenchTrain};
 use crate::limits;
 use anyhow::{Context, Result};
 use kollama_corpus::pack_ids;
-use kollama_engine::{Engine, Request, Sampling};
 use kollama_kernels::{DType, Device, Matrix, ops};
-use kollama_llama::{Llama, LlamaConfig, StoredType};
-use kollama_tokenizer::Tokenizer;
+use kollama_llama::{LlamaConfig, StoredType};
 use kollama_trainer::{TrainSettings, Trainer, estimate};
-use serde_json::{Value, json};
+use serde_json::json;
 use std::fs;
-use std::io::{Write, stdout};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -27,39 +27,14 @@ pub fn bench(verb: Verb, asked: Option<u16>) -> Result<()> {
         Verb::Roof { json } => print(json, &measure_roof(device, threads)?),
         Verb::Matmul(output) => print(output.json, &matmul(device, threads, &output)?),
         Verb::Train(flags) => print(flags.output.json, &train(device, threads, &flags)?),
-        Verb::Generate(output) => print(output.json, &generate(device, threads, &output)?),
+        Verb::Generate(flags) => {
+            print(flags.output.json, &bench_generate(&flags, device, threads)?)
+        }
         // One thread shows the encoder; more show the machine.
         Verb::Tokenize(flags) => {
             bench_tokenize(&flags, &device.name(), asked.map_or(1, usize::from))
         }
     }
-}
-
-/// Facts of one measurement, in the order in which they are printed.
-type Facts = Vec<(String, Value)>;
-
-fn fact(name: &str, value: impl Into<Value>) -> (String, Value) {
-    (name.to_owned(), value.into())
-}
-
-fn print(json: bool, facts: &Facts) -> Result<()> {
-    let mut out = stdout().lock();
-    if json {
-        let object: serde_json::Map<String, Value> = facts.iter().cloned().collect();
-        writeln!(out, "{}", Value::Object(object))?;
-        return Ok(());
-    }
-    for (name, value) in facts {
-        match value.as_f64().filter(|_| value.is_f64()) {
-            Some(number) => writeln!(out, "{name:32} {number:.3}")?,
-            None => writeln!(
-                out,
-                "{name:32} {}",
-                value.as_str().map_or(value.to_string(), str::to_owned)
-            )?,
-        }
-    }
-    Ok(())
 }
 
 fn measure_roof(device: &Device, threads: usize) -> Result<Facts> {
@@ -81,11 +56,6 @@ fn median_seconds(output: &BenchOutput, mut work: impl FnMut()) -> f64 {
         seconds.push(began.elapsed().as_secs_f64());
     }
     median(seconds)
-}
-
-fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values[values.len() / 2]
 }
 
 /// Rows of a micro-batch, inner and outer size of the products of the `train` shape.
@@ -203,61 +173,6 @@ fn bench_settings(folder: &Path, model: &Path, flags: &BenchTrain) -> Result<Tra
         folder.join("run").display().to_string()
     );
     Ok(TrainSettings::from_toml(&text)?)
-}
-
-fn generate(device: &Device, threads: usize, output: &BenchOutput) -> Result<Facts> {
-    let config = quoted_shape()?;
-    let folder = Scratch::new()?;
-    let model = folder.0.join("model");
-    kollama_llama::init_checkpoint(&config, 0, StoredType::F32, &model, &mut |_, _| ())?;
-    let words = byte_tokenizer()?;
-    let mut llama = Llama::open(&model, device)?;
-    llama.config.eos_token_id = None;
-    let weights = llama.parameters.named().iter().map(|(_, matrix)| matrix.bytes()).sum::<usize>();
-    let (prompt, new) = (512, 64);
-    let mut engine = Engine::new(llama, &words, prompt + new)?;
-    let request = Request {
-        prompt: (0..prompt as u32).map(|i| (i * 7919) % 46_336).collect(),
-        max_new_tokens: new,
-        sampling: Sampling::GREEDY,
-        stop: Vec::new(),
-    };
-    let (mut reading, mut writing) = (Vec::new(), Vec::new());
-    for _ in 0..=output.repeats {
-        engine.submit(request.clone())?;
-        let began = Instant::now();
-        engine.step()?;
-        reading.push(prompt as f64 / began.elapsed().as_secs_f64());
-        let began = Instant::now();
-        while !engine.is_idle() {
-            engine.step()?;
-        }
-        writing.push((new - 1) as f64 / began.elapsed().as_secs_f64());
-    }
-    let (reading, writing) = (median(reading.split_off(1)), median(writing.split_off(1)));
-    let bandwidth = limits::read_gb_per_second(threads)?;
-    Ok(vec![
-        fact("device", device.name()),
-        fact("parameters", config.parameter_count()),
-        fact("prompt_tokens_per_second", reading),
-        fact("new_tokens_per_second", writing),
-        fact("read_gb_per_second", bandwidth),
-        fact("share_of_bandwidth", writing * weights as f64 * 1e-9 / bandwidth),
-    ])
-}
-
-/// Text is not what is measured: any tokenizer will do that knows the bytes.
-fn byte_tokenizer() -> Result<Tokenizer> {
-    let texts = std::iter::once(Ok::<_, anyhow::Error>("a b a b".to_owned()));
-    kollama_tokenizer::train(texts, 262, 1.0)
-}
-
-/// Highest memory of this process so far, in bytes; 0 where the system does not tell.
-fn peak_memory() -> u64 {
-    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    let kib = line.and_then(|line| line.trim().strip_suffix(" kB"));
-    kib.and_then(|kib| kib.trim().parse::<u64>().ok()).unwrap_or(0) * 1024
 }
 
 /// A folder that is gone when the measurement is.

@@ -1,6 +1,8 @@
 //! One verb, one file. Each reads its flags, calls the crates below and prints.
 
 mod bench;
+mod bench_generate;
+mod bench_model;
 mod bench_tokenize;
 mod compare;
 mod compare_page;
@@ -9,6 +11,7 @@ mod eval;
 mod generate;
 mod held;
 mod learning;
+mod measurement;
 pub mod model;
 mod peers;
 mod quickstart;

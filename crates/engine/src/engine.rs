@@ -1,20 +1,20 @@
 //! Submit, step, drain: several sequences share one batch, and one batch is one call of the model.
 //! A sequence gets the same tokens alone and in a crowd.
 
+use crate::drafts::Pass;
 use crate::error::EngineError;
-use crate::request::{Emission, Finish, Request, RequestId};
-use crate::sampler::sample;
+use crate::request::{Emission, Request, RequestId};
+use crate::sampler::Sampler;
+use crate::sequence::Sequence;
 use crate::slots::Slots;
-use crate::stops::StopWatch;
 use kollama_kernels::{DType, Matrix, Span, Spans};
 use kollama_llama::{Batch, KvCache, Llama, LlamaConfig};
-use kollama_tokenizer::{DecodeStream, Tokenizer};
+use kollama_tokenizer::Tokenizer;
 use std::collections::VecDeque;
-use std::ops::Range;
 
-/// Prompt tokens read in one step, over all sequences: a long prompt does not hold up the others
-/// for longer than this.
-const TOKENS_OF_A_STEP: usize = 512;
+/// Rows of one step, over all sequences: a long prompt does not hold up the others for longer than
+/// this.
+const ROWS_OF_A_STEP: usize = 512;
 
 /// A model, its tokenizer, its cache, and the sequences that are being written.
 pub struct Engine<'t> {
@@ -25,23 +25,22 @@ pub struct Engine<'t> {
     waiting: VecDeque<(RequestId, Request)>,
     running: Vec<Sequence<'t>>,
     logits: Matrix,
+    /// One row of the logits.
+    row: Vec<f32>,
+    sampler: Sampler,
     end_tokens: Vec<u32>,
     next_id: u64,
+    speculates: bool,
 }
 
-struct Sequence<'t> {
-    id: RequestId,
-    request: Request,
-    /// Prompt and answer.
-    tokens: Vec<u32>,
-    /// How many of them the cache holds.
-    read: usize,
-    slot: Range<usize>,
-    text: DecodeStream<'t>,
-    /// End of the prompt's text that the stream still holds: a run of byte tokens is certain only
-    /// when it has ended.
-    held_prompt: String,
-    stops: StopWatch,
+/// What one sequence has in a step.
+struct Part {
+    /// Which of the running ones it is.
+    sequence: usize,
+    /// Tokens of it that are read.
+    rows: usize,
+    /// Whether they are all it has, so that it gets its next token.
+    writes: bool,
 }
 
 impl<'t> Engine<'t> {
@@ -67,6 +66,7 @@ impl<'t> Engine<'t> {
         let logits = Matrix::zeros(&llama.device, 1, llama.config.vocab_size, DType::F32)?;
         Ok(Engine {
             end_tokens: end_tokens(&llama.config),
+            row: vec![0.0; llama.config.vocab_size],
             llama,
             tokenizer,
             cache,
@@ -74,13 +74,21 @@ impl<'t> Engine<'t> {
             waiting: VecDeque::new(),
             running: Vec::new(),
             logits,
+            sampler: Sampler::default(),
             next_id: 0,
+            speculates: true,
         })
     }
 
     /// The model.
     pub fn llama(&self) -> &Llama {
         &self.llama
+    }
+
+    /// Whether tokens are guessed from what stands in a sequence already and read together with
+    /// the one before them, where that pays; it does from the start. The answers are the same.
+    pub fn set_speculation(&mut self, on: bool) {
+        self.speculates = on;
     }
 
     /// Puts a request in the queue.
@@ -97,20 +105,23 @@ impl<'t> Engine<'t> {
         self.waiting.is_empty() && self.running.is_empty()
     }
 
-    /// One call of the model; at most one new token for each running sequence.
+    /// One call of the model; for each running sequence no token while it reads its prompt, then
+    /// one, or several where it guessed well.
     pub fn step(&mut self) -> Result<Vec<Emission>, EngineError> {
         self.admit();
-        let (batch, writers) = self.gather();
-        if batch.ids.is_empty() {
+        let parts = self.share_out();
+        if parts.is_empty() {
             return Ok(Vec::new());
         }
-        self.make_room_for_logits(writers.len())?;
+        self.guess(&parts);
+        let batch = self.gather(&parts);
+        self.make_room_for_logits(batch.wanted.len())?;
         self.llama.forward(&batch, &mut self.cache, &mut self.logits);
-        let mut row = vec![0.0; self.llama.config.vocab_size];
-        let mut emissions = Vec::new();
-        for (index, writer) in writers.into_iter().enumerate() {
-            self.logits.read_rows(index, &mut row);
-            emissions.push(self.running[writer].write(&mut row, &self.end_tokens));
+        let (mut emissions, mut row) = (Vec::new(), 0);
+        for part in parts.iter().filter(|part| part.writes) {
+            let guesses = self.running[part.sequence].drafts.guesses().len();
+            self.write(part.sequence, row, &mut emissions);
+            row += 1 + guesses;
         }
         self.retire(&emissions);
         Ok(emissions)
@@ -148,30 +159,72 @@ impl<'t> Engine<'t> {
         }
     }
 
-    /// What every sequence has not read yet, within the budget of a step; and who gets a token.
-    fn gather(&mut self) -> (Batch, Vec<usize>) {
-        let mut ids = Vec::new();
-        let mut spans = Vec::new();
-        let mut wanted = Vec::new();
-        let mut writers = Vec::new();
-        for (index, sequence) in self.running.iter_mut().enumerate() {
-            let budget = TOKENS_OF_A_STEP.saturating_sub(ids.len());
-            let unread = sequence.tokens.len() - sequence.read;
+    /// What every sequence has not read yet, within the budget of a step.
+    fn share_out(&self) -> Vec<Part> {
+        let mut budget = ROWS_OF_A_STEP;
+        let part = |(sequence, running): (usize, &Sequence)| {
+            let unread = running.tokens.len() - running.read;
             let rows = unread.min(budget);
-            if rows == 0 {
-                continue;
-            }
-            let start = ids.len();
-            ids.extend(&sequence.tokens[sequence.read..sequence.read + rows]);
-            sequence.read += rows;
-            let first = sequence.slot.start;
-            spans.push(Span { queries: start..ids.len(), keys: first..first + sequence.read });
-            if rows == unread {
-                wanted.push(ids.len() as u32 - 1);
-                writers.push(index);
-            }
+            budget -= rows;
+            Part { sequence, rows, writes: rows == unread }
+        };
+        self.running.iter().enumerate().map(part).filter(|part| part.rows > 0).collect()
+    }
+
+    /// Guesses what the sequences write next, as far as the rows of this step have room for it.
+    fn guess(&mut self, parts: &[Part]) {
+        let mut pass = Pass {
+            rows: parts.iter().map(|part| part.rows).sum(),
+            tokens: parts.iter().filter(|part| part.writes).count() as f64,
+        };
+        for part in parts.iter().filter(|part| part.writes) {
+            let sequence = &mut self.running[part.sequence];
+            // The last token of an answer is never read, so no guess may stand for it.
+            let left = sequence.request.max_new_tokens - sequence.written() - 1;
+            let room = if self.speculates { ROWS_OF_A_STEP - pass.rows } else { 0 };
+            let most = left.min(room);
+            sequence.drafts.guess(&sequence.tokens, most, &mut pass);
         }
-        (Batch { ids, spans: Spans::new(spans), wanted }, writers)
+    }
+
+    /// The rows of a step: unread tokens, then guesses; logits after the last token and after each
+    /// guess.
+    fn gather(&mut self, parts: &[Part]) -> Batch {
+        let (mut ids, mut spans, mut wanted) = (Vec::new(), Vec::new(), Vec::new());
+        for part in parts {
+            let sequence = &mut self.running[part.sequence];
+            let start = ids.len();
+            ids.extend(&sequence.tokens[sequence.read..sequence.read + part.rows]);
+            sequence.read += part.rows;
+            if part.writes {
+                ids.extend(sequence.drafts.guesses());
+                wanted.extend((start + part.rows - 1) as u32..ids.len() as u32);
+            }
+            let seen = sequence.read + ids.len() - start - part.rows;
+            let first = sequence.slot.start;
+            spans.push(Span { queries: start..ids.len(), keys: first..first + seen });
+        }
+        Batch { ids, spans: Spans::new(spans), wanted }
+    }
+
+    /// Chooses the next token of a sequence from its first row of logits, then goes on for as long
+    /// as what it guessed is what it chose. Cache rows of wrong guesses are written again later.
+    fn write(&mut self, sequence: usize, first_row: usize, emissions: &mut Vec<Emission>) {
+        let sequence = &mut self.running[sequence];
+        for guess in 0.. {
+            self.logits.read_rows(first_row + guess, &mut self.row);
+            let (seen, sampling) = (&sequence.tokens, &sequence.request.sampling);
+            let chosen =
+                self.sampler.sample(&mut self.row, seen, sampling, sequence.written() as u64);
+            let guessed = chosen.is_some_and(|token| sequence.drafts.came_true(guess, token, seen));
+            let emission = sequence.write(chosen, &self.end_tokens);
+            let goes_on = guessed && emission.finish.is_none();
+            emissions.push(emission);
+            if !goes_on {
+                return;
+            }
+            sequence.read += 1;
+        }
     }
 
     fn make_room_for_logits(&mut self, rows: usize) -> Result<(), EngineError> {
@@ -193,63 +246,12 @@ impl<'t> Engine<'t> {
     }
 }
 
-impl<'t> Sequence<'t> {
-    fn new(id: RequestId, request: Request, slot: Range<usize>, tokenizer: &'t Tokenizer) -> Self {
-        let mut text = tokenizer.decode_stream();
-        let given: usize = request.prompt.iter().map(|&token| text.push(token).len()).sum();
-        let held_prompt = tokenizer.decode(&request.prompt).split_off(given);
-        let stops = StopWatch::new(&request.stop);
-        let tokens = request.prompt.clone();
-        Sequence { id, request, tokens, read: 0, slot, text, held_prompt, stops }
-    }
-
-    /// Chooses the next token from its logits and says what became certain.
-    fn write(&mut self, logits: &mut [f32], end_tokens: &[u32]) -> Emission {
-        let written = self.tokens.len() - self.request.prompt.len();
-        let chosen = sample(logits, &self.tokens, &self.request.sampling, written as u64);
-        let Some(token) = chosen else { return self.end(0, Finish::Failed) };
-        if end_tokens.contains(&token) {
-            return self.end(token, Finish::EndToken);
-        }
-        self.tokens.push(token);
-        let piece = self.text.push(token).to_owned();
-        let watched = self.stops.push(without(&mut self.held_prompt, &piece));
-        if watched.stopped {
-            let finish = Some(Finish::Stop);
-            return Emission { request: self.id, token, text: watched.text, finish };
-        }
-        if written + 1 == self.request.max_new_tokens {
-            let mut last = self.end(token, Finish::Length);
-            last.text.insert_str(0, &watched.text);
-            return last;
-        }
-        Emission { request: self.id, token, text: watched.text, finish: None }
-    }
-
-    /// The last emission: what was held back becomes certain.
-    fn end(&mut self, token: u32, finish: Finish) -> Emission {
-        let rest = self.text.finish();
-        let watched = self.stops.push(without(&mut self.held_prompt, &rest));
-        let text = watched.text + &self.stops.finish();
-        let finish = if watched.stopped { Finish::Stop } else { finish };
-        Emission { request: self.id, token, text, finish: Some(finish) }
-    }
-}
-
 /// Every token that ends an answer: `eos_token_id`, which a model's file may give as a list.
 fn end_tokens(config: &LlamaConfig) -> Vec<u32> {
     let fields = config.to_json();
     let field = &fields["eos_token_id"];
     let ids = field.as_array().map_or(std::slice::from_ref(field), Vec::as_slice);
     ids.iter().filter_map(|id| u32::try_from(id.as_u64()?).ok()).collect()
-}
-
-/// Takes the held end of the prompt off the first text that the stream gives.
-fn without<'a>(held: &mut String, piece: &'a str) -> &'a str {
-    if piece.is_empty() {
-        return piece;
-    }
-    piece.strip_prefix(std::mem::take(held).as_str()).unwrap_or(piece)
 }
 
 #[cfg(test)]

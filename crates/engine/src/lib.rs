@@ -4,8 +4,9 @@
 //! 1. [`Engine::submit`] checks it ([`request`]) and puts it in the queue.
 //! 2. [`Engine::step`] admits it as soon as the cache has a slot for it ([`slots`]).
 //! 3. The step gathers unread prompt tokens and last tokens of all running sequences into one
-//!    batch and asks [`kollama_llama::Llama::forward`] for the logits of those that want one.
-//! 4. [`sampler`] turns each row of logits into one id.
+//!    batch, puts guesses at what comes next behind them where that pays (`drafts.rs`), and asks
+//!    [`kollama_llama::Llama::forward`] for the logits of those that want one.
+//! 4. [`sampler`] turns each row of logits into one id, for as long as the guesses are those ids.
 //! 5. The id becomes text, held back as long as it might become a stop string ([`stops`]).
 //! 6. The text leaves as an [`Emission`]; the last one says why the request ended, and its slot is
 //!    free again.
@@ -13,6 +14,9 @@
 //! [`scoring`] asks the same model how likely given continuations are.
 
 #![forbid(unsafe_code)]
+
+mod drafts;
+mod sequence;
 
 pub mod engine;
 pub mod error;

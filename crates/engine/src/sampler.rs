@@ -1,83 +1,137 @@
 //! Logits to one id. Deterministic: the draw is a pure function of seed, number of the token and
-//! logits.
+//! logits. A vocabulary is read a few times, never sorted as a whole.
 
 use crate::request::Sampling;
+use std::cmp::Ordering;
 
-/// Chooses the next id.
-///
-/// `logits` has one entry per vocabulary id and is used as scratch; `seen` holds prompt and answer
-/// so far; `index` counts the tokens of the answer. `None` if a logit is NaN or +∞, or none is
-/// finite; −∞ is an id that is never chosen.
-pub fn sample(logits: &mut [f32], seen: &[u32], sampling: &Sampling, index: u64) -> Option<u32> {
-    penalise(logits, seen, sampling.repetition_penalty);
-    if logits.iter().any(|&logit| logit.is_nan() || logit == f32::INFINITY) {
-        return None;
-    }
-    let best = argmax(logits)?;
-    if sampling.temperature == 0.0 {
-        return Some(best as u32);
-    }
-    let candidates = candidates(logits, logits[best], sampling);
-    let total: f64 = candidates.iter().map(|&(_, weight)| weight).sum();
-    let mut target = uniform(sampling.seed, index) * total;
-    let drawn = candidates.iter().find(|&&(_, weight)| {
-        target -= weight;
-        target < 0.0
-    });
-    Some(drawn.or(candidates.last()).map_or(best as u32, |&(id, _)| id))
+/// Candidates that are put in order first; the one that is drawn is nearly always among them.
+const FIRST_PORTION: usize = 64;
+/// Values that are compared side by side.
+const LANES: usize = 16;
+
+/// Chooses ids; keeps its working memory from one to the next.
+#[derive(Debug, Default)]
+pub struct Sampler {
+    /// Which ids were penalised already; all `false` between two draws.
+    penalised: Vec<bool>,
+    /// Ids that may be drawn, with their logits.
+    kept: Vec<(u32, f32)>,
 }
 
-/// First index of the greatest finite value.
-pub fn argmax(logits: &[f32]) -> Option<usize> {
-    let mut best: Option<usize> = None;
-    for (index, &logit) in logits.iter().enumerate() {
-        if logit.is_finite() && best.is_none_or(|best| logit > logits[best]) {
-            best = Some(index);
+impl Sampler {
+    /// Chooses the next id.
+    ///
+    /// `logits` has one entry per vocabulary id and is used as scratch; `seen` holds prompt and
+    /// answer so far; `index` counts the tokens of the answer. `None` if a logit is NaN or +∞, or
+    /// none is finite; −∞ is an id that is never chosen.
+    pub fn sample(
+        &mut self,
+        logits: &mut [f32],
+        seen: &[u32],
+        sampling: &Sampling,
+        index: u64,
+    ) -> Option<u32> {
+        self.penalise(logits, seen, sampling.repetition_penalty);
+        let highest = highest(logits)?;
+        if sampling.temperature == 0.0 {
+            return logits.iter().position(|&logit| logit == highest).map(|id| id as u32);
+        }
+        let temperature = f64::from(sampling.temperature);
+        let weight = |logit: f32| ((f64::from(logit) - f64::from(highest)) / temperature).exp();
+        self.keep_candidates(logits, sampling, weight);
+        let total: f64 = self.kept.iter().map(|&(_, logit)| weight(logit)).sum();
+        let mut target = uniform(sampling.seed, index) * total;
+        let drawn = first_of_likeliest(&mut self.kept, |logit| {
+            target -= weight(logit);
+            target < 0.0
+        });
+        // What rounding leaves of the target belongs to the last.
+        drawn.map_or(self.kept.last(), |place| self.kept.get(place)).map(|&(id, _)| id)
+    }
+
+    fn penalise(&mut self, logits: &mut [f32], seen: &[u32], penalty: f32) {
+        if penalty == 1.0 {
+            return;
+        }
+        self.penalised.resize(logits.len(), false);
+        for id in seen.iter().map(|&id| id as usize) {
+            if !std::mem::replace(&mut self.penalised[id], true) {
+                let logit = &mut logits[id];
+                *logit = if *logit > 0.0 { *logit / penalty } else { *logit * penalty };
+            }
+        }
+        seen.iter().for_each(|&id| self.penalised[id as usize] = false);
+    }
+
+    /// What may be drawn, with `weight` relative to the likeliest.
+    fn keep_candidates(
+        &mut self,
+        logits: &[f32],
+        sampling: &Sampling,
+        weight: impl Fn(f32) -> f64,
+    ) {
+        let kept = &mut self.kept;
+        kept.clear();
+        kept.extend((0..).zip(logits.iter().copied()).filter(|pair| pair.1 != f32::NEG_INFINITY));
+        if (1..kept.len()).contains(&sampling.top_k) {
+            kept.select_nth_unstable_by(sampling.top_k - 1, likelier_first);
+            kept.truncate(sampling.top_k);
+        }
+        if sampling.top_p < 1.0 {
+            let total: f64 = kept.iter().map(|&(_, logit)| weight(logit)).sum();
+            let (goal, mut reached) = (f64::from(sampling.top_p) * total, 0.0);
+            let enough = first_of_likeliest(kept, |logit| {
+                reached += weight(logit);
+                reached >= goal
+            });
+            kept.truncate(enough.map_or(kept.len(), |last| last + 1));
+        }
+        if sampling.min_p > 0.0 {
+            kept.retain(|&(_, logit)| weight(logit) >= f64::from(sampling.min_p));
         }
     }
-    best
 }
 
-fn penalise(logits: &mut [f32], seen: &[u32], penalty: f32) {
-    if penalty == 1.0 {
-        return;
+/// The greatest logit; `None` where any is NaN or +∞ or none is finite.
+fn highest(logits: &[f32]) -> Option<f32> {
+    let (mut greatest, mut bad) = ([f32::NEG_INFINITY; LANES], [false; LANES]);
+    let (parts, rest) = logits.as_chunks::<LANES>();
+    let mut take = |lane: usize, logit: f32| {
+        greatest[lane] = if logit > greatest[lane] { logit } else { greatest[lane] };
+        bad[lane] |= logit.is_nan();
+    };
+    for part in parts {
+        (0..LANES).for_each(|lane| take(lane, part[lane]));
     }
-    let mut seen = seen.to_vec();
-    seen.sort_unstable();
-    seen.dedup();
-    for id in seen {
-        let logit = &mut logits[id as usize];
-        *logit = if *logit > 0.0 { *logit / penalty } else { *logit * penalty };
-    }
+    rest.iter().for_each(|&logit| take(0, logit));
+    let highest = greatest.into_iter().fold(f32::NEG_INFINITY, f32::max);
+    (highest.is_finite() && !bad.contains(&true)).then_some(highest)
 }
 
-/// What may be drawn, likeliest first, with weights relative to the likeliest.
-fn candidates(logits: &[f32], highest: f32, sampling: &Sampling) -> Vec<(u32, f64)> {
-    let temperature = f64::from(sampling.temperature);
-    let weight = |logit: f32| ((f64::from(logit) - f64::from(highest)) / temperature).exp();
-    let mut kept: Vec<(u32, f64)> =
-        logits.iter().zip(0..).map(|(&logit, id)| (id, weight(logit))).collect();
-    kept.sort_unstable_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
-    if sampling.top_k > 0 {
-        kept.truncate(sampling.top_k);
-    }
-    keep_top_p(&mut kept, f64::from(sampling.top_p));
-    let least = f64::from(sampling.min_p);
-    kept.retain(|&(_, weight)| weight >= least);
-    kept
+fn likelier_first(a: &(u32, f32), b: &(u32, f32)) -> Ordering {
+    b.1.total_cmp(&a.1).then(a.0.cmp(&b.0))
 }
 
-fn keep_top_p(kept: &mut Vec<(u32, f64)>, top_p: f64) {
-    if top_p >= 1.0 {
-        return;
+/// Place of the first candidate, taken likeliest first, whose logit `found` accepts; puts them in
+/// order only as far as that.
+fn first_of_likeliest(
+    kept: &mut [(u32, f32)],
+    mut found: impl FnMut(f32) -> bool,
+) -> Option<usize> {
+    let (mut sorted, mut portion) = (0, FIRST_PORTION);
+    while sorted < kept.len() {
+        let rest = &mut kept[sorted..];
+        let portion_here = portion.min(rest.len());
+        rest.select_nth_unstable_by(portion_here - 1, likelier_first);
+        let part = &mut rest[..portion_here];
+        part.sort_unstable_by(likelier_first);
+        if let Some(place) = part.iter().position(|&(_, logit)| found(logit)) {
+            return Some(sorted + place);
+        }
+        sorted += portion_here;
+        portion *= 8;
     }
-    let goal = top_p * kept.iter().map(|&(_, weight)| weight).sum::<f64>();
-    let mut reached = 0.0;
-    let enough = kept.iter().position(|&(_, weight)| {
-        reached += weight;
-        reached >= goal
-    });
-    kept.truncate(enough.map_or(kept.len(), |last| last + 1));
+    None
 }
 
 /// A number in [0, 1) from SplitMix64 (Steele, Lea and Flood 2014).
@@ -91,6 +145,10 @@ fn uniform(seed: u64, index: u64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn sample(logits: &mut [f32], seen: &[u32], sampling: &Sampling, index: u64) -> Option<u32> {
+        Sampler::default().sample(logits, seen, sampling, index)
+    }
 
     const HOT: Sampling = Sampling { temperature: 1.0, ..Sampling::GREEDY };
 
@@ -147,5 +205,31 @@ mod tests {
     fn minus_infinity_is_never_drawn() {
         let ids = drawn(&[f32::NEG_INFINITY, 0.0, f32::NEG_INFINITY], HOT);
         assert_eq!((ids.len(), ids.iter().all(|&id| id == 1)), (2000, true));
+    }
+
+    #[test]
+    fn a_large_vocabulary_is_drawn_from_as_if_it_were_sorted() {
+        let logits: Vec<f32> = (0..3000).map(|id| (id * 7919 % 3001) as f32 / 900.0).collect();
+        let mut sampler = Sampler::default();
+        for sampling in [HOT, Sampling { top_p: 0.7, ..HOT }, Sampling { top_k: 900, ..HOT }] {
+            for index in 0..200 {
+                let drawn = sampler.sample(&mut logits.clone(), &[], &sampling, index);
+                assert_eq!(drawn, drawn_from_sorted(&logits, &sampling, index));
+            }
+        }
+    }
+
+    fn drawn_from_sorted(logits: &[f32], sampling: &Sampling, index: u64) -> Option<u32> {
+        let mut ids: Vec<u32> = (0..logits.len() as u32).collect();
+        ids.sort_by(|&a, &b| logits[b as usize].total_cmp(&logits[a as usize]));
+        ids.truncate(if sampling.top_k > 0 { sampling.top_k } else { ids.len() });
+        let weight = |&id: &u32| f64::from(logits[id as usize]).exp();
+        let goal = ids.iter().map(weight).sum::<f64>() * f64::from(sampling.top_p);
+        let mut sum = 0.0;
+        let before = |sum: &mut f64, id: &u32| std::mem::replace(sum, *sum + weight(id));
+        ids.retain(|id| before(&mut sum, id) < goal);
+        let target = uniform(sampling.seed, index) * ids.iter().map(weight).sum::<f64>();
+        sum = 0.0;
+        ids.into_iter().take_while(|id| before(&mut sum, id) <= target).last()
     }
 }
