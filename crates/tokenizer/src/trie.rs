@@ -104,10 +104,8 @@ struct Planting {
     nodes: Vec<Node>,
     /// Which bases are taken, counted from the lowest that there may be.
     bases: Vec<bool>,
-    /// No place before this one is free.
-    first_free: usize,
-    /// Where room for several children is looked for: what is before it is nearly full.
-    search_from: usize,
+    /// Where room for one child and for several is looked for: what is before it is nearly full.
+    search_from: [usize; 2],
 }
 
 /// After so many places without room the search begins later for good.
@@ -119,7 +117,7 @@ impl Planting {
     fn new() -> Planting {
         let mut bases = vec![false; BELOW_ZERO + 2];
         bases[BELOW_ZERO + NO_CHILDREN as usize] = true;
-        Planting { nodes: vec![FREE], bases, first_free: 1, search_from: 1 }
+        Planting { nodes: vec![FREE], bases, search_from: [1; 2] }
     }
 
     /// Gives the children of a node their places; returns the base.
@@ -127,10 +125,8 @@ impl Planting {
         let Some(&first) = codes.first() else {
             return NO_CHILDREN;
         };
-        while self.is_taken(self.first_free) {
-            self.first_free += 1;
-        }
-        let from = if codes.len() == 1 { self.first_free } else { self.search_from };
+        let kind = usize::from(codes.len() > 1);
+        let from = self.search_from[kind];
         let base = |place: usize| place + BELOW_ZERO - usize::from(first);
         let has_room = |&place: &usize| {
             !self.bases.get(base(place)).is_some_and(|&is_taken| is_taken)
@@ -138,7 +134,7 @@ impl Planting {
         };
         let place = (from..).find(has_room).expect("there is room at the end");
         if place - from > PATIENCE {
-            self.search_from = place;
+            self.search_from[kind] = place;
         }
         self.bases.resize(self.bases.len().max(base(place) + 1), false);
         self.bases[base(place)] = true;
