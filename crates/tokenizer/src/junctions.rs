@@ -87,38 +87,35 @@ impl Junctions {
     }
 }
 
-/// The highest bit of each of eight bytes.
-const HIGH: u64 = 0x8080_8080_8080_8080;
-const ONES: u64 = 0x0101_0101_0101_0101;
-
 /// Where to look for cuts: a bit for each place between two characters of three bytes, and one for
 /// each other place, unless it follows a blank, or the bytes on both sides are both small letters or
 /// both beyond ASCII.
 ///
-/// There a cut would nearly always be refused, and a text need not be cut wherever it may be. Eight
-/// bytes are looked at together, as one number.
+/// There a cut would nearly always be refused, and a text need not be cut wherever it may be.
 #[inline]
 fn places_to_look_at(window: &[u8; WINDOW]) -> (u64, u64) {
-    let eight =
-        |at: usize| window[at..].first_chunk().map_or(0, |eight| u64::from_le_bytes(*eight));
-    let small = |eight: u64| {
-        let low = eight & !HIGH;
-        let from = |first: u8| low + ONES * u64::from(0x80 - first);
-        from(b'a') & !from(b'z' + 1) & !eight & HIGH
-    };
-    let is_zero = |eight: u64| !(((eight & !HIGH) + !HIGH) | eight) & HIGH;
-    let blank = |eight: u64| is_zero(eight ^ (ONES * u64::from(b' ')));
-    let begins_wide = |eight: u64| is_zero((eight ^ (ONES * 0xe0)) & (ONES * 0xf0));
-    // Gathers the highest bits of eight bytes.
-    let gather = |eight: u64| (eight >> 7).wrapping_mul(0x0102_0408_1020_4080) >> 56;
-    let (mut places, mut wide) = (0, 0);
-    for at in (0..BLOCK).step_by(8) {
-        let (left, before, after) = (eight(at), eight(at + WIDE - 1), eight(at + WIDE));
-        let alike = before & after & HIGH | small(before) & small(after) | blank(before);
-        places |= gather(!alike & HIGH) << at;
-        wide |= gather(begins_wide(left) & begins_wide(after)) << at;
+    let small = |byte: u8| byte.wrapping_sub(b'a') < 26;
+    let begins_wide = |byte: u8| byte & 0xf0 == 0xe0;
+    let (mut places, mut wide) = ([0; BLOCK], [0; BLOCK]);
+    // Plain enough for the compiler to look at sixteen bytes together.
+    for at in 0..BLOCK {
+        let (left, before, after) = (window[at], window[at + WIDE - 1], window[at + WIDE]);
+        let alike = (before & after >= 0x80) | (small(before) & small(after)) | (before == b' ');
+        places[at] = u8::from(!alike);
+        wide[at] = u8::from(begins_wide(left) & begins_wide(after));
     }
-    (places, wide)
+    (gather(&places), gather(&wide))
+}
+
+/// The lowest bits of all bytes.
+#[inline]
+fn gather(bytes: &[u8; BLOCK]) -> u64 {
+    let eights = bytes.as_chunks::<8>().0.iter().enumerate();
+    // The product has the bits of eight bytes in its highest byte.
+    let gathered = eights.map(|(at, &eight)| {
+        u64::from_le_bytes(eight).wrapping_mul(0x0102_0408_1020_4080) >> 56 << (8 * at)
+    });
+    gathered.fold(0, |all, bits| all | bits)
 }
 
 #[cfg(test)]

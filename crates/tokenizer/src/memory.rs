@@ -14,7 +14,7 @@ pub const LONGEST_KEPT: usize = LONG_WORDS * 8 - 1;
 const SHORT_WORDS: usize = 2;
 const LONG_WORDS: usize = 4;
 /// Sets of two entries at the most: 8 MiB and 512 KiB.
-const SHORT_SETS: usize = 1 << 17;
+const SHORT_SETS: usize = 1 << 16;
 const LONG_SETS: usize = 1 << 12;
 /// A table begins small, so that little text costs little, and grows by this factor.
 const GROWTH: usize = 8;
@@ -192,14 +192,14 @@ impl Memory {
     /// Appends the ids of a stretch, if it is known.
     #[inline]
     pub fn recall(&mut self, key: &Key, ids: &mut Vec<TokenId>) -> bool {
-        key.is_short() && self.short.recall(key, ids) || self.long.recall(key, ids)
+        if key.is_short() { self.short.recall(key, ids) } else { self.long.recall(key, ids) }
     }
 
     /// Keeps the ids of a stretch that was not known.
     pub fn keep(&mut self, key: &Key, ids: &[TokenId]) {
         match ids.len() {
             1..=4 if key.is_short() => self.short.keep(key, ids),
-            1..=8 => self.long.keep(key, ids),
+            1..=8 if !key.is_short() => self.long.keep(key, ids),
             _ => {}
         }
     }
