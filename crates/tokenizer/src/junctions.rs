@@ -9,7 +9,7 @@
 
 use crate::merges::{Merge, Merges};
 use crate::normalizer::{MARK, blank_form};
-use crate::vocabulary::{PieceKind, Vocabulary};
+use crate::vocabulary::{PieceKind, TokenId, Vocabulary};
 use crate::wide_pairs::{WIDE, WidePairs};
 
 /// Places that are looked at together: the bits of a word.
@@ -27,9 +27,9 @@ pub struct Junctions {
 impl Junctions {
     /// Derives the pairs from a table of merges.
     pub fn new(vocabulary: &Vocabulary, merges: &Merges) -> Junctions {
-        let is_normal = |id| vocabulary.pieces()[id as usize].kind == PieceKind::Normal;
-        if !merges.list().iter().all(|merge| is_normal(merge.left) && is_normal(merge.right)) {
-            // The text of such a piece is not what it stands for.
+        let is_byte = |id: TokenId| vocabulary.pieces()[id as usize].kind == PieceKind::Byte;
+        if merges.list().iter().any(|merge| is_byte(merge.left) || is_byte(merge.right)) {
+            // Bytes may be joined across any border, whatever the characters.
             return Junctions { pairs: Box::new([u32::MAX; 256 * 8]), wide: WidePairs::all() };
         }
         // A byte inside a character always follows: a cut falls only before a character.

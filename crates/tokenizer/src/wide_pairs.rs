@@ -53,3 +53,27 @@ impl WidePairs {
         (six.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> self.shift) as usize
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pair_that_is_joined_is_never_cut_and_few_others_are_kept() {
+        let syllables: Vec<char> = ('가'..='깋').collect();
+        let pairs = |left: char| syllables.iter().map(move |&right| (left, right));
+        let (joined, others): (Vec<_>, Vec<_>) = syllables
+            .iter()
+            .flat_map(|&left| pairs(left))
+            .partition(|&(a, b)| (a as u32 * 7 + b as u32) % 50 == 0);
+        let narrow = [('가', 'a'), ('é', '가'), ('😀', '각')];
+        let sieve = WidePairs::new(joined.iter().chain(&narrow).copied().collect());
+        let may_cut = |&(a, b): &(char, char)| {
+            let text = format!("{a}{b}..");
+            sieve.may_cut(text.as_bytes().first_chunk().expect("eight bytes"))
+        };
+        assert!(!joined.iter().any(may_cut));
+        assert!(others.iter().filter(|pair| !may_cut(pair)).count() < others.len() / 6);
+        assert!(!WidePairs::all().may_cut("가각..".as_bytes().first_chunk().expect("eight bytes")));
+    }
+}
