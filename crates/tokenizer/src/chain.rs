@@ -103,7 +103,7 @@ impl Chains {
     }
 
     /// The longest piece that begins at a place.
-    #[inline]
+    #[inline(always)]
     fn longest(&self, text: &[u8], mut at: usize, end: usize) -> Placed {
         let (mut branch, mut longest) = (self.trie.root(), Placed { piece: NO_PIECE, end: at });
         while at < end {
@@ -176,8 +176,10 @@ impl Run<'_> {
             if fits && !(has_given_up && space.is_given_up(next.end - self.start)) {
                 ids.push(next.piece);
                 at = next.end;
-                next = self.chains.longest(self.text, at, self.end);
-                if next.piece == NO_PIECE {
+                if at < self.end {
+                    next = self.chains.longest(self.text, at, self.end);
+                }
+                if at == self.end || next.piece == NO_PIECE {
                     return at;
                 }
                 continue;
