@@ -192,14 +192,14 @@ impl Memory {
     /// Appends the ids of a stretch, if it is known.
     #[inline]
     pub fn recall(&mut self, key: &Key, ids: &mut Vec<TokenId>) -> bool {
-        if key.is_short() { self.short.recall(key, ids) } else { self.long.recall(key, ids) }
+        key.is_short() && self.short.recall(key, ids) || self.long.recall(key, ids)
     }
 
     /// Keeps the ids of a stretch that was not known.
     pub fn keep(&mut self, key: &Key, ids: &[TokenId]) {
         match ids.len() {
             1..=4 if key.is_short() => self.short.keep(key, ids),
-            1..=8 if !key.is_short() => self.long.keep(key, ids),
+            1..=8 => self.long.keep(key, ids),
             _ => {}
         }
     }
