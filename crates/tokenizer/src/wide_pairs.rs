@@ -7,8 +7,8 @@
 
 /// Bytes of a character.
 pub const WIDE: usize = 3;
-/// Bits of the sieve for each pair, at least: one place in twelve or fewer is kept for nothing.
-const BITS_A_PAIR: usize = 8;
+/// Bits of the sieve for each pair, at least: at most one cut in sixteen is refused for nothing.
+const BITS_A_PAIR: usize = 16;
 
 /// The sieve.
 pub struct WidePairs {
@@ -73,7 +73,7 @@ mod tests {
             sieve.may_cut(text.as_bytes().first_chunk().expect("eight bytes"))
         };
         assert!(!joined.iter().any(may_cut));
-        assert!(others.iter().filter(|pair| !may_cut(pair)).count() < others.len() / 6);
+        assert!(others.iter().filter(|pair| !may_cut(pair)).count() < others.len() / 12);
         assert!(!WidePairs::all().may_cut("가각..".as_bytes().first_chunk().expect("eight bytes")));
     }
 }
