@@ -11,6 +11,8 @@ use crate::vocabulary::TokenId;
 
 /// The number of a character; 0 for a character without a piece.
 pub type Code = u16;
+/// The number of no character.
+pub const NO_CODE: Code = Code::MAX;
 
 /// The numbers of all characters.
 pub struct Alphabet {
@@ -37,7 +39,7 @@ impl Alphabet {
             characters.map(|(character, id)| (id, blank_for_mark(character))).collect();
         // Vocabularies list frequent characters first; near numbers lie near in memory.
         characters.sort_unstable();
-        let last = Code::try_from(characters.len()).ok()?;
+        let last = Code::try_from(characters.len()).ok().filter(|&last| last < NO_CODE)?;
         let mut alphabet = Alphabet { low: Box::new([0; 0x10000]), high: FxHashMap::default() };
         for ((_, character), code) in characters.into_iter().zip(1..=last) {
             match alphabet.low.get_mut(character as usize) {

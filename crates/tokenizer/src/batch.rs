@@ -2,9 +2,13 @@
 //!
 //! A long text is divided where no merge can cross, so the ids are those of the whole. (Texts are
 //! not divided where user-defined pieces may stand in them.) Threads take loads of about equal size
-//! until none is left; each has a memory of its own. Results do not depend on the number of threads.
+//! until none is left; each has a memory of its own. Whoever has done a load puts it where it
+//! belongs, while its ids are still in the processor's cache, and uses the room again: only the
+//! result takes fresh memory, which costs about as much as the ids in it.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::thread;
 
 use crate::definition::Definition;
@@ -56,34 +60,32 @@ enum Load<'a, T> {
     Part(&'a str, Prefix, bool),
 }
 
-/// What one thread has done.
+/// What was done, put together in the order of the loads.
 #[derive(Default)]
-struct Done {
-    ids: Vec<TokenId>,
-    /// Where the ids of each text or part end.
-    ends: Vec<usize>,
-    /// The number of each load, and how many ids and ends there were after it.
-    loads: Vec<(usize, usize, usize)>,
+struct Gathered {
+    batch: EncodedBatch,
+    /// How many loads it holds.
+    loads: usize,
+    /// Loads that were done before one that comes first.
+    early: BTreeMap<usize, EncodedBatch>,
+    /// Room to use again.
+    spare: Vec<EncodedBatch>,
 }
 
-/// What one load became. Its ends count from the first id of its thread, `before` ids earlier.
-#[derive(Clone, Copy)]
-struct Piecework<'a> {
-    load: usize,
-    ids: &'a [TokenId],
-    ends: &'a [usize],
-    before: usize,
-}
-
-impl Done {
-    fn by_load(&self) -> impl Iterator<Item = Piecework<'_>> {
-        let begins = std::iter::once((0, 0)).chain(self.loads.iter().map(|&(_, a, b)| (a, b)));
-        begins.zip(&self.loads).map(|((id, end), &(load, ids, ends))| Piecework {
-            load,
-            ids: &self.ids[id..ids],
-            ends: &self.ends[end..ends],
-            before: id,
-        })
+impl Gathered {
+    /// Takes a load that was done, and all that waited for it; returns room for another.
+    fn take(&mut self, number: usize, done: EncodedBatch) -> EncodedBatch {
+        self.early.insert(number, done);
+        while let Some(mut done) = self.early.remove(&self.loads) {
+            let before = self.batch.ids.len();
+            self.batch.ids.extend_from_slice(&done.ids);
+            self.batch.ends.extend(done.ends.iter().map(|end| before + end));
+            self.loads += 1;
+            done.ids.clear();
+            done.ends.clear();
+            self.spare.push(done);
+        }
+        self.spare.pop().unwrap_or_default()
     }
 }
 
@@ -95,25 +97,59 @@ pub fn encode_batch(
     threads: usize,
 ) -> EncodedBatch {
     let loads = loads(encoder, definition, texts);
-    let next = AtomicUsize::new(0);
-    let work = || encoder.with_space(|space| work(encoder, definition, space, &loads, &next));
-    let helpers = threads.min(loads.len()).saturating_sub(1);
-    let mut done = thread::scope(|scope| {
-        let helpers: Vec<_> = (0..helpers).map(|_| scope.spawn(work)).collect();
-        let mut done = vec![work()];
-        for helper in helpers {
-            done.push(helper.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
-        }
-        done
-    });
-    let mut by_load: Vec<Piecework<'_>> = done.iter().flat_map(Done::by_load).collect();
-    by_load.sort_unstable_by_key(|work| work.load);
-    let ends = ends(&loads, &by_load);
-    let ids = match helpers {
-        0 => done.pop().map_or(Vec::new(), |done| done.ids),
-        _ => put_together(&by_load, helpers + 1),
+    let threads = threads.min(loads.len());
+    if threads < 2 {
+        let mut batch = EncodedBatch::default();
+        encoder.with_space(|space| {
+            loads.iter().for_each(|load| encode(encoder, definition, space, load, &mut batch));
+        });
+        return batch;
+    }
+    let (next, gathered) = (AtomicUsize::new(0), Mutex::new(Gathered::default()));
+    let work = || {
+        encoder.with_space(|space| {
+            let mut room = EncodedBatch::default();
+            while let number = next.fetch_add(1, Ordering::Relaxed)
+                && let Some(load) = loads.get(number)
+            {
+                encode(encoder, definition, space, load, &mut room);
+                let mut gathered = gathered.lock().unwrap_or_else(PoisonError::into_inner);
+                room = gathered.take(number, room);
+            }
+        });
     };
-    EncodedBatch { ids, ends }
+    thread::scope(|scope| {
+        (1..threads).for_each(|_| drop(scope.spawn(work)));
+        work();
+    });
+    gathered.into_inner().unwrap_or_else(PoisonError::into_inner).batch
+}
+
+/// Appends the ids of a load. A part whose text goes on has no end.
+fn encode<T: AsRef<str>>(
+    encoder: &Encoder,
+    definition: &Definition,
+    space: &mut Space,
+    load: &Load<'_, T>,
+    EncodedBatch { ids, ends }: &mut EncodedBatch,
+) {
+    let prefix = definition.normalizer.prefix;
+    match load {
+        Load::Texts(texts) if encoder.cuts_out() => {
+            let texts = texts.iter().map(AsRef::as_ref);
+            encoder.encode_whole(space, definition, texts, (ids, ends));
+        }
+        Load::Texts(texts) => {
+            let texts = texts.iter().map(|text| (text.as_ref(), prefix));
+            encoder.encode_parts(space, definition, texts, (ids, ends));
+        }
+        &Load::Part(text, prefix, goes_on) => {
+            encoder.encode_parts(space, definition, std::iter::once((text, prefix)), (ids, ends));
+            if goes_on {
+                ends.pop();
+            }
+        }
+    }
 }
 
 /// Neighbouring texts of together at least [`LOAD`] bytes, and parts of long texts.
@@ -161,69 +197,4 @@ fn divide<'a>(
         parts.push((text, prefix, false));
     }
     parts
-}
-
-/// Encodes loads until none is left.
-fn work<T: AsRef<str>>(
-    encoder: &Encoder,
-    definition: &Definition,
-    space: &mut Space,
-    loads: &[Load<'_, T>],
-    next: &AtomicUsize,
-) -> Done {
-    let prefix = definition.normalizer.prefix;
-    let mut done = Done::default();
-    while let number = next.fetch_add(1, Ordering::Relaxed)
-        && let Some(load) = loads.get(number)
-    {
-        let out = (&mut done.ids, &mut done.ends);
-        match load {
-            Load::Texts(texts) if encoder.cuts_out() => {
-                encoder.encode_whole(space, definition, texts.iter().map(AsRef::as_ref), out);
-            }
-            Load::Texts(texts) => {
-                let texts = texts.iter().map(|text| (text.as_ref(), prefix));
-                encoder.encode_parts(space, definition, texts, out);
-            }
-            &Load::Part(text, prefix, _) => {
-                encoder.encode_parts(space, definition, std::iter::once((text, prefix)), out);
-            }
-        }
-        done.loads.push((number, done.ids.len(), done.ends.len()));
-    }
-    done
-}
-
-/// All ids in one row; as many threads copy, and touch the new memory, as have encoded.
-fn put_together(done: &[Piecework<'_>], threads: usize) -> Vec<TokenId> {
-    let mut ids = vec![0; done.iter().map(|work| work.ids.len()).sum()];
-    thread::scope(|scope| {
-        let mut rest = ids.as_mut_slice();
-        for some in done.chunks(done.len().div_ceil(threads).max(1)) {
-            let (mut place, after) =
-                rest.split_at_mut(some.iter().map(|work| work.ids.len()).sum());
-            rest = after;
-            scope.spawn(move || {
-                for work in some {
-                    let (here, after) = std::mem::take(&mut place).split_at_mut(work.ids.len());
-                    here.copy_from_slice(work.ids);
-                    place = after;
-                }
-            });
-        }
-    });
-    ids
-}
-
-/// Where the ids of each text end, among those of all.
-fn ends<T>(loads: &[Load<'_, T>], done: &[Piecework<'_>]) -> Vec<usize> {
-    let mut all = Vec::with_capacity(done.iter().map(|work| work.ends.len()).sum());
-    let mut before = 0;
-    for (load, work) in loads.iter().zip(done) {
-        if !matches!(load, Load::Part(_, _, true)) {
-            all.extend(work.ends.iter().map(|end| before + end - work.before));
-        }
-        before += work.ids.len();
-    }
-    all
 }

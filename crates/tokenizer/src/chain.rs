@@ -12,7 +12,7 @@ use crate::merges::Merges;
 use crate::neighbours::Neighbours;
 use crate::normalizer::blank_form;
 use crate::symbols::Symbols;
-use crate::trie::{NO_PIECE, Trie};
+use crate::trie::{NO_PIECE, PIECE_BITS, Trie};
 use crate::vocabulary::{PieceKind, TokenId, Vocabulary};
 
 /// What is derived from a vocabulary and its merges.
@@ -24,11 +24,25 @@ pub struct Chains {
     of_byte: [TokenId; 256],
 }
 
-/// The size of a piece and the longest piece that it begins with.
+/// The longest piece that a piece begins with, and above it the bytes of the piece.
 #[derive(Clone, Copy)]
-struct Beginning {
-    shorter: TokenId,
-    len: u32,
+struct Beginning(u32);
+
+impl Beginning {
+    /// `None` if the piece is too long to be told of here.
+    fn new(shorter: TokenId, len: usize) -> Option<Beginning> {
+        (len < 1 << (32 - PIECE_BITS)).then(|| Beginning(shorter | (len as u32) << PIECE_BITS))
+    }
+
+    #[inline]
+    fn shorter(self) -> TokenId {
+        self.0 & NO_PIECE
+    }
+
+    #[inline]
+    fn len(self) -> usize {
+        (self.0 >> PIECE_BITS) as usize
+    }
 }
 
 /// A piece in a text, and where it ends.
@@ -46,19 +60,19 @@ pub struct ChainSpace {
 
 impl Chains {
     /// Derives it; `None` where merges are not of ordinary pieces alone, or there are more
-    /// characters than numbers.
+    /// characters, pieces or merges than numbers.
     pub fn new(vocabulary: &Vocabulary, merges: &Merges) -> Option<Chains> {
         let is_normal = |id: TokenId| vocabulary.pieces()[id as usize].kind == PieceKind::Normal;
         let mut parts = merges.list().iter().flat_map(|m| [m.left, m.right, m.result]);
-        if !parts.all(is_normal) {
+        if !parts.all(is_normal) || vocabulary.len() > NO_PIECE as usize {
             return None;
         }
         let symbols = Symbols::new(vocabulary);
         let alphabet = Alphabet::new(&symbols)?;
         let derivations = derivations(vocabulary, merges, &symbols);
-        let trie = plant(vocabulary, &derivations, &alphabet);
-        let beginnings = beginnings(vocabulary, &derivations, &alphabet, &trie);
-        let neighbours = Neighbours::new(&derivations, merges);
+        let trie = plant(vocabulary, &derivations, &alphabet)?;
+        let beginnings = beginnings(vocabulary, &derivations, &alphabet, &trie)?;
+        let neighbours = Neighbours::new(&derivations, merges)?;
         let of_byte = *vocabulary.byte_ids();
         Some(Chains { alphabet, trie, neighbours, beginnings, of_byte })
     }
@@ -89,7 +103,7 @@ impl Chains {
     }
 
     /// The longest piece that begins at a place.
-    #[inline]
+    #[inline(always)]
     fn longest(&self, text: &[u8], mut at: usize, end: usize) -> Placed {
         let (mut branch, mut longest) = (self.trie.root(), Placed { piece: NO_PIECE, end: at });
         while at < end {
@@ -99,15 +113,19 @@ impl Chains {
             };
             branch = next;
             at += letter.len;
-            if branch.piece != NO_PIECE {
-                longest = Placed { piece: branch.piece, end: at };
+            if branch.piece() != NO_PIECE {
+                longest = Placed { piece: branch.piece(), end: at };
             }
         }
         longest
     }
 }
 
-fn plant(vocabulary: &Vocabulary, derivations: &[Option<Derivation>], alphabet: &Alphabet) -> Trie {
+fn plant(
+    vocabulary: &Vocabulary,
+    derivations: &[Option<Derivation>],
+    alphabet: &Alphabet,
+) -> Option<Trie> {
     let reached = derivations.iter().zip(vocabulary.pieces()).zip(0..);
     let reached = reached.filter(|((made, _), _)| made.is_some());
     let pieces = reached.map(|((_, piece), id)| (alphabet.codes(&piece.text), id));
@@ -119,21 +137,19 @@ fn beginnings(
     derivations: &[Option<Derivation>],
     alphabet: &Alphabet,
     trie: &Trie,
-) -> Vec<Beginning> {
+) -> Option<Vec<Beginning>> {
     let pieces = vocabulary.pieces().iter().zip(derivations);
     let beginnings = pieces.map(|(piece, made)| {
-        let nothing = Beginning { shorter: NO_PIECE, len: 0 };
-        let Some(_) = made else {
-            return nothing;
-        };
+        if made.is_none() {
+            return Beginning::new(NO_PIECE, 0);
+        }
         let codes = alphabet.codes(&piece.text);
         let (mut branch, mut shorter) = (trie.root(), NO_PIECE);
         for &code in &codes[..codes.len() - 1] {
             branch = trie.step(branch, code).expect("the piece was planted");
-            shorter = if branch.piece == NO_PIECE { shorter } else { branch.piece };
+            shorter = if branch.piece() == NO_PIECE { shorter } else { branch.piece() };
         }
-        let len = blank_form(&piece.text).len() as u32;
-        Beginning { shorter, len }
+        Beginning::new(shorter, blank_form(&piece.text).len())
     });
     beginnings.collect()
 }
@@ -160,8 +176,10 @@ impl Run<'_> {
             if fits && !(has_given_up && space.is_given_up(next.end - self.start)) {
                 ids.push(next.piece);
                 at = next.end;
-                next = self.chains.longest(self.text, at, self.end);
-                if next.piece == NO_PIECE {
+                if at < self.end {
+                    next = self.chains.longest(self.text, at, self.end);
+                }
+                if at == self.end || next.piece == NO_PIECE {
                     return at;
                 }
                 continue;
@@ -174,7 +192,7 @@ impl Run<'_> {
                 }
                 space.give_up(at - self.start);
                 let last = ids.pop().expect("the text has ids");
-                at -= self.chains.beginnings[last as usize].len as usize;
+                at -= self.chains.beginnings[last as usize].len();
                 next = self.shorter(at, last);
             }
         }
@@ -182,9 +200,9 @@ impl Run<'_> {
 
     /// The longest piece that begins at `at` and is shorter than one that does.
     fn shorter(&self, at: usize, piece: TokenId) -> Placed {
-        let piece = self.chains.beginnings[piece as usize].shorter;
-        let len = self.chains.beginnings.get(piece as usize).map_or(0, |beginning| beginning.len);
-        Placed { piece, end: at + len as usize }
+        let piece = self.chains.beginnings[piece as usize].shorter();
+        let len = self.chains.beginnings.get(piece as usize).map_or(0, |beginning| beginning.len());
+        Placed { piece, end: at + len }
     }
 
     fn fits(&self, left: TokenId, right: TokenId) -> bool {

@@ -78,6 +78,7 @@ mod trainer;
 mod trie;
 mod vocabulary;
 mod weighted_text;
+mod wide_pairs;
 mod word_table;
 
 pub use batch::EncodedBatch;

@@ -13,8 +13,8 @@ use crate::vocabulary::TokenId;
 pub const LONGEST_KEPT: usize = LONG_WORDS * 8 - 1;
 const SHORT_WORDS: usize = 2;
 const LONG_WORDS: usize = 4;
-/// Sets of two entries at the most: 8 MiB and 512 KiB.
-const SHORT_SETS: usize = 1 << 17;
+/// Sets of two entries at the most: 4 MiB and 512 KiB.
+const SHORT_SETS: usize = 1 << 16;
 const LONG_SETS: usize = 1 << 12;
 /// A table begins small, so that little text costs little, and grows by this factor.
 const GROWTH: usize = 8;

@@ -11,6 +11,7 @@
 use crate::derivations::Derivation;
 use crate::joining::join;
 use crate::merges::{Merge, Merges};
+use crate::trie::PIECE_BITS;
 use crate::vocabulary::TokenId;
 
 /// What is needed to ask.
@@ -19,28 +20,60 @@ pub struct Neighbours {
     pairs: PairTimes,
 }
 
-/// A derivation, without what is not asked for in the loop.
+/// Bits of a time, so that two pieces and a time are eight bytes.
+const TIME_BITS: u32 = 64 - 2 * PIECE_BITS;
+const PIECE: u64 = (1 << PIECE_BITS) - 1;
+const TIME: u64 = (1 << TIME_BITS) - 1;
+
+/// Two pieces and a time: how a piece is made, or when a pair is joined. From the highest bit: the
+/// left one, the right one, the time.
 #[derive(Clone, Copy)]
-struct Made {
-    left: TokenId,
-    right: TokenId,
-    time: u32,
+struct Made(u64);
+
+impl Made {
+    fn new(left: TokenId, right: TokenId, time: u32) -> Made {
+        Made(pair(left, right) << TIME_BITS | u64::from(time))
+    }
+
+    #[inline]
+    fn left(self) -> TokenId {
+        (self.0 >> (TIME_BITS + PIECE_BITS)) as TokenId
+    }
+
+    #[inline]
+    fn right(self) -> TokenId {
+        (self.0 >> TIME_BITS & PIECE) as TokenId
+    }
+
+    #[inline]
+    fn time(self) -> u32 {
+        (self.0 & TIME) as u32
+    }
+}
+
+#[inline]
+fn pair(left: TokenId, right: TokenId) -> u64 {
+    u64::from(left) << PIECE_BITS | u64::from(right)
 }
 
 /// The time of a piece whose joins are not made in the order of their ranks.
-const OUT_OF_ORDER: u32 = u32::MAX;
+const OUT_OF_ORDER: u32 = TIME as u32;
 
 impl Neighbours {
-    /// Derives it; pieces without a derivation must not be asked about.
-    pub fn new(derivations: &[Option<Derivation>], merges: &Merges) -> Neighbours {
+    /// Derives it; pieces without a derivation must not be asked about. `None` if there are more
+    /// merges than can be told apart here.
+    pub fn new(derivations: &[Option<Derivation>], merges: &Merges) -> Option<Neighbours> {
+        if merges.list().len() + 1 >= OUT_OF_ORDER as usize {
+            return None;
+        }
         let made = |derivation: &Option<Derivation>| match *derivation {
-            None => Made { left: 0, right: 0, time: 0 },
+            None => Made::new(0, 0, 0),
             Some(Derivation { left, right, time, in_order }) => {
-                Made { left, right, time: if in_order { time } else { OUT_OF_ORDER } }
+                Made::new(left, right, if in_order { time } else { OUT_OF_ORDER })
             }
         };
         let made = derivations.iter().map(made).collect();
-        Neighbours { made, pairs: PairTimes::new(merges) }
+        Some(Neighbours { made, pairs: PairTimes::new(merges) })
     }
 
     /// Whether nothing is joined across the border of these two.
@@ -48,7 +81,7 @@ impl Neighbours {
     pub fn fit(&self, left: TokenId, right: TokenId, merges: &Merges) -> bool {
         let (mut a, mut b) = (left, right);
         let [mut a_made, mut b_made] = [a, b].map(|id| self.made[id as usize]);
-        if a_made.time == OUT_OF_ORDER || b_made.time == OUT_OF_ORDER {
+        if a_made.time() == OUT_OF_ORDER || b_made.time() == OUT_OF_ORDER {
             return self.fit_by_joining(left, right, merges);
         }
         // When `a` and `b` go on to be part of something larger, away from the border.
@@ -61,11 +94,11 @@ impl Neighbours {
             {
                 return false;
             }
-            if a_made.time > b_made.time {
-                (a, a_goes) = (a_made.right, a_made.time);
+            if a_made.time() > b_made.time() {
+                (a, a_goes) = (a_made.right(), a_made.time());
                 a_made = self.made[a as usize];
-            } else if b_made.time > 0 {
-                (b, b_goes) = (b_made.left, b_made.time);
+            } else if b_made.time() > 0 {
+                (b, b_goes) = (b_made.left(), b_made.time());
                 b_made = self.made[b as usize];
             } else {
                 return true;
@@ -87,9 +120,9 @@ impl Neighbours {
         let mut open = vec![piece];
         while let Some(piece) = open.pop() {
             let made = self.made[piece as usize];
-            match made.time {
+            match made.time() {
                 0 => symbols.push(piece),
-                _ => open.extend([made.right, made.left]),
+                _ => open.extend([made.right(), made.left()]),
             }
         }
     }
@@ -99,57 +132,52 @@ impl Neighbours {
 /// because most pairs that are asked for are never joined.
 struct PairTimes {
     sieve: Vec<u64>,
-    sieve_shift: u32,
-    slots: Vec<Slot>,
+    slots: Vec<Made>,
     shift: u32,
 }
 
-/// A pair and when it is joined; 0 marks an open place.
-#[derive(Clone, Copy)]
-struct Slot {
-    left: TokenId,
-    right: TokenId,
-    time: u32,
-}
-
-const OPEN: Slot = Slot { left: 0, right: 0, time: 0 };
+/// The time of no pair.
+const OPEN: Made = Made(0);
+/// The sieve has eight bits for each slot.
+const SIEVE_BITS: u32 = 3;
 
 impl PairTimes {
     fn new(merges: &Merges) -> PairTimes {
-        let size = (merges.list().len() * 3 / 2).next_power_of_two().max(64);
+        let size = (merges.list().len() * 4 / 3).next_power_of_two().max(64);
         let shift = 64 - size.ilog2();
-        let (sieve, slots) = (vec![0; size / 8], vec![OPEN; size]);
-        let mut pairs = PairTimes { sieve, sieve_shift: shift - 3, slots, shift };
+        let (sieve, slots) = (vec![0; size >> (6 - SIEVE_BITS)], vec![OPEN; size]);
+        let mut pairs = PairTimes { sieve, slots, shift };
         merges.list().iter().for_each(|merge| pairs.insert(merge));
         pairs
     }
 
     fn insert(&mut self, &Merge { left, right, rank, .. }: &Merge) {
-        let hash = hash(left, right);
-        let bit = (hash >> self.sieve_shift) as usize;
+        let hash = hash(pair(left, right));
+        let bit = (hash >> (self.shift - SIEVE_BITS)) as usize;
         self.sieve[bit / 64] |= 1 << (bit % 64);
-        let place = self.place(left, right, hash);
-        self.slots[place] = Slot { left, right, time: rank + 1 };
+        let place = self.place(pair(left, right), hash);
+        self.slots[place] = Made::new(left, right, rank + 1);
     }
 
     #[inline]
     fn time(&self, left: TokenId, right: TokenId) -> Option<u32> {
-        let hash = hash(left, right);
-        let bit = (hash >> self.sieve_shift) as usize;
+        let pair = pair(left, right);
+        let hash = hash(pair);
+        let bit = (hash >> (self.shift - SIEVE_BITS)) as usize;
         if self.sieve[bit / 64] >> (bit % 64) & 1 == 0 {
             return None;
         }
-        let time = self.slots[self.place(left, right, hash)].time;
+        let time = self.slots[self.place(pair, hash)].time();
         (time > 0).then_some(time)
     }
 
     /// Where a pair stands, or the open place where it would.
     #[inline]
-    fn place(&self, left: TokenId, right: TokenId, hash: u64) -> usize {
+    fn place(&self, pair: u64, hash: u64) -> usize {
         let mut place = (hash >> self.shift) as usize;
         loop {
-            let slot = &self.slots[place];
-            if slot.time == 0 || (slot.left, slot.right) == (left, right) {
+            let slot = self.slots[place];
+            if slot.time() == 0 || slot.0 >> TIME_BITS == pair {
                 return place;
             }
             place = (place + 1) & (self.slots.len() - 1);
@@ -159,7 +187,6 @@ impl PairTimes {
 
 /// Fibonacci hashing, with the halves mixed first.
 #[inline]
-fn hash(left: TokenId, right: TokenId) -> u64 {
-    let key = u64::from(left) << 32 | u64::from(right);
-    (key ^ key >> 29).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+fn hash(pair: u64) -> u64 {
+    (pair ^ pair >> 17).wrapping_mul(0x9e37_79b9_7f4a_7c15)
 }

@@ -5,13 +5,14 @@
 
 use std::borrow::Cow;
 
-use crate::junctions::{BLOCK, Junctions};
+use crate::junctions::{BLOCK, Junctions, WINDOW};
 use crate::normalizer::{Prefix, blank_form, holds_mark};
+use crate::wide_pairs::WIDE;
 
-/// Zeros before the texts, so that there is a byte before each.
-const BEFORE: usize = 1;
-/// Zeros after them, so that a whole block may be read from any place.
-const AFTER: usize = BLOCK;
+/// Zeros before the texts, so that there is a character before each.
+const BEFORE: usize = WIDE;
+/// Zeros after them, so that a whole window may be read from any place.
+const AFTER: usize = WINDOW;
 /// The room for more is given back.
 const LARGEST_KEPT: usize = 1 << 20;
 
@@ -77,8 +78,8 @@ impl Page {
         let len = self.len();
         let mut starts = self.starts.iter().copied().peekable();
         for block in (0..len).step_by(BLOCK) {
-            let bytes = self.bytes[block..].first_chunk().expect("zeros follow the texts");
-            let mut cuts = junctions.cuts(bytes);
+            let window = self.bytes[block..].first_chunk().expect("zeros follow the texts");
+            let mut cuts = junctions.cuts(window);
             while let Some(start) = starts.next_if(|&start| start < block + BLOCK) {
                 cuts |= 1 << (start - block);
             }

@@ -45,6 +45,22 @@ fn merges_of_bytes() {
 }
 
 #[test]
+fn merges_of_bytes_of_two_characters() {
+    let bare = small_tokenizer();
+    let ours = agrees_after(|document| {
+        for (left, right) in [("<0xA3>", "<0xED>"), ("<0x7F>", "<0x7F>")] {
+            add_piece(document, &format!("{left}{right}"));
+            let merges = document["model"]["merges"].as_array_mut().expect("a list");
+            merges.insert(0, json!(format!("{left} {right}")));
+        }
+    });
+    for text in ["힣힣", "\u{7f}\u{7f}"] {
+        let [ours, bare] = [&ours, &bare].map(|tokenizer| tokenizer.encode_to_vec(text).len());
+        assert_eq!(ours, bare - 1, "{text:?}");
+    }
+}
+
+#[test]
 fn merges_in_another_order_than_they_were_learned_in() {
     agrees_after(|document| {
         document["model"]["merges"].as_array_mut().expect("a list").reverse();
