@@ -21,7 +21,7 @@ pub fn dots(instructions: Instructions) -> Option<Dots> {
     GAINS.get_or_init(|| gain(instructions, dots) > CLEARLY).then_some(dots)
 }
 
-/// Products per second in pairs over those in `f32`; takes about two milliseconds.
+/// Products per second in pairs over those in `f32`; takes about a millisecond.
 fn gain(instructions: Instructions, dots: Dots) -> f64 {
     const STEPS: usize = 20_000;
     let (mut single, mut paired) = (Duration::MAX, Duration::MAX);
