@@ -42,6 +42,7 @@ fn measure_roof(device: &Device, threads: usize) -> Result<Facts> {
         fact("device", device.name()),
         fact("fma_gflops", limits::gflops(threads)?),
         fact("bf16_dot_gflops", limits::bf16_gflops(threads)?),
+        fact("int8_gops", limits::int8_gops(threads)?),
         fact("read_gb_per_second", limits::read_gb_per_second(threads)?),
     ])
 }

@@ -8,6 +8,7 @@ use crate::cpu::measure::{Chains, ReadAll};
 use crate::cpu::packed_instructions;
 use crate::cpu::path::CpuPath;
 use crate::error::KernelError;
+use crate::large_pages;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
@@ -51,7 +52,10 @@ fn terms(machine: &Machine, work: &(dyn Fn() -> usize + Sync)) -> f64 {
 pub fn read_bandwidth(threads: usize, path: CpuPath) -> Result<f64, KernelError> {
     const VALUES: usize = 1 << 27;
     let machine = Machine::new(threads, path)?;
-    let x = vec![1.0; VALUES];
+    let mut x = vec![0.0_f32; VALUES];
+    // In pages like those of a matrix, asked for before any is touched.
+    large_pages::wish_for(x.as_mut_ptr().cast(), size_of_val(x.as_slice()));
+    x.fill(1.0);
     let part = VALUES / threads;
     let seconds = best_seconds(&machine, &|task| {
         machine.instructions.run(ReadAll { x: &x[task * part..(task + 1) * part] });

@@ -46,13 +46,10 @@ impl View {
     /// The same matrix, only rows `first .. first + rows`; of a packed one, whole panels.
     pub(crate) fn row_range(&self, first: usize, rows: usize) -> View {
         assert!(first + rows <= self.rows, "rows {first}+{rows} of {}", self.rows);
-        let (end, step) = (first + rows, self.dtype.rows_at_once());
-        let whole = first % step == 0 && (end % step == 0 || end == self.rows);
-        assert!(
-            whole,
-            "rows {first}..{end} of {} {:?} are not whole panels",
-            self.rows, self.dtype
-        );
+        let (end, of) = (first + rows, (self.rows, self.dtype));
+        let between_panels = |row: usize| row.is_multiple_of(self.dtype.rows_at_once());
+        let whole = between_panels(first) && (between_panels(end) || end == self.rows);
+        assert!(whole, "rows {first}..{end} of {of:?} are not whole panels");
         let offset = self.dtype.matrix_bytes(first, self.columns);
         // SAFETY: within the matrix by the assertion, so within its allocation.
         let address = Address(unsafe { self.address.0.add(offset) });

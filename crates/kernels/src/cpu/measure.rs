@@ -70,6 +70,9 @@ impl BytesKernel for Chains {
     }
 }
 
+/// Values of [`ReadAll`] that are asked for ahead: what products do as well.
+const AHEAD: usize = 4096;
+
 /// Reads every value once.
 pub struct ReadAll<'a> {
     /// What is read.
@@ -84,6 +87,7 @@ impl Kernel for ReadAll<'_> {
         let mut sums = [s.splat(0.0); 4];
         for x in self.x.chunks_exact(4 * S::LANES) {
             for (i, sum) in sums.iter_mut().enumerate() {
+                s.prefetch(x.as_ptr().wrapping_add(AHEAD + i * S::LANES));
                 *sum = s.add(*sum, s.load(&x[i * S::LANES..][..S::LANES]));
             }
         }
