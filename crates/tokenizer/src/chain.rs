@@ -31,7 +31,7 @@ struct Beginning(u32);
 impl Beginning {
     /// `None` if the piece is too long to be told of here.
     fn new(shorter: TokenId, len: usize) -> Option<Beginning> {
-        (len < 1 << (32 - PIECE_BITS)).then(|| Beginning(shorter | (len as u32) << PIECE_BITS))
+        (len < 1 << (32 - PIECE_BITS)).then_some(Beginning(shorter | (len as u32) << PIECE_BITS))
     }
 
     #[inline]

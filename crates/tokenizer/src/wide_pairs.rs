@@ -65,7 +65,7 @@ mod tests {
         let (joined, others): (Vec<_>, Vec<_>) = syllables
             .iter()
             .flat_map(|&left| pairs(left))
-            .partition(|&(a, b)| (a as u32 * 7 + b as u32) % 50 == 0);
+            .partition(|&(a, b)| (a as u32 * 7 + b as u32).is_multiple_of(50));
         let narrow = [('가', 'a'), ('é', '가'), ('😀', '각')];
         let sieve = WidePairs::new(joined.iter().chain(&narrow).copied().collect());
         let may_cut = |&(a, b): &(char, char)| {
