@@ -41,8 +41,8 @@ pub struct HeadGradientViews {
     pub scale: f32,
 }
 
-/// A device. Every view handed in is `f32` except where said here or in [`crate::ops`]; outputs come first and never overlap
-/// an input. `d_` outputs are added to, other outputs are overwritten.
+/// A device. Every view handed in is `f32` except where said here or in [`crate::ops`]; outputs come
+/// first and never overlap an input. `d_` outputs are added to, other outputs are overwritten.
 pub trait Backend: Send + Sync {
     fn name(&self) -> String;
 

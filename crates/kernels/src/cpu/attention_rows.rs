@@ -19,25 +19,6 @@ impl<K: Kernel<Output = ()>, I: Iterator<Item = K>> Kernel for EachRow<I> {
     }
 }
 
-/// `out = x`
-pub struct Widen<'a> {
-    /// A row of floats.
-    pub out: &'a mut [f32],
-    /// As many elements.
-    pub x: Elements<'a>,
-}
-
-impl Kernel for Widen<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<S: Simd>(self, s: S) {
-        for i in (0..self.out.len()).step_by(S::LANES) {
-            s.store(self.x.load(s, i), &mut self.out[i..]);
-        }
-    }
-}
-
 /// Turns the scores of one query against a block of keys into weights relative to the largest score
 /// so far, and shrinks what was summed before if that has grown.
 pub struct SoftmaxRow<'a> {

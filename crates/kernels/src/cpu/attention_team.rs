@@ -4,8 +4,8 @@
 use crate::cpu::attention_blocks::{HeadRows, KEYS, QUERIES, Room, Seen, Sight};
 use crate::cpu::attention_few::{BlockRows, FEW, FewScores, FewValues};
 use crate::cpu::attention_products::Products;
-use crate::cpu::attention_rows::{EachRow, Finish, SoftmaxRow, Widen};
-use crate::cpu::elements::Elements;
+use crate::cpu::attention_rows::{EachRow, Finish, SoftmaxRow};
+use crate::cpu::elements::{Convert, Elements, ElementsMut};
 use crate::cpu::matmul_kernel::{Store, Target};
 use crate::cpu::matmul_result::Elements as Out;
 use crate::cpu::threads::SharedMut;
@@ -114,7 +114,7 @@ impl Team {
         let out = if rows <= FEW { &mut *room.queries } else { &mut *gathered };
         for (row, out) in out.chunks_exact_mut(size).take(rows).enumerate() {
             let x = queries.part(self.place(row).row(0, size));
-            self.products.0.run(Widen { out, x });
+            self.products.0.run(Convert { out: ElementsMut::F32(out), x });
         }
         if rows > FEW {
             let gathered = BlockRows { elements: Elements::F32(gathered), stride: size, rows };

@@ -2,6 +2,7 @@
 //! for operations that go through memory once and take either. Widening is exact, storing rounds
 //! to nearest even. Which operation takes what stands in `ops.rs`.
 
+use crate::cpu::instructions::Kernel;
 use crate::cpu::matmul_pack;
 use crate::cpu::matmul_result::Elements as SharedElements;
 use crate::cpu::simd::Simd;
@@ -129,6 +130,25 @@ impl<'a> SharedElements<'a> {
                 SharedElements::F32(x) => ElementsMut::F32(x.part(range)),
                 SharedElements::Bf16(x) => ElementsMut::Bf16(x.part(range)),
             }
+        }
+    }
+}
+
+/// `out = x`, in the dtype of `out`.
+pub struct Convert<'a> {
+    /// What is written.
+    pub out: ElementsMut<'a>,
+    /// As many elements.
+    pub x: Elements<'a>,
+}
+
+impl Kernel for Convert<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(mut self, s: S) {
+        for i in (0..self.x.len()).step_by(S::LANES) {
+            self.out.store(s, self.x.load(s, i), i);
         }
     }
 }

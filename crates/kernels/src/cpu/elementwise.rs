@@ -1,6 +1,6 @@
 //! Zeroing, copying and adding whole matrices, by several threads where they are large.
 
-use crate::cpu::elements::{Elements, ElementsMut};
+use crate::cpu::elements::{Convert, Elements, ElementsMut};
 use crate::cpu::instructions::Kernel;
 use crate::cpu::machine::{Machine, rows_per_task};
 use crate::cpu::simd::Simd;
@@ -42,22 +42,6 @@ pub fn add(machine: &Machine, out: View, x: View) {
         let (out, x) = unsafe { (part(out).f32s_mut(), part(x).f32s()) };
         machine.instructions.run(Add { out, x });
     });
-}
-
-struct Convert<'a> {
-    out: ElementsMut<'a>,
-    x: Elements<'a>,
-}
-
-impl Kernel for Convert<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<S: Simd>(mut self, s: S) {
-        for i in (0..self.x.len()).step_by(S::LANES) {
-            self.out.store(s, self.x.load(s, i), i);
-        }
-    }
 }
 
 /// Only so that the compiler may use the vectors of the path.

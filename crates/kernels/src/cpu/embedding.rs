@@ -1,13 +1,10 @@
 //! Rows of a table by their ids, and the gradient of the table.
 
-use crate::cpu::instructions::Kernel;
+use crate::cpu::elements::{Convert, Elements, ElementsMut};
 use crate::cpu::machine::{Machine, rows_per_task};
 use crate::cpu::packed;
-use crate::cpu::simd::Simd;
 use crate::cpu::threads::SharedMut;
-use crate::dtype::DType;
 use crate::view::View;
-use half::bf16;
 
 /// Columns of a task of the backward: a few cache lines, so that threads do not share one.
 const STRIPE: usize = 64;
@@ -23,13 +20,8 @@ pub fn forward(machine: &Machine, out: View, table: View, ids: &[u32]) {
             let row = table.row_range(ids[t] as usize, 1);
             // SAFETY: a row of the running operation's output that no other task writes, and its
             // input.
-            unsafe {
-                let out = out.row_range(t, 1).f32s_mut();
-                match table.dtype {
-                    DType::F32 => out.copy_from_slice(row.f32s()),
-                    _ => machine.instructions.run(Widen { out, x: row.bf16s() }),
-                }
-            }
+            let (out, x) = unsafe { (ElementsMut::of(out.row_range(t, 1)), Elements::of(row)) };
+            machine.instructions.run(Convert { out, x });
         }
     });
 }
@@ -48,20 +40,4 @@ pub fn backward(machine: &Machine, d_table: View, d_out: View, ids: &[u32]) {
             d_row.iter_mut().zip(&d_out[stripe.clone()]).for_each(|(sum, x)| *sum += x);
         }
     });
-}
-
-struct Widen<'a> {
-    out: &'a mut [f32],
-    x: &'a [bf16],
-}
-
-impl Kernel for Widen<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<S: Simd>(self, s: S) {
-        for i in (0..self.x.len()).step_by(S::LANES) {
-            s.store(s.load_bf16(&self.x[i..]), &mut self.out[i..]);
-        }
-    }
 }
