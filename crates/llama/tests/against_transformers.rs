@@ -5,12 +5,14 @@
 #![allow(clippy::unwrap_used)]
 
 mod golden_model;
+mod real_model;
 
 use kollama_kernels::ops::NOT_COUNTED;
 use kollama_kernels::{DType, Device, Matrix, Span, Spans};
 use kollama_llama::{Batch, KvCache, Llama, Parameters, Recompute, StoredType, Tape, TrainBatch};
+use real_model::stories;
 use serde_json::Value;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 const CASES: [&str; 3] = ["grouped", "tied", "packed"];
 
@@ -131,18 +133,6 @@ fn compare_gradients(case: &str, golden: &Value, model: &Llama) {
             assert_near(&what, found, value.as_f64().unwrap(), 1e-4 * size);
         }
     }
-}
-
-/// The real tiny model, where the data is.
-fn stories() -> Option<PathBuf> {
-    let near = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/data");
-    let data = std::env::var_os("KOLLAMA_DATA").map_or(PathBuf::from(near), PathBuf::from);
-    let folder = data.join("stories260k");
-    if !folder.is_dir() {
-        println!("skipped: {} is not there", folder.display());
-        return None;
-    }
-    Some(folder)
 }
 
 /// Reads `prompt` at once, then goes on with the likeliest token, one at a time.

@@ -3,11 +3,14 @@
 // Helpers of tests are tests, but the lint only knows functions marked as such.
 #![allow(clippy::unwrap_used)]
 
+mod real_model;
+
 use kollama_kernels::{DType, Device, Matrix, Span, Spans};
 use kollama_llama::{
     Batch, KvCache, Llama, LlamaConfig, LlamaError, RowInit, StoredType, extend_checkpoint, info,
     init_checkpoint, quantize_checkpoint, stored_weights, verify,
 };
+use real_model::stories;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -155,18 +158,6 @@ fn a_layout_of_another_version_is_refused_before_its_bytes_are_read() {
     let error = Llama::open_as(&out, &Device::reference(), DType::Q8).map(|_| ()).unwrap_err();
     let text = error.to_string();
     assert!(text.contains("quantization_config") && text.contains("names layout 9"), "{text}");
-}
-
-/// The real tiny model, where the data is.
-fn stories() -> Option<PathBuf> {
-    let near = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/data");
-    let data = std::env::var_os("KOLLAMA_DATA").map_or(PathBuf::from(near), PathBuf::from);
-    let folder = data.join("stories260k");
-    if !folder.is_dir() {
-        println!("skipped: {} is not there", folder.display());
-        return None;
-    }
-    Some(folder)
 }
 
 /// Goes on with the likeliest token.
