@@ -1,8 +1,10 @@
 //! Attention of one new token to a long cache against the memory roof of this processor, measured
 //! in the same run: `cargo bench -p kollama-kernels --bench attention [-- path [threads]]`.
 
+mod arguments;
+
 use kollama_kernels::ops::{self, Qkv};
-use kollama_kernels::{CpuPath, DType, Device, Heads, Matrix, Span, Spans, roof};
+use kollama_kernels::{DType, Device, Heads, Matrix, Span, Spans, roof};
 use std::time::Instant;
 
 const SHAPES: [(&str, Heads, usize); 2] = [
@@ -16,12 +18,7 @@ const DTYPES: [DType; 3] = [DType::F32, DType::Bf16, DType::Q8Rows];
 const RUNS: usize = 7;
 
 fn main() {
-    let mut words = std::env::args().skip(1).filter(|word| !word.starts_with("--"));
-    let path = words.next().map_or(CpuPath::detected(), |name| {
-        CpuPath::named(&name).expect("the first argument is a path")
-    });
-    let threads = words.next().map_or(2, |count| count.parse().expect("a number of threads"));
-    let device = Device::cpu_on(threads, path).expect("a path of this processor");
+    let (path, threads, device, _) = arguments::read();
     let bandwidth = roof::read_bandwidth(threads, path).expect("a path of this processor") / 1e9;
     println!("{}: memory {bandwidth:.1} GB/s, {KEYS} keys", device.name());
     for (name, heads, layers) in SHAPES {

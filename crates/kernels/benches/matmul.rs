@@ -1,7 +1,9 @@
 //! Speed of the three products of a layer against the roof of this processor, measured in the same
 //! run: `cargo bench -p kollama-kernels --bench matmul [-- path [threads [part of a name]]]`.
 
-use kollama_kernels::{CpuPath, DType, Device, Matrix, ops, roof};
+mod arguments;
+
+use kollama_kernels::{DType, Device, Matrix, ops, roof};
 use std::time::Instant;
 
 /// Rows, input columns, output columns of a layer.
@@ -18,13 +20,8 @@ const FEW_ROWS: [usize; 4] = [1, 4, 16, 48];
 const RUNS: usize = 7;
 
 fn main() {
-    let mut words = std::env::args().skip(1).filter(|word| !word.starts_with("--"));
-    let path = words.next().map_or(CpuPath::detected(), |name| {
-        CpuPath::named(&name).expect("the first argument is a path")
-    });
-    let threads = words.next().map_or(2, |count| count.parse().expect("a number of threads"));
+    let (path, threads, device, mut words) = arguments::read();
     let wanted = words.next().unwrap_or_default();
-    let device = Device::cpu_on(threads, path).expect("a path of this processor");
     let flops = roof::flops(threads, path).expect("a path of this processor") / 1e9;
     let bandwidth = roof::read_bandwidth(threads, path).expect("a path of this processor") / 1e9;
     println!("{}: roof {flops:.0} GFLOP/s, memory {bandwidth:.1} GB/s", device.name());

@@ -2,6 +2,8 @@
 //! run: `cargo bench -p kollama-kernels --bench packed [-- path [threads [part of a name]]]`. Few rows
 //! are bound by memory, many by the products of bytes or bf16.
 
+mod arguments;
+
 use kollama_kernels::{CpuPath, DType, Device, Matrix, ops, roof};
 use std::time::Instant;
 
@@ -25,13 +27,8 @@ const BEYOND_CACHES: usize = 192 << 20;
 const LONG_ENOUGH: f64 = 0.15;
 
 fn main() {
-    let mut words = std::env::args().skip(1).filter(|word| !word.starts_with("--"));
-    let path = words.next().map_or(CpuPath::detected(), |name| {
-        CpuPath::named(&name).expect("the first argument is a path")
-    });
-    let threads = words.next().map_or(2, |count| count.parse().expect("a number of threads"));
+    let (path, threads, device, words) = arguments::read();
     let wanted: Vec<String> = words.collect();
-    let device = Device::cpu_on(threads, path).expect("a path of this processor");
     let roofs = Roofs::measured(threads, path);
     println!(
         "{}: memory {:.1} GB/s, bf16 {:.0}, bytes {:.0} billion operations/s",

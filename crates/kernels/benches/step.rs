@@ -3,10 +3,12 @@
 //! `cargo bench -p kollama-kernels --bench step [-- path [threads [f32|bf16 [part of a name]]]]`.
 //! With `bf16` everything is as the step in bf16 has it.
 
+mod arguments;
+
 use kollama_kernels::ops::{
     self, AdamW, AttentionResult, HeadGradients, Qkv, QkvGradients, attention, attention_backward,
 };
-use kollama_kernels::{CpuPath, DType, Device, Heads, Matrix, Span, Spans, roof};
+use kollama_kernels::{DType, Device, Heads, Matrix, Span, Spans, roof};
 use std::time::Instant;
 
 const LAYERS: f64 = 8.0;
@@ -28,13 +30,8 @@ struct Step {
 }
 
 fn main() {
-    let mut words = std::env::args().skip(1).filter(|word| !word.starts_with("--"));
-    let path = words.next().map_or(CpuPath::detected(), |name| {
-        CpuPath::named(&name).expect("the first argument is a path")
-    });
-    let threads = words.next().map_or(2, |count| count.parse().expect("a number of threads"));
+    let (path, threads, device, mut words) = arguments::read();
     let dtype = if words.next().as_deref() == Some("bf16") { DType::Bf16 } else { DType::F32 };
-    let device = Device::cpu_on(threads, path).expect("a path of this processor");
     let roof = roof::flops(threads, path).expect("a path of this processor") / 1e9;
     let bandwidth = roof::read_bandwidth(threads, path).expect("a path of this processor") / 1e9;
     println!("{}: roof {roof:.0} GFLOP/s, memory {bandwidth:.1} GB/s", device.name());
