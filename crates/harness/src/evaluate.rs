@@ -79,8 +79,7 @@ pub fn evaluate(
     let scores = scorer.score(&requests, &mut |done| progress(done, total))?;
     let window = scorer.window();
     let samples = samples(task, prompts, &requests, &scores, window);
-    let outcomes: Vec<Outcome> = samples.iter().map(|sample| sample.outcome).collect();
-    let measure = |metric: &metrics::Metric| metric.measure(&outcomes, BOOTSTRAP_ITERATIONS);
+    let outcomes: Vec<Outcome> = samples.iter().map(|sample| sample.outcome.clone()).collect();
     Ok(TaskResult {
         task: task.name,
         version: task.version,
@@ -89,7 +88,7 @@ pub fn evaluate(
         window,
         tokenizer: tokenizer.fingerprint(),
         requests_sha256: requests::fingerprint(&requests),
-        metrics: task.metrics.iter().map(measure).collect(),
+        metrics: metrics::measure(task.metrics, &outcomes, BOOTSTRAP_ITERATIONS),
         samples,
     })
 }
@@ -109,11 +108,18 @@ fn samples(
         dealt = own.end;
         let scores = scores[own.clone()].to_vec();
         let logprobs: Vec<f64> = scores.iter().map(|score| score.logprob).collect();
-        let predicted = metrics::first_maximum(&logprobs);
+        let characters = document.choices.iter().map(|choice| choice.trim_start().chars().count());
+        let per_character: Vec<f64> =
+            logprobs.iter().zip(characters).map(|(score, count)| score / count as f64).collect();
+        let outcome = Outcome::Chosen {
+            gold: document.gold,
+            predicted: metrics::first_maximum(&logprobs),
+            predicted_normalised: metrics::first_maximum(&per_character),
+        };
         Sample {
             prompt,
             choices: document.choices.clone(),
-            outcome: Outcome { gold: document.gold, predicted },
+            outcome,
             scores,
             requests_sha256: requests::fingerprint(&requests[own.clone()]),
             is_cut: requests[own].iter().any(|request| requests::is_cut(request, window)),
@@ -148,9 +154,9 @@ mod tests {
         let requests = [4, 5, 4, 4, 4].map(request);
         let scores = [-1.0, -1.0, -3.0, -2.0, -1.5].map(score);
         let samples = samples(&task, prompts, &requests, &scores, 4);
-        let outcomes: Vec<Outcome> = samples.iter().map(|sample| sample.outcome).collect();
-        let expected = [Outcome { gold: 1, predicted: 0 }, Outcome { gold: 2, predicted: 2 }];
-        assert_eq!(outcomes, expected);
+        let outcomes: Vec<Outcome> = samples.iter().map(|sample| sample.outcome.clone()).collect();
+        let pairs = outcomes.iter().map(|outcome| (outcome.gold(), outcome.predicted()));
+        assert_eq!(pairs.collect::<Vec<_>>(), [(Some(1), Some(0)), (Some(2), Some(2))]);
         assert_eq!(samples.iter().map(|s| s.is_cut).collect::<Vec<_>>(), [true, false]);
         assert_eq!(samples[1].requests_sha256, requests::fingerprint(&requests[2..]));
     }

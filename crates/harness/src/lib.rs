@@ -19,14 +19,17 @@
 
 #![forbid(unsafe_code)]
 
+pub mod bootstrap;
 pub mod error;
 pub mod evaluate;
+pub mod macro_f1;
 pub mod metrics;
 pub mod perplexity;
 pub mod python_random;
 pub mod requests;
 pub mod results;
 pub mod shots;
+pub mod statistics;
 pub mod tabular;
 pub mod task;
 pub mod tasks;

@@ -244,8 +244,8 @@ fn sample_line(sample: &Sample) -> Value {
     let scores = &sample.scores;
     json!({
         "doc_id": sample.prompt.document,
-        "target": sample.outcome.gold,
-        "prediction": sample.outcome.predicted,
+        "target": sample.outcome.gold(),
+        "prediction": sample.outcome.predicted(),
         "logprobs": scores.iter().map(|score| score.logprob).collect::<Vec<_>>(),
         "is_greedy": scores.iter().map(|score| score.is_greedy).collect::<Vec<_>>(),
         "num_tokens": scores.iter().map(|score| score.num_tokens).collect::<Vec<_>>(),
@@ -296,7 +296,7 @@ mod tests {
             samples: vec![Sample {
                 prompt: Prompt { document: 7, context: "가\n\n나".to_owned() },
                 choices: vec![" a".to_owned(), " b".to_owned()],
-                outcome: Outcome { gold: 1, predicted: 0 },
+                outcome: Outcome::Chosen { gold: 1, predicted: 0, predicted_normalised: 0 },
                 scores: vec![score(-0.1), score(-1.0 / 3.0)],
                 requests_sha256: "cafe".to_owned(),
                 is_cut: true,
