@@ -2,7 +2,7 @@
 //! Knows the engine; no training and no HTTP.
 //!
 //! How a score comes about, in numbered steps:
-//! 1. [`tasks::load`] reads the two splits of a task ([`tabular`]) into documents: a text, the
+//! 1. [`tasks::load`] reads the two splits of a task ([`source`], [`rows`]) into documents: a text, the
 //!    choices that may follow it, and the right one ([`task`]).
 //! 2. [`shots::prompts`] shuffles the documents and puts solved examples before each, as Python's
 //!    generator draws them ([`python_random`]).
@@ -27,12 +27,16 @@ pub mod figure;
 pub mod groups;
 pub mod macro_f1;
 pub mod metrics;
+pub mod mode;
 pub mod perplexity;
 pub mod published;
 pub mod python_random;
 pub mod requests;
 pub mod results;
+pub mod row_files;
+pub mod rows;
 pub mod shots;
+pub mod source;
 pub mod statistics;
 pub mod svg;
 pub mod table;
@@ -41,7 +45,11 @@ pub mod task;
 pub mod tasks;
 
 pub use error::HarnessError;
-pub use evaluate::{TaskResult, evaluate};
+pub use evaluate::{Model, TaskResult, evaluate};
+pub use mode::Mode;
 pub use perplexity::{Perplexity, perplexity};
 pub use results::Results;
+pub use rows::Row;
+pub use shots::{Asking, Fewshot};
+pub use source::{DataSource, DataSpec, Split};
 pub use task::{Document, Task};
