@@ -12,9 +12,6 @@ use std::thread;
 /// Resamples that one seed serves.
 const CHUNK: usize = 1000;
 
-/// Counters of each kind: documents of one kind in a row need not wait for each other's count.
-const LANES: usize = 4;
-
 /// The sample deviation of each of the metrics that `measure` takes from a resample's counts of each
 /// kind. `kinds` has the kind of each document, below `kind_count`. None below two documents or two
 /// resamples. Threads share the chunks and do not change the result.
@@ -54,13 +51,9 @@ pub fn bootstrap<const METRICS: usize>(
 
 /// Counts of each kind among as many draws as there are documents.
 fn resample(kinds: &[u32], kind_count: usize, random: &mut PythonRandom) -> Vec<u32> {
-    let mut counts = vec![[0u32; LANES]; kind_count];
-    let mut lane = 0;
-    random.choices(kinds.len(), kinds.len(), |index| {
-        counts[kinds[index] as usize][lane] += 1;
-        lane = (lane + 1) % LANES;
-    });
-    counts.iter().map(|lanes| lanes.iter().sum()).collect()
+    let mut counts = vec![0; kind_count];
+    random.choices(kinds.len(), kinds.len(), |index| counts[kinds[index] as usize] += 1);
+    counts
 }
 
 #[cfg(test)]

@@ -20,12 +20,16 @@
 #![forbid(unsafe_code)]
 
 pub mod bootstrap;
+pub mod chart;
 pub mod error;
 pub mod evaluate;
+pub mod figure;
+pub mod groups;
 pub mod macro_f1;
 pub mod metrics;
 pub mod mode;
 pub mod perplexity;
+pub mod published;
 pub mod python_random;
 pub mod requests;
 pub mod results;
@@ -34,6 +38,8 @@ pub mod rows;
 pub mod shots;
 pub mod source;
 pub mod statistics;
+pub mod svg;
+pub mod table;
 pub mod tabular;
 pub mod task;
 pub mod tasks;
