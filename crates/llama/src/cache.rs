@@ -62,6 +62,8 @@ impl KvCache {
             (0..config.num_hidden_layers).map(|_| Ok(one()?)).collect()
         };
         let piece = rows.min(PIECE_ROWS);
+        let mut last = make(rows, config.hidden_size)?;
+        last.set_rows(0);
         Ok(KvCache {
             keys: per_layer()?,
             values: per_layer()?,
@@ -70,7 +72,7 @@ impl KvCache {
             narrowed: make(piece, config.hidden_size)?,
             activations: LayerActivations::new(config, device, piece, DType::F32)?,
             scratch: Scratch::new(config, device, piece, rows, DType::F32)?,
-            last: make(rows, config.hidden_size)?,
+            last,
             losses: make(rows, 2)?,
             logits: make(rows.clamp(1, SCORED_ROWS), config.vocab_size)?,
         })
