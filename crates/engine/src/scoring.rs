@@ -12,6 +12,7 @@ use crate::prefix_walk::PrefixWalk;
 use kollama_kernels::DType;
 use kollama_llama::{KvCache, Llama};
 use std::ops::ControlFlow;
+use std::sync::Arc;
 
 /// Rows of the cache until a longer request comes: positions that a model merely allows cost nothing.
 const ROWS_AT_FIRST: usize = 2048;
@@ -22,7 +23,7 @@ const ROWS_PROJECTED: usize = 128;
 
 /// A model and the memory to score with.
 pub struct Scorer {
-    llama: Llama,
+    llama: Arc<Llama>,
     cache: KvCache,
     kept: DType,
     prefix: Option<u32>,
@@ -41,17 +42,19 @@ pub struct ScorerMemory {
 
 impl Scorer {
     /// `prefix` stands for an empty context (the end token, as in lm-evaluation-harness).
-    pub fn new(llama: Llama, prefix: Option<u32>) -> Result<Scorer, EngineError> {
+    pub fn new(llama: impl Into<Arc<Llama>>, prefix: Option<u32>) -> Result<Scorer, EngineError> {
+        let llama = llama.into();
         let kept = llama.cache_dtype();
         Scorer::with_cache(llama, prefix, kept)
     }
 
     /// As [`Scorer::new`], with keys and values kept as `kept` (see [`KvCache::new_as`]).
     pub fn with_cache(
-        llama: Llama,
+        llama: impl Into<Arc<Llama>>,
         prefix: Option<u32>,
         kept: DType,
     ) -> Result<Scorer, EngineError> {
+        let llama = llama.into();
         let rows = llama.config.max_position_embeddings.min(ROWS_AT_FIRST);
         let cache = KvCache::new_as(&llama.config, &llama.device, rows, kept)?;
         let tokens = Tokens::default();
@@ -63,9 +66,14 @@ impl Scorer {
         &self.llama
     }
 
-    /// Gives the model back.
-    pub fn into_llama(self) -> Llama {
-        self.llama
+    /// The model, for an engine beside this scorer.
+    pub fn share_llama(&self) -> Arc<Llama> {
+        Arc::clone(&self.llama)
+    }
+
+    /// What keys and values are kept as.
+    pub fn kept(&self) -> DType {
+        self.kept
     }
 
     /// Tokens the model reads at once: longer requests are cut from the left.
@@ -76,11 +84,6 @@ impl Scorer {
     /// What stands for an empty context.
     pub fn prefix(&self) -> Option<u32> {
         self.prefix
-    }
-
-    /// What keys and values are kept as.
-    pub fn kept(&self) -> DType {
-        self.kept
     }
 
     /// Whether what requests begin with alike is read once; it is from the start. The answers are the
