@@ -1,12 +1,10 @@
-//! Sets of tasks and numbers of shots that published tables are made of, by name.
+//! Sets of tasks and numbers of shots that published tables are made of.
 
 use crate::mode::Mode;
 
 /// What a published table asks.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Preset {
-    /// Its name on the command line.
-    pub name: &'static str,
     /// The protocol it was computed with.
     pub mode: Mode,
     /// Tasks, or groups of them, each with its numbers of shots.
@@ -16,8 +14,7 @@ pub struct Preset {
 const CARD: &[usize] = &[0, 5, 10, 50];
 
 /// The Korean half of the model card of Llama-2-Ko, and NSMC, the row it leaves open.
-const LLAMA_2_KO_CARD: Preset = Preset {
-    name: "llama-2-ko-card",
+pub const LLAMA_2_KO_CARD: Preset = Preset {
     mode: Mode::Polyglot,
     tasks: &[
         ("kobest_copa", CARD),
@@ -29,8 +26,7 @@ const LLAMA_2_KO_CARD: Preset = Preset {
 };
 
 /// The first Open LLM Leaderboard, as its last version before June 2024 was.
-const OPEN_LLM_LEADERBOARD: Preset = Preset {
-    name: "open-llm-leaderboard",
+pub const OPEN_LLM_LEADERBOARD: Preset = Preset {
     mode: Mode::LeaderboardV1,
     tasks: &[
         ("arc_challenge", &[25]),
@@ -42,6 +38,3 @@ const OPEN_LLM_LEADERBOARD: Preset = Preset {
         ("drop", &[3]),
     ],
 };
-
-/// All presets.
-pub const PRESETS: [&Preset; 2] = [&LLAMA_2_KO_CARD, &OPEN_LLM_LEADERBOARD];
