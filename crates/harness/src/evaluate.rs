@@ -3,6 +3,7 @@
 use crate::error::HarnessError;
 use crate::metrics::{self, Measured, Outcome};
 use crate::mode::Mode;
+use crate::request_cache::RequestCache;
 use crate::requests;
 use crate::shots::{self, Asking, Prompt};
 use crate::task::{Asked, Choice, Document, Task};
@@ -86,6 +87,8 @@ pub struct Model<'a> {
     pub tokenizer: &'a Tokenizer,
     /// Ids to likelihoods.
     pub scorer: &'a mut Scorer,
+    /// Likelihoods that are known already, and keep those that are new.
+    pub cache: Option<&'a mut RequestCache>,
 }
 
 impl TaskResult {
@@ -114,7 +117,11 @@ pub fn evaluate(
     let prompts = shots::prompts(task, asking)?;
     let requests = requests::requests(task, &prompts, model.tokenizer)?;
     let total = requests.len();
-    let scores = model.scorer.score(&requests, &mut |done| progress(done, total))?;
+    let mut tell = |done| progress(done, total);
+    let scores = match &mut model.cache {
+        Some(cache) => cache.score(model.scorer, &requests, &mut tell)?,
+        None => model.scorer.score(&requests, &mut tell)?,
+    };
     let prompts_sha256 = requests::texts_fingerprint(task, &prompts);
     let samples = samples(task, prompts, &requests, &scores, model);
     let outcomes: Vec<Outcome> = samples.iter().map(|sample| sample.outcome.clone()).collect();
