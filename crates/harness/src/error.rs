@@ -19,6 +19,26 @@ pub enum HarnessError {
         /// The name asked for.
         name: String,
     },
+    /// A task file is not one.
+    #[error("{origin}: {problem}")]
+    TaskFile {
+        /// The file, with the line where it has one.
+        origin: String,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// A template of a task file fails on a row.
+    #[error("{row}: {origin}, {field}: {problem}")]
+    Template {
+        /// The data file and the line or the row, counted from 1.
+        row: String,
+        /// The task file.
+        origin: String,
+        /// Which template, and its line where it has several.
+        field: String,
+        /// What is wrong.
+        problem: String,
+    },
     /// There is no file for a split.
     #[error(
         "no {split} split: none of {} is in {}; give the folder that holds it as --data",

@@ -42,7 +42,10 @@ pub mod svg;
 pub mod table;
 pub mod tabular;
 pub mod task;
+pub mod task_documents;
+pub mod task_file;
 pub mod tasks;
+pub mod templates;
 
 pub use error::HarnessError;
 pub use evaluate::{Model, TaskResult, evaluate};
