@@ -19,9 +19,12 @@
 
 #![forbid(unsafe_code)]
 
+pub mod data_error;
 pub mod error;
 pub mod evaluate;
+mod json_rows;
 pub mod metrics;
+mod parquet_rows;
 pub mod perplexity;
 pub mod python_random;
 pub mod requests;
@@ -30,14 +33,16 @@ pub mod row_files;
 pub mod rows;
 pub mod shots;
 pub mod source;
-pub mod tabular;
+mod tabular;
 pub mod task;
 pub mod tasks;
 
+pub use data_error::DataError;
 pub use error::HarnessError;
 pub use evaluate::{TaskResult, evaluate};
 pub use perplexity::{Perplexity, perplexity};
 pub use results::Results;
+pub use row_files::Split;
 pub use rows::Row;
-pub use source::{DataSource, DataSpec, Split};
+pub use source::{DataSource, DataSpec};
 pub use task::{Document, Task};
