@@ -8,23 +8,48 @@ use parquet::errors::ParquetError;
 use parquet::file::reader::{FileReader, SerializedFileReader};
 use parquet::record::{Field, Row as Record};
 use serde_json::{Map, Number, Value};
+use std::cell::Cell;
+use std::panic::{self, AssertUnwindSafe};
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Once};
+
+thread_local! {
+    /// Whether what panics on this thread is on its way to become an error.
+    static READS: Cell<bool> = const { Cell::new(false) };
+}
 
 /// The rows of all row groups.
 pub fn rows(file: &Arc<Path>, bytes: Vec<u8>) -> Result<Vec<Row>, DataError> {
-    let bad = |reason: ParquetError| DataError::BadParquet {
-        path: file.to_path_buf(),
-        reason: reason.to_string(),
-    };
-    let reader = SerializedFileReader::new(Bytes::from(bytes)).map_err(bad)?;
-    let records = reader.get_row_iter(None).map_err(bad)?;
-    let numbered = records.enumerate();
-    numbered
-        .map(|(index, record)| {
-            Ok(Row::new(Arc::clone(file), index + 1, object(&record.map_err(bad)?)))
-        })
-        .collect()
+    let bad = |reason| DataError::BadParquet { path: file.to_path_buf(), reason };
+    let records = without_panic(|| records(bytes)).map_err(bad)?;
+    let numbered = records.into_iter().enumerate();
+    Ok(numbered.map(|(index, fields)| Row::new(Arc::clone(file), index + 1, fields)).collect())
+}
+
+fn records(bytes: Vec<u8>) -> Result<Vec<Map<String, Value>>, ParquetError> {
+    let reader = SerializedFileReader::new(Bytes::from(bytes))?;
+    reader.get_row_iter(None)?.map(|record| Ok(object(&record?))).collect()
+}
+
+/// What `read` returns or the reason why it cannot. The library panics on some damaged files, so
+/// that is a reason too, and said once: the usual report of a panic is held back.
+fn without_panic<T>(read: impl FnOnce() -> Result<T, ParquetError>) -> Result<T, String> {
+    static QUIET: Once = Once::new();
+    QUIET.call_once(|| {
+        let report = panic::take_hook();
+        panic::set_hook(Box::new(move |info| {
+            if !READS.get() {
+                report(info);
+            }
+        }));
+    });
+    READS.set(true);
+    let result = panic::catch_unwind(AssertUnwindSafe(read));
+    READS.set(false);
+    match result {
+        Ok(result) => result.map_err(|error| error.to_string()),
+        Err(_) => Err("its pages contradict each other".to_owned()),
+    }
 }
 
 fn object(record: &Record) -> Map<String, Value> {
