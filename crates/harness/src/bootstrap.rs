@@ -12,15 +12,15 @@ use std::thread;
 /// Resamples that one seed serves.
 const CHUNK: usize = 1000;
 
-/// The sample deviation of each of the metrics that `measure` takes from a resample's counts of each
-/// kind. `kinds` has the kind of each document, below `kind_count`. None below two documents or two
-/// resamples. Threads share the chunks and do not change the result.
-pub fn bootstrap<const METRICS: usize>(
+/// What `measure` makes of each resample's counts of each kind. `kinds` has the kind of each
+/// document, below `kind_count`. None below two documents or two resamples. Threads share the chunks
+/// and do not change the result.
+pub fn resampled<const METRICS: usize>(
     kinds: &[u32],
     kind_count: usize,
     iterations: usize,
     measure: impl Fn(&[u32]) -> [f64; METRICS] + Sync,
-) -> Option<[f64; METRICS]> {
+) -> Option<Vec<[f64; METRICS]>> {
     if kinds.len() < 2 || iterations < 2 {
         return None;
     }
@@ -43,10 +43,17 @@ pub fn bootstrap<const METRICS: usize>(
             });
         }
     });
-    Some(std::array::from_fn(|metric| {
+    Some(values)
+}
+
+/// The sample deviation of each metric over all resamples.
+pub fn deviations<const METRICS: usize>(values: &[[f64; METRICS]]) -> Option<[f64; METRICS]> {
+    let mut deviations = [0.0; METRICS];
+    for (metric, deviation) in deviations.iter_mut().enumerate() {
         let of_metric: Vec<f64> = values.iter().map(|values| values[metric]).collect();
-        sample_deviation(&of_metric).unwrap_or(f64::NAN)
-    }))
+        *deviation = sample_deviation(&of_metric)?;
+    }
+    Some(deviations)
 }
 
 /// Counts of each kind among as many draws as there are documents.
@@ -71,7 +78,7 @@ mod tests {
 
     #[test]
     fn one_document_or_one_resample_tells_nothing() {
-        assert_eq!(bootstrap(&[0], 1, 1000, |_| [1.0]), None);
-        assert_eq!(bootstrap(&[0, 0], 1, 1, |_| [1.0]), None);
+        assert_eq!(resampled(&[0], 1, 1000, |_| [1.0]), None);
+        assert_eq!(resampled(&[0, 0], 1, 1, |_| [1.0]), None);
     }
 }

@@ -7,6 +7,7 @@ use crate::requests;
 use crate::shots::{self, Asking, Prompt};
 use crate::task::{Asked, Choice, Document, Task};
 use kollama_engine::{Score, ScoreRequest, Scorer, Tokenizer};
+use serde_json::Value;
 
 /// Resamples behind the standard error of a metric that is no plain mean; takes about a second for
 /// 1,000 documents.
@@ -35,8 +36,12 @@ pub struct TaskResult {
     pub requests_sha256: String,
     /// Each split that was read, with the SHA-256 of its file.
     pub data: Vec<(String, String)>,
+    /// All documents of the split, of which a limit leaves the first ones.
+    pub documents: usize,
     /// One number for each metric of the task.
     pub metrics: Vec<Measured>,
+    /// Other metrics to print beside them ([`metrics::beside`]).
+    pub beside: Vec<Measured>,
     /// The documents in the order of scoring.
     pub samples: Vec<Sample>,
 }
@@ -52,12 +57,27 @@ pub struct Sample {
     pub outcome: Outcome,
     /// The score of each choice.
     pub scores: Vec<Score>,
+    /// What the model wrote, where it was to write.
+    pub written: Option<Written>,
+    /// The row the document was made from.
+    pub row: Value,
+    /// The right answer with the blank it begins with.
+    pub target: String,
     /// SHA-256 over the ids of its requests.
     pub requests_sha256: String,
     /// Whether at least one of its requests was longer than the model's window.
     pub is_cut: bool,
     /// The shots that every one of its requests still showed whole.
     pub effective_shots: usize,
+}
+
+/// What a model wrote for one document.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Written {
+    /// The text, cut at its stop.
+    pub text: String,
+    /// The answer that each filter found in it.
+    pub extracted: Vec<(&'static str, String)>,
 }
 
 /// The model that is asked, and its words.
@@ -98,6 +118,9 @@ pub fn evaluate(
     let prompts_sha256 = requests::texts_fingerprint(task, &prompts);
     let samples = samples(task, prompts, &requests, &scores, model);
     let outcomes: Vec<Outcome> = samples.iter().map(|sample| sample.outcome.clone()).collect();
+    let all = [task.metrics.clone(), metrics::beside(&task.metrics)].concat();
+    let mut measured = metrics::measure(&all, &outcomes, BOOTSTRAP_ITERATIONS);
+    let beside = measured.split_off(task.metrics.len());
     Ok(TaskResult {
         task: task.name.clone(),
         mode: task.mode,
@@ -109,7 +132,9 @@ pub fn evaluate(
         prompts_sha256,
         requests_sha256: requests::fingerprint(&requests),
         data: task.data.clone(),
-        metrics: metrics::measure(&task.metrics, &outcomes, BOOTSTRAP_ITERATIONS),
+        documents: task.documents.len(),
+        metrics: measured,
+        beside,
         samples,
     })
 }
@@ -150,6 +175,9 @@ fn sample(
         choices: document.choices().to_vec(),
         outcome: outcome(document, scores),
         scores: scores.to_vec(),
+        written: None,
+        row: document.row.clone(),
+        target: document.target.clone(),
         requests_sha256: requests::fingerprint(requests),
         is_cut: requests.iter().any(|request| requests::is_cut(request, window)),
         effective_shots: effective_shots.unwrap_or(prompt.shots.len()),
@@ -191,7 +219,6 @@ fn many_true(logprobs: &[f64], is_true: &[bool]) -> Outcome {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::Value;
 
     fn score(logprob: f64) -> Score {
         Score { logprob, is_greedy: false, num_tokens: 1 }

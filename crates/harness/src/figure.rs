@@ -9,6 +9,8 @@ pub struct Figure {
     pub is_ours: bool,
     /// Name of the task.
     pub task: String,
+    /// Whether its task is one of so many that only their group is shown by itself.
+    pub is_part: bool,
     /// Name of the metric, as in `Metric::name`.
     pub metric: String,
     /// Solved examples before each question.

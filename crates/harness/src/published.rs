@@ -55,6 +55,7 @@ fn figures_of(row: &Row, documents: Option<usize>) -> Vec<Figure> {
         model: model.clone(),
         is_ours: false,
         task: task.clone(),
+        is_part: false,
         metric: metric.clone(),
         shots,
         value,

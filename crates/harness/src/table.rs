@@ -33,7 +33,7 @@ pub fn page(figures: &[Figure], sources: &[Source], limit: Option<usize>) -> Str
 
 /// Each task of ours with the metric that stands for it: the one published first, else our first.
 pub fn headlines(figures: &[Figure]) -> Vec<(&str, &str)> {
-    let ours = figures.iter().filter(|figure| figure.is_ours);
+    let ours = figures.iter().filter(|figure| figure.is_ours && !figure.is_part);
     let metric = |task: &str| {
         let of_task = || figures.iter().filter(|figure| figure.task == task);
         let published = of_task().find(|figure| !figure.is_ours);
@@ -87,7 +87,7 @@ pub fn task_title(task: &str) -> String {
         ("arc_challenge", "ARC-Challenge"),
         ("hellaswag", "HellaSwag"),
         ("mmlu", "MMLU"),
-        ("truthfulqa", "TruthfulQA"),
+        ("truthfulqa_mc", "TruthfulQA"),
         ("winogrande", "Winogrande"),
         ("gsm8k", "GSM8K"),
         ("drop", "DROP"),
@@ -163,6 +163,7 @@ mod tests {
             model: model.to_owned(),
             is_ours,
             task: "kobest_copa".to_owned(),
+            is_part: false,
             metric: metric.to_owned(),
             shots,
             value,
