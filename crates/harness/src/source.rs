@@ -1,9 +1,9 @@
 //! Where the data of tasks comes from: a folder of the user, or the hub. Finds the file of a split;
 //! reading it is [`crate::row_files`]'s work.
 
+use crate::data_error::DataError;
 use crate::error::HarnessError;
-use crate::row_files;
-use crate::rows::Row;
+use crate::row_files::{self, Split};
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
 
@@ -39,17 +39,6 @@ pub struct DataSource {
     folder: Option<PathBuf>,
 }
 
-/// One split in memory.
-#[derive(Clone, Debug)]
-pub struct Split {
-    /// In the order of the file.
-    pub rows: Vec<Row>,
-    /// The file, the first where a split has several.
-    pub path: PathBuf,
-    /// SHA-256 over the bytes of its files, unpacked.
-    pub sha256: String,
-}
-
 impl DataSource {
     /// The files below `folder` alone.
     pub fn folder(folder: &Path) -> DataSource {
@@ -65,17 +54,27 @@ impl DataSource {
     pub fn split(&self, spec: &DataSpec, stems: &[&str]) -> Result<Split, HarnessError> {
         let data = self.folder.as_deref().unwrap_or(Path::new("."));
         let folders: Vec<PathBuf> = spec.folders.iter().map(|name| data.join(name)).collect();
-        let names = stems.iter().flat_map(|stem| row_files::names(stem));
-        let names: Vec<String> = names.collect();
-        let paths = folders.iter().flat_map(|folder| names.iter().map(|name| folder.join(name)));
-        match paths.into_iter().find(|path| path.is_file()) {
-            Some(path) => row_files::read(&path, spec.quotes),
-            None => Err(HarnessError::MissingSplit {
-                split: stems.join(" or "),
-                looked_for: names,
-                folders,
-            }),
+        for folder in &folders {
+            for stem in stems {
+                for ending in ["tsv", "tsv.zst", "jsonl", "jsonl.zst", "csv", "csv.zst", "parquet"]
+                {
+                    let path = folder.join(format!("{stem}.{ending}"));
+                    if path.is_file() {
+                        return Ok(row_files::read(&[path], spec.quotes)?);
+                    }
+                }
+            }
         }
+        Err(DataError::MissingSplit {
+            split: stems.join(" or "),
+            looked_for: stems
+                .iter()
+                .map(|stem| format!("{stem}.{}", row_files::endings()))
+                .collect(),
+            folders,
+            cure: "give the folder that holds it as --data".to_owned(),
+        }
+        .into())
     }
 }
 

@@ -47,8 +47,7 @@ fn sample(document: usize, gold: usize, logprobs: [f64; 2]) -> Sample {
 }
 
 fn result(task: &str, mode: Mode, shots: usize, limit: Option<usize>) -> TaskResult {
-    let measured =
-        |metric, value, standard_error| Measured { metric, value, standard_error };
+    let measured = |metric, value, standard_error| Measured { metric, value, standard_error };
     TaskResult {
         task: task.to_owned(),
         mode,
@@ -149,7 +148,10 @@ fn results_of_lm_eval_have_its_keys_and_its_groups() {
     assert_eq!(value["group_subtasks"]["kobest"], json!(["kobest_copa", "kobest_boolq"]));
     let counts = json!({ "original": 1000, "effective": 2 });
     assert_eq!(value["n-samples"]["kobest_boolq"], counts);
-    assert_eq!((&value["n-shot"]["kobest_boolq"], &value["config"]["limit"]), (&json!(5), &json!(2)));
+    assert_eq!(
+        (&value["n-shot"]["kobest_boolq"], &value["config"]["limit"]),
+        (&json!(5), &json!(2))
+    );
 }
 
 #[test]
@@ -174,7 +176,8 @@ fn a_sample_keeps_every_digit_and_the_hashes_of_lm_eval() {
     assert_eq!(line["arguments"]["gen_args_1"], json!({ "arg_0": "가\n\n나", "arg_1": " b" }));
     // CPython: hashlib.sha256(json.dumps({"sentence": "나", "label": 1}, indent=2,
     // ensure_ascii=False).encode()).hexdigest(), and of "가\n\n나", and of "1".
-    let hashes = ["doc_hash", "prompt_hash", "target_hash"].map(|name| line[name].as_str().unwrap());
+    let hashes =
+        ["doc_hash", "prompt_hash", "target_hash"].map(|name| line[name].as_str().unwrap());
     assert_eq!(hashes, HASHES);
 }
 
