@@ -13,18 +13,18 @@ pub enum HarnessError {
         /// The names there are.
         known: Vec<&'static str>,
     },
-    /// A task's data has no file for one of its splits.
+    /// There is no file for a split.
     #[error(
-        "{task} has no {split} split: none of {} exists; give the folder that holds them as --data",
-        list(looked_for)
+        "no {split} split: none of {} is in {}; give the folder that holds it as --data",
+        looked_for.join(", "), list(folders)
     )]
     MissingSplit {
-        /// The task.
-        task: &'static str,
-        /// `train` or `test`.
-        split: &'static str,
-        /// Every path that was tried.
-        looked_for: Vec<PathBuf>,
+        /// Its names.
+        split: String,
+        /// Every name that was tried.
+        looked_for: Vec<String>,
+        /// Every folder that was looked at.
+        folders: Vec<PathBuf>,
     },
     /// A file exists but its bytes cannot be had (or are not the zstd its name says).
     #[error("{}: cannot be read: {source}", path.display())]
@@ -42,18 +42,16 @@ pub enum HarnessError {
         /// The first line with a bad byte, counted from 1.
         line: usize,
     },
-    /// A table lacks a column that the task reads.
-    #[error(
-        "{}: no column {column:?} in the header, which has {found:?}; \
-         columns are tab-separated and named as in KoBEST v1.0",
-        path.display()
-    )]
+    /// A row lacks a column that the task reads.
+    #[error("{}:{row}: no column {column:?}, only {}", path.display(), quoted(found))]
     MissingColumn {
         /// The file.
         path: PathBuf,
+        /// The line or the row, counted from 1.
+        row: usize,
         /// The column looked for.
-        column: &'static str,
-        /// The header.
+        column: String,
+        /// The columns there are.
         found: Vec<String>,
     },
     /// A row is shorter or longer than the header.
@@ -73,18 +71,18 @@ pub enum HarnessError {
         found: usize,
     },
     /// A field holds something the task does not know.
-    #[error("{}:{line}: column {column:?} holds {value:?}, expected {expected}", path.display())]
+    #[error("{}:{row}: column {column:?} holds {value}, expected {expected}", path.display())]
     BadField {
         /// The file.
         path: PathBuf,
-        /// The line, counted from 1.
-        line: usize,
+        /// The line or the row, counted from 1.
+        row: usize,
         /// The column.
-        column: &'static str,
-        /// What it holds.
+        column: String,
+        /// What it holds, as JSON.
         value: String,
         /// What it may hold.
-        expected: &'static str,
+        expected: String,
     },
     /// A prompt cannot show more examples than there are.
     #[error("{task}: {shots} shots asked for, but its train split has only {pool} rows")]
@@ -126,4 +124,9 @@ pub enum HarnessError {
 fn list(paths: &[PathBuf]) -> String {
     let paths: Vec<String> = paths.iter().map(|path| path.display().to_string()).collect();
     paths.join(", ")
+}
+
+fn quoted(names: &[String]) -> String {
+    let names: Vec<String> = names.iter().map(|name| format!("{name:?}")).collect();
+    names.join(", ")
 }

@@ -2,7 +2,7 @@
 //! Knows the engine; no training and no HTTP.
 //!
 //! How a score comes about, in numbered steps:
-//! 1. [`tasks::load`] reads the two splits of a task ([`tabular`]) into documents: a text, the
+//! 1. [`tasks::load`] reads the two splits of a task ([`source`], [`rows`]) into documents: a text, the
 //!    choices that may follow it, and the right one ([`task`]).
 //! 2. [`shots::prompts`] shuffles the documents and puts solved examples before each, as Python's
 //!    generator draws them ([`python_random`]).
@@ -26,7 +26,10 @@ pub mod perplexity;
 pub mod python_random;
 pub mod requests;
 pub mod results;
+pub mod row_files;
+pub mod rows;
 pub mod shots;
+pub mod source;
 pub mod tabular;
 pub mod task;
 pub mod tasks;
@@ -35,4 +38,6 @@ pub use error::HarnessError;
 pub use evaluate::{TaskResult, evaluate};
 pub use perplexity::{Perplexity, perplexity};
 pub use results::Results;
+pub use rows::Row;
+pub use source::{DataSource, DataSpec, Split};
 pub use task::{Document, Task};

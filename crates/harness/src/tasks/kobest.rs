@@ -4,9 +4,10 @@
 
 use crate::error::HarnessError;
 use crate::metrics::Metric;
-use crate::tabular::{Row, Table};
+use crate::rows::Row;
+use crate::source::{DataSource, DataSpec};
 use crate::task::{Document, Task};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// Which of two sentences is the cause or the result of a third one.
 pub const COPA: &str = "kobest_copa";
@@ -16,65 +17,51 @@ pub const SENTINEG: &str = "kobest_sentineg";
 const METRICS: &[Metric] = &[Metric::Accuracy, Metric::MacroF1];
 
 /// Turns a row into what the model reads.
-type Parse = fn(Row<'_>) -> Result<Document, HarnessError>;
+type Parse = fn(&Row) -> Result<Document, HarnessError>;
 
 /// `kobest_copa` from `COPA/{train,test}.tsv[.zst]`.
 pub fn copa(data: &Path) -> Result<Task, HarnessError> {
-    task(COPA, &data_folders(data, "COPA"), copa_document)
+    task(COPA, data, "COPA", copa_document)
 }
 
 /// `kobest_sentineg` from `SentiNeg/{train,test}.tsv[.zst]`.
 pub fn sentineg(data: &Path) -> Result<Task, HarnessError> {
-    task(SENTINEG, &data_folders(data, "SentiNeg"), sentineg_document)
+    task(SENTINEG, data, "SentiNeg", sentineg_document)
 }
 
-fn copa_document(row: Row<'_>) -> Result<Document, HarnessError> {
+fn copa_document(row: &Row) -> Result<Document, HarnessError> {
     const CONNECTORS: [&str; 2] = ["왜냐하면", "그래서"];
-    let asked = row.one_of("question", ["원인", "결과"], "원인 or 결과")?;
-    let premise = row.field("sentence")?;
+    let asked = row.one_of("question", &["원인", "결과"], "원인 or 결과")?;
+    let premise = row.text("sentence")?;
     Ok(Document {
         text: format!("{premise} {}", CONNECTORS[asked]),
-        choices: vec![format!(" {}", row.field("1")?), format!(" {}", row.field("2")?)],
-        gold: row.one_of("Answer", ["1", "2"], "1 or 2")?,
+        choices: vec![format!(" {}", row.text("1")?), format!(" {}", row.text("2")?)],
+        gold: row.one_of("Answer", &["1", "2"], "1 or 2")?,
     })
 }
 
-fn sentineg_document(row: Row<'_>) -> Result<Document, HarnessError> {
+fn sentineg_document(row: &Row) -> Result<Document, HarnessError> {
     Ok(Document {
-        text: format!("문장: {} 긍부정:", row.field("Text")?),
+        text: format!("문장: {} 긍부정:", row.text("Text")?),
         choices: vec![" 부정".to_owned(), " 긍정".to_owned()],
-        gold: row.one_of("Label", ["0", "1"], "0 or 1")?,
+        gold: row.one_of("Label", &["0", "1"], "0 or 1")?,
     })
 }
 
-fn task(name: &'static str, folders: &[PathBuf], parse: Parse) -> Result<Task, HarnessError> {
+fn task(name: &'static str, data: &Path, folder: &str, parse: Parse) -> Result<Task, HarnessError> {
+    let data = DataSource::folder(data);
+    let folders = vec![folder.to_owned(), format!("kobest/{folder}")];
+    let spec = DataSpec { folders, quotes: false, ..DataSpec::default() };
+    let split = |stem: &str| -> Result<Vec<Document>, HarnessError> {
+        data.split(&spec, &[stem])?.rows.iter().map(parse).collect()
+    };
     Ok(Task {
         name,
         version: 0,
-        pool: split(name, folders, "train", parse)?,
-        documents: split(name, folders, "test", parse)?,
+        pool: split("train")?,
+        documents: split("test")?,
         metrics: METRICS,
     })
-}
-
-fn split(
-    task: &'static str,
-    folders: &[PathBuf],
-    split: &'static str,
-    parse: Parse,
-) -> Result<Vec<Document>, HarnessError> {
-    let names = [format!("{split}.tsv.zst"), format!("{split}.tsv")];
-    let paths: Vec<PathBuf> =
-        folders.iter().flat_map(|folder| names.iter().map(move |name| folder.join(name))).collect();
-    match paths.iter().find(|path| path.is_file()) {
-        Some(path) => Table::read(path)?.rows().map(parse).collect(),
-        None => Err(HarnessError::MissingSplit { task, split, looked_for: paths }),
-    }
-}
-
-/// `data` may be the folder of KoBEST, or a folder that holds it beside other data.
-fn data_folders(data: &Path, folder: &str) -> [PathBuf; 2] {
-    [data.join(folder), data.join("kobest").join(folder)]
 }
 
 #[cfg(test)]
@@ -127,8 +114,8 @@ mod tests {
         fs::create_dir(&folder).unwrap();
         fs::write(folder.join("train.tsv"), COPA_ROWS).unwrap();
         let message = copa(data.path()).unwrap_err().to_string();
-        assert!(message.starts_with("kobest_copa has no test split"), "{message}");
-        assert!(message.contains("COPA/test.tsv.zst, ") && message.contains("--data"), "{message}");
+        assert!(message.starts_with("no test split"), "{message}");
+        assert!(message.contains("test.tsv.zst, ") && message.contains("--data"), "{message}");
     }
 
     #[test]
