@@ -108,7 +108,7 @@ fn answers_of(
     let prompts = plan.prompts.iter().map(|prompt| prompt_ids(&words, prompt));
     let prompts: Vec<Vec<u32>> = prompts.collect();
     let longest = prompts.iter().map(Vec::len).max().unwrap_or(0);
-    let mut engine = Engine::new(scorer.into_llama(), &words, longest + plan.max_new_tokens)?;
+    let mut engine = Engine::new(scorer.share_llama(), &words, longest + plan.max_new_tokens)?;
     for (prompt, ids) in plan.prompts.iter().zip(prompts) {
         let text = continuation(&mut engine, ids, plan.max_new_tokens)?;
         answers.push((format!("{prompt} …"), text));

@@ -6,6 +6,7 @@
 use crate::error::EngineError;
 use kollama_kernels::{DType, Span, Spans};
 use kollama_llama::{Batch, KvCache, Llama};
+use std::sync::Arc;
 
 /// Rows of the cache until a longer request comes: positions that a model merely allows cost nothing.
 const ROWS_AT_FIRST: usize = 2048;
@@ -32,7 +33,7 @@ pub struct Score {
 
 /// A model and the memory to score with.
 pub struct Scorer {
-    llama: Llama,
+    llama: Arc<Llama>,
     cache: KvCache,
     kept: DType,
     prefix: Option<u32>,
@@ -46,17 +47,22 @@ struct Window {
 
 impl Scorer {
     /// `prefix` stands for an empty context (the end token, as in lm-evaluation-harness).
-    pub fn new(llama: Llama, prefix: Option<u32>) -> Result<Scorer, EngineError> {
+    pub fn new(
+        llama: impl Into<Arc<Llama>>,
+        prefix: Option<u32>,
+    ) -> Result<Scorer, EngineError> {
+        let llama = llama.into();
         let kept = llama.cache_dtype();
         Scorer::with_cache(llama, prefix, kept)
     }
 
     /// As [`Scorer::new`], with keys and values kept as `kept` (see [`KvCache::new_as`]).
     pub fn with_cache(
-        llama: Llama,
+        llama: impl Into<Arc<Llama>>,
         prefix: Option<u32>,
         kept: DType,
     ) -> Result<Scorer, EngineError> {
+        let llama = llama.into();
         let rows = llama.config.max_position_embeddings.min(ROWS_AT_FIRST);
         let cache = KvCache::new_as(&llama.config, &llama.device, rows, kept)?;
         Ok(Scorer { llama, cache, kept, prefix })
@@ -67,9 +73,14 @@ impl Scorer {
         &self.llama
     }
 
-    /// Gives the model back.
-    pub fn into_llama(self) -> Llama {
-        self.llama
+    /// The model, for an engine beside this scorer.
+    pub fn share_llama(&self) -> Arc<Llama> {
+        Arc::clone(&self.llama)
+    }
+
+    /// What keys and values are kept as.
+    pub fn kept(&self) -> DType {
+        self.kept
     }
 
     /// Tokens the model reads at once: longer requests are cut from the left.
