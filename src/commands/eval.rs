@@ -7,7 +7,10 @@ use crate::progress::{Progress, Unit};
 use crate::usage::usage;
 use anyhow::Result;
 use kollama_engine::Scorer;
-use kollama_harness::{Perplexity, Results, TaskResult, evaluate, perplexity, results, tasks};
+use kollama_harness::{
+    Asking, DataSource, Mode, Model, Perplexity, Results, TaskResult, evaluate, perplexity,
+    results, tasks,
+};
 use kollama_kernels::Device;
 use kollama_tokenizer::Tokenizer;
 use serde_json::{Value, json};
@@ -52,15 +55,20 @@ fn run_task(
     words: &Tokenizer,
     scorer: &mut Scorer,
 ) -> Result<Vec<TaskResult>> {
-    let task = tasks::load(name, data)?;
-    let run = |&shots: &usize| -> Result<TaskResult> {
-        let mut progress = Progress::new(&format!("{name} {shots}-shot"), 0, Unit::Items);
-        let mut tell = |done, total| progress.at_of(done as u64, total as u64);
-        let result = evaluate(&task, words, scorer, shots, flags.limit, &mut tell)?;
-        progress.finish(&format!("{} documents cut", result.cut_documents()));
-        Ok(result)
-    };
-    shots_of(flags).iter().map(run).collect()
+    let mut results = Vec::new();
+    for task in tasks::load(name, Mode::Polyglot, &DataSource::folder(data))? {
+        for shots in shots_of(flags) {
+            let mut progress =
+                Progress::new(&format!("{} {shots}-shot", task.name), 0, Unit::Items);
+            let mut tell = |done, total| progress.at_of(done as u64, total as u64);
+            let asking = Asking { shots, limit: flags.limit, ..Asking::default() };
+            let mut model = Model { tokenizer: words, scorer };
+            let result = evaluate(&task, &asking, &mut model, &mut tell)?;
+            progress.finish(&format!("{} documents cut", result.cut_documents()));
+            results.push(result);
+        }
+    }
+    Ok(results)
 }
 
 /// Each number of shots once, in the order given.

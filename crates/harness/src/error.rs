@@ -13,6 +13,12 @@ pub enum HarnessError {
         /// The names there are.
         known: Vec<&'static str>,
     },
+    /// No mode has this name.
+    #[error("no mode is called {name:?}; there are polyglot, leaderboard-v1 and lm-eval")]
+    UnknownMode {
+        /// The name asked for.
+        name: String,
+    },
     /// There is no file for a split.
     #[error(
         "no {split} split: none of {} is in {}; give the folder that holds it as --data",
@@ -85,14 +91,22 @@ pub enum HarnessError {
         expected: String,
     },
     /// A prompt cannot show more examples than there are.
-    #[error("{task}: {shots} shots asked for, but its train split has only {pool} rows")]
+    #[error("{task}: {shots} shots asked for, but only {pool} examples to draw from")]
     TooManyShots {
         /// The task.
-        task: &'static str,
+        task: String,
         /// Examples asked for.
         shots: usize,
         /// Examples there are.
         pool: usize,
+    },
+    /// A task that shows no examples was asked for some.
+    #[error("{task}: {shots} shots asked for, but its prompt has its own; ask with --shots 0")]
+    NoShots {
+        /// The task.
+        task: String,
+        /// Examples asked for.
+        shots: usize,
     },
     /// There is nothing to average over.
     #[error("{what} holds nothing to score; give at least one document, and a limit above 0")]

@@ -2,13 +2,11 @@
 
 use crate::error::HarnessError;
 use crate::metrics::{self, Measured, Outcome};
+use crate::mode::Mode;
 use crate::requests;
-use crate::shots::{self, Prompt};
-use crate::task::Task;
+use crate::shots::{self, Asking, Prompt};
+use crate::task::{Asked, Choice, Document, Task};
 use kollama_engine::{Score, ScoreRequest, Scorer, Tokenizer};
-
-/// The protocol that prompts, shots and ids follow.
-pub const MODE: &str = "polyglot";
 
 /// Resamples behind the standard error of a metric that is no plain mean; takes about a second for
 /// 1,000 documents.
@@ -18,19 +16,25 @@ pub const BOOTSTRAP_ITERATIONS: usize = 100_000;
 #[derive(Clone, Debug, PartialEq)]
 pub struct TaskResult {
     /// Name of the task.
-    pub task: &'static str,
+    pub task: String,
+    /// The protocol; its seeds are [`Mode::seeds`].
+    pub mode: Mode,
     /// Version of the task.
-    pub version: u32,
-    /// Solved examples before each question.
-    pub shots: usize,
-    /// The limit on documents, where there was one.
-    pub limit: Option<usize>,
+    pub version: String,
+    /// The group it is averaged with, where there is one.
+    pub group: Option<String>,
+    /// Solved examples before each question, how they were chosen, and the limit on documents.
+    pub asking: Asking,
     /// Positions of the model; longer requests lost their beginning.
     pub window: usize,
     /// Fingerprint of the tokenizer.
     pub tokenizer: String,
+    /// SHA-256 over the texts of all requests ([`requests::texts_fingerprint`]).
+    pub prompts_sha256: String,
     /// SHA-256 over the ids of all requests ([`requests::fingerprint`]).
     pub requests_sha256: String,
+    /// Each split that was read, with the SHA-256 of its file.
+    pub data: Vec<(String, String)>,
     /// One number for each metric of the task.
     pub metrics: Vec<Measured>,
     /// The documents in the order of scoring.
@@ -42,9 +46,9 @@ pub struct TaskResult {
 pub struct Sample {
     /// The document and what the model read.
     pub prompt: Prompt,
-    /// The choices, in the order of `scores`.
-    pub choices: Vec<String>,
-    /// The right choice and the likeliest one.
+    /// What was scored, in the order of `scores`.
+    pub choices: Vec<Choice>,
+    /// What came of it.
     pub outcome: Outcome,
     /// The score of each choice.
     pub scores: Vec<Score>,
@@ -52,6 +56,16 @@ pub struct Sample {
     pub requests_sha256: String,
     /// Whether at least one of its requests was longer than the model's window.
     pub is_cut: bool,
+    /// The shots that every one of its requests still showed whole.
+    pub effective_shots: usize,
+}
+
+/// The model that is asked, and its words.
+pub struct Model<'a> {
+    /// Texts to ids.
+    pub tokenizer: &'a Tokenizer,
+    /// Ids to likelihoods.
+    pub scorer: &'a mut Scorer,
 }
 
 impl TaskResult {
@@ -59,36 +73,43 @@ impl TaskResult {
     pub fn cut_documents(&self) -> usize {
         self.samples.iter().filter(|sample| sample.is_cut).count()
     }
+
+    /// Shots that were still whole, on average over all documents.
+    pub fn effective_shots(&self) -> f64 {
+        let whole: usize = self.samples.iter().map(|sample| sample.effective_shots).sum();
+        whole as f64 / self.samples.len() as f64
+    }
 }
 
-/// Scores the first `limit` (or all) documents of a task with `shots` examples before each.
+/// Asks a model what `asking` says of a task.
 ///
 /// `progress` hears how many requests are done and how many there are. The result depends on
 /// nothing but the arguments: not on threads, and not on which requests share a batch.
 pub fn evaluate(
     task: &Task,
-    tokenizer: &Tokenizer,
-    scorer: &mut Scorer,
-    shots: usize,
-    limit: Option<usize>,
+    asking: &Asking,
+    model: &mut Model<'_>,
     progress: &mut dyn FnMut(usize, usize),
 ) -> Result<TaskResult, HarnessError> {
-    let prompts = shots::prompts(task, shots, limit)?;
-    let requests = requests::requests(task, &prompts, tokenizer);
+    let prompts = shots::prompts(task, asking)?;
+    let requests = requests::requests(task, &prompts, model.tokenizer)?;
     let total = requests.len();
-    let scores = scorer.score(&requests, &mut |done| progress(done, total))?;
-    let window = scorer.window();
-    let samples = samples(task, prompts, &requests, &scores, window);
+    let scores = model.scorer.score(&requests, &mut |done| progress(done, total))?;
+    let prompts_sha256 = requests::texts_fingerprint(task, &prompts);
+    let samples = samples(task, prompts, &requests, &scores, model);
     let outcomes: Vec<Outcome> = samples.iter().map(|sample| sample.outcome).collect();
     let measure = |metric: &metrics::Metric| metric.measure(&outcomes, BOOTSTRAP_ITERATIONS);
     Ok(TaskResult {
-        task: task.name,
-        version: task.version,
-        shots,
-        limit,
-        window,
-        tokenizer: tokenizer.fingerprint(),
+        task: task.name.clone(),
+        mode: task.mode,
+        version: task.version.clone(),
+        group: task.group.clone(),
+        asking: *asking,
+        window: model.scorer.window(),
+        tokenizer: model.tokenizer.fingerprint(),
+        prompts_sha256,
         requests_sha256: requests::fingerprint(&requests),
+        data: task.data.clone(),
         metrics: task.metrics.iter().map(measure).collect(),
         samples,
     })
@@ -98,60 +119,70 @@ pub fn evaluate(
 fn samples(
     task: &Task,
     prompts: Vec<Prompt>,
-    requests: &[ScoreRequest],
-    scores: &[Score],
-    window: usize,
+    mut requests: &[ScoreRequest],
+    mut scores: &[Score],
+    model: &Model<'_>,
 ) -> Vec<Sample> {
-    let mut dealt = 0;
     let mut deal = |prompt: Prompt| {
-        let document = &task.documents[prompt.document];
-        let own = dealt..dealt + document.choices.len();
-        dealt = own.end;
-        let scores = scores[own.clone()].to_vec();
-        let logprobs: Vec<f64> = scores.iter().map(|score| score.logprob).collect();
-        let predicted = metrics::first_maximum(&logprobs);
-        Sample {
-            prompt,
-            choices: document.choices.clone(),
-            outcome: Outcome { gold: document.gold, predicted },
-            scores,
-            requests_sha256: requests::fingerprint(&requests[own.clone()]),
-            is_cut: requests[own].iter().any(|request| requests::is_cut(request, window)),
-        }
+        let count = task.documents[prompt.document].choices().len();
+        let (own_requests, own_scores);
+        (own_requests, requests) = requests.split_at(count);
+        (own_scores, scores) = scores.split_at(count);
+        sample(task, prompt, own_requests, own_scores, model)
     };
     prompts.into_iter().map(&mut deal).collect()
+}
+
+fn sample(
+    task: &Task,
+    prompt: Prompt,
+    requests: &[ScoreRequest],
+    scores: &[Score],
+    model: &Model<'_>,
+) -> Sample {
+    let document = &task.documents[prompt.document];
+    let window = model.scorer.window();
+    let whole = |(request, choice): (&ScoreRequest, &Choice)| {
+        let context = prompt.context(choice);
+        requests::whole_shots(task.mode, &context, &prompt.shots, request, model.tokenizer, window)
+    };
+    let effective_shots = requests.iter().zip(document.choices()).map(whole).min();
+    Sample {
+        choices: document.choices().to_vec(),
+        outcome: outcome(document, scores),
+        scores: scores.to_vec(),
+        requests_sha256: requests::fingerprint(requests),
+        is_cut: requests.iter().any(|request| requests::is_cut(request, window)),
+        effective_shots: effective_shots.unwrap_or(prompt.shots.len()),
+        prompt,
+    }
+}
+
+fn outcome(document: &Document, scores: &[Score]) -> Outcome {
+    let logprobs: Vec<f64> = scores.iter().map(|score| score.logprob).collect();
+    let predicted = metrics::first_maximum(&logprobs);
+    let Asked::Choices { gold, .. } = &document.asked else {
+        return Outcome { gold: 0, predicted };
+    };
+    Outcome { gold: *gold, predicted }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::task::Document;
+    use serde_json::Value;
 
     fn score(logprob: f64) -> Score {
         Score { logprob, is_greedy: false, num_tokens: 1 }
     }
 
-    fn request(length: usize) -> ScoreRequest {
-        ScoreRequest { context: vec![5; length], continuation: vec![6] }
-    }
-
     #[test]
-    fn scores_return_to_their_documents_even_where_these_differ_in_choices() {
-        let document = |choices: usize, gold| Document {
-            text: String::new(),
-            choices: vec!["x".to_owned(); choices],
-            gold,
-        };
-        let documents = vec![document(3, 2), document(2, 1)];
-        let task = Task { name: "two", version: 0, pool: vec![], documents, metrics: &[] };
-        let prompts = [1, 0].map(|document| Prompt { document, context: String::new() }).to_vec();
-        let requests = [4, 5, 4, 4, 4].map(request);
-        let scores = [-1.0, -1.0, -3.0, -2.0, -1.5].map(score);
-        let samples = samples(&task, prompts, &requests, &scores, 4);
-        let outcomes: Vec<Outcome> = samples.iter().map(|sample| sample.outcome).collect();
-        let expected = [Outcome { gold: 1, predicted: 0 }, Outcome { gold: 2, predicted: 2 }];
-        assert_eq!(outcomes, expected);
-        assert_eq!(samples.iter().map(|s| s.is_cut).collect::<Vec<_>>(), [true, false]);
-        assert_eq!(samples[1].requests_sha256, requests::fingerprint(&requests[2..]));
+    fn the_first_of_equally_likely_choices_is_the_prediction() {
+        let choices = ["a", "b", "c"].map(|it| Choice::new(" ", it)).to_vec();
+        let asked = Asked::Choices { choices, gold: 2 };
+        let document =
+            Document { text: String::new(), target: String::new(), asked, row: Value::Null };
+        let outcome = outcome(&document, &[-3.0, -1.0, -1.0].map(score));
+        assert_eq!(outcome, Outcome { gold: 2, predicted: 1 });
     }
 }

@@ -22,6 +22,7 @@
 pub mod error;
 pub mod evaluate;
 pub mod metrics;
+pub mod mode;
 pub mod perplexity;
 pub mod python_random;
 pub mod requests;
@@ -35,9 +36,11 @@ pub mod task;
 pub mod tasks;
 
 pub use error::HarnessError;
-pub use evaluate::{TaskResult, evaluate};
+pub use evaluate::{Model, TaskResult, evaluate};
+pub use mode::Mode;
 pub use perplexity::{Perplexity, perplexity};
 pub use results::Results;
 pub use rows::Row;
+pub use shots::{Asking, Fewshot};
 pub use source::{DataSource, DataSpec, Split};
 pub use task::{Document, Task};

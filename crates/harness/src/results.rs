@@ -6,9 +6,9 @@
 //! fewest digits that read back as the same number.
 
 use crate::error::HarnessError;
-use crate::evaluate::{BOOTSTRAP_ITERATIONS, MODE, Sample, TaskResult};
+use crate::evaluate::{BOOTSTRAP_ITERATIONS, Sample, TaskResult};
 use crate::metrics::Measured;
-use crate::shots;
+use crate::mode::{Mode, Seeds};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
@@ -22,7 +22,7 @@ pub struct Results {
     /// Task, then metric (or metric and `_stderr`), to its value.
     pub results: BTreeMap<String, BTreeMap<String, Option<f64>>>,
     /// Task to its version.
-    pub versions: BTreeMap<String, u32>,
+    pub versions: BTreeMap<String, String>,
     /// How the run was started, under the names of lm-evaluation-harness.
     pub config: Config,
     /// What else decides whether two results compare.
@@ -58,7 +58,7 @@ pub struct Provenance {
     /// Version of this crate.
     pub version: String,
     /// The protocol.
-    pub mode: String,
+    pub mode: Mode,
     /// What each generator was seeded with.
     pub seeds: Seeds,
     /// Fingerprint of the tokenizer.
@@ -67,15 +67,6 @@ pub struct Provenance {
     pub window: usize,
     /// Task to what was scored.
     pub tasks: BTreeMap<String, Scored>,
-}
-
-/// Seeds of Python's generator.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Seeds {
-    /// Of the one that shuffles documents and draws shots.
-    pub documents_and_shots: u64,
-    /// Of the first chunk of resamples; each later chunk adds one.
-    pub bootstrap: u64,
 }
 
 /// What was scored for a task.
@@ -94,16 +85,18 @@ pub struct Scored {
 impl Results {
     /// The results of `evaluated` that had `shots` shots.
     pub fn of(evaluated: &[TaskResult], shots: usize, model: &str, device: &str) -> Results {
-        let own: Vec<&TaskResult> = evaluated.iter().filter(|task| task.shots == shots).collect();
-        let by_task = || own.iter().map(|task| (task.task.to_owned(), *task));
+        let own: Vec<&TaskResult> =
+            evaluated.iter().filter(|task| task.asking.shots == shots).collect();
+        let mode = own.first().map_or(Mode::Polyglot, |task| task.mode);
+        let by_task = || own.iter().map(|task| (task.task.clone(), *task));
         Results {
             results: by_task().map(|(name, task)| (name, values(&task.metrics))).collect(),
-            versions: by_task().map(|(name, task)| (name, task.version)).collect(),
-            config: config(shots, own.first().and_then(|task| task.limit), model, device),
+            versions: by_task().map(|(name, task)| (name, task.version.clone())).collect(),
+            config: config(shots, own.first().and_then(|task| task.asking.limit), model, device),
             kollama: Provenance {
                 version: env!("CARGO_PKG_VERSION").to_owned(),
-                mode: MODE.to_owned(),
-                seeds: Seeds { documents_and_shots: shots::SEED, bootstrap: 0 },
+                mode,
+                seeds: mode.seeds(),
                 tokenizer: own.first().map(|task| task.tokenizer.clone()).unwrap_or_default(),
                 window: own.first().map_or(0, |task| task.window),
                 tasks: by_task().map(|(name, task)| (name, scored(task))).collect(),
@@ -146,8 +139,8 @@ pub fn write(
     }
     let mut files = Vec::new();
     let mut seen = BTreeSet::new();
-    for task in evaluated.iter().filter(|task| seen.insert((task.task, task.shots))) {
-        let name = format!("samples_{}_{}_shot.jsonl", task.task, task.shots);
+    for task in evaluated.iter().filter(|task| seen.insert((&task.task, task.asking.shots))) {
+        let name = format!("samples_{}_{}_shot.jsonl", task.task, task.asking.shots);
         files.push((folder.join(name), samples_text(task)));
     }
     for shots in shot_counts(evaluated) {
@@ -168,7 +161,7 @@ pub fn markdown(evaluated: &[TaskResult]) -> String {
     let mut rows: Vec<(&str, &str)> = Vec::new();
     for task in evaluated {
         for measured in &task.metrics {
-            let row = (task.task, measured.metric.name());
+            let row = (task.task.as_str(), measured.metric.name());
             if !rows.contains(&row) {
                 rows.push(row);
             }
@@ -187,7 +180,7 @@ pub fn markdown(evaluated: &[TaskResult]) -> String {
 fn cell(evaluated: &[TaskResult], task: &str, metric: &str, shots: usize) -> String {
     let mut results = evaluated.iter().filter(|result| result.task == task);
     let measured = results
-        .find(|result| result.shots == shots)
+        .find(|result| result.asking.shots == shots)
         .and_then(|result| result.metrics.iter().find(|m| m.metric.name() == metric));
     match measured {
         None => " - |".to_owned(),
@@ -199,7 +192,7 @@ fn cell(evaluated: &[TaskResult], task: &str, metric: &str, shots: usize) -> Str
 }
 
 fn shot_counts(evaluated: &[TaskResult]) -> BTreeSet<usize> {
-    evaluated.iter().map(|task| task.shots).collect()
+    evaluated.iter().map(|task| task.asking.shots).collect()
 }
 
 fn values(metrics: &[Measured]) -> BTreeMap<String, Option<f64>> {
@@ -251,8 +244,9 @@ fn sample_line(sample: &Sample) -> Value {
         "num_tokens": scores.iter().map(|score| score.num_tokens).collect::<Vec<_>>(),
         "is_cut": sample.is_cut,
         "requests_sha256": sample.requests_sha256,
-        "context": sample.prompt.context,
-        "choices": sample.choices,
+        "effective_shots": sample.effective_shots,
+        "context": sample.prompt.text,
+        "choices": sample.choices.iter().map(|it| &it.continuation).collect::<Vec<_>>(),
     })
 }
 
@@ -276,30 +270,40 @@ fn write_whole(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
 mod tests {
     use super::*;
     use crate::metrics::{Metric, Outcome};
-    use crate::shots::Prompt;
+    use crate::shots::{Asking, Prompt};
+    use crate::task::Choice;
     use kollama_engine::Score;
 
     fn result(task: &'static str, shots: usize, value: f64) -> TaskResult {
         let score = |logprob| Score { logprob, is_greedy: false, num_tokens: 2 };
         TaskResult {
-            task,
-            version: 0,
-            shots,
-            limit: Some(1),
+            task: task.to_owned(),
+            mode: Mode::Polyglot,
+            version: "0".to_owned(),
+            group: None,
+            asking: Asking { shots, limit: Some(1), ..Asking::default() },
             window: 64,
             tokenizer: "f00d".to_owned(),
+            prompts_sha256: "feed".to_owned(),
             requests_sha256: "beef".to_owned(),
+            data: Vec::new(),
             metrics: vec![
                 Measured { metric: Metric::Accuracy, value, standard_error: Some(0.1) },
                 Measured { metric: Metric::MacroF1, value: value / 3.0, standard_error: None },
             ],
             samples: vec![Sample {
-                prompt: Prompt { document: 7, context: "가\n\n나".to_owned() },
-                choices: vec![" a".to_owned(), " b".to_owned()],
+                prompt: Prompt {
+                    document: 7,
+                    text: "가\n\n나".to_owned(),
+                    before: 5,
+                    shots: vec![0],
+                },
+                choices: ["a", "b"].map(|it| Choice::new(" ", it)).to_vec(),
                 outcome: Outcome { gold: 1, predicted: 0 },
                 scores: vec![score(-0.1), score(-1.0 / 3.0)],
                 requests_sha256: "cafe".to_owned(),
                 is_cut: true,
+                effective_shots: 0,
             }],
         }
     }
@@ -333,7 +337,7 @@ mod tests {
         let expected = json!({"acc": 0.5, "acc_stderr": 0.1,
             "macro_f1": 0.5 / 3.0, "macro_f1_stderr": null});
         assert_eq!(value["results"]["copa"], expected);
-        assert_eq!(value["versions"]["copa"], 0);
+        assert_eq!(value["versions"]["copa"], "0");
         assert_eq!(value["config"]["num_fewshot"], 0);
     }
 

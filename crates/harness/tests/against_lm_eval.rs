@@ -8,7 +8,10 @@ mod small_kobest;
 
 use kollama_engine::{Score, ScoreRequest, Scorer, Tokenizer};
 use kollama_harness::metrics::Metric;
-use kollama_harness::{HarnessError, TaskResult, evaluate, perplexity, requests, shots, tasks};
+use kollama_harness::{
+    Asking, DataSource, HarnessError, Mode, Model, Task, TaskResult, evaluate, perplexity,
+    requests, shots, tasks,
+};
 use kollama_kernels::Device;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
@@ -57,6 +60,10 @@ fn scores(result: &TaskResult) -> Vec<Score> {
 
 fn quiet(_done: usize, _total: usize) {}
 
+fn polyglot(name: &str, data: &Path) -> Task {
+    tasks::load(name, Mode::Polyglot, &DataSource::folder(data)).unwrap().remove(0)
+}
+
 #[test]
 fn requests_scores_and_metrics_on_kobest_equal_the_goldens() {
     let Some(data) = real_data() else { return };
@@ -64,15 +71,16 @@ fn requests_scores_and_metrics_on_kobest_equal_the_goldens() {
     let mut scorer = golden_scorer();
     for (name, golden) in golden()["tasks"].as_object().unwrap() {
         let (shots, limit) = (count(&golden["shots"]), count(&golden["limit"]));
-        let task = tasks::load(name, &data).unwrap();
-        let prompts = shots::prompts(&task, shots, Some(limit)).unwrap();
-        let requests = requests::requests(&task, &prompts, &tokenizer);
+        let task = polyglot(name, &data);
+        let asking = Asking { shots, limit: Some(limit), ..Asking::default() };
+        let prompts = shots::prompts(&task, &asking).unwrap();
+        let requests = requests::requests(&task, &prompts, &tokenizer).unwrap();
         for (index, request) in requests.iter().enumerate() {
             let hash = requests::fingerprint(std::slice::from_ref(request));
             assert_eq!(golden["request_sha256"][index], hash, "{name}: request {index}");
         }
-        let result =
-            evaluate(&task, &tokenizer, &mut scorer, shots, Some(limit), &mut quiet).unwrap();
+        let mut model = Model { tokenizer: &tokenizer, scorer: &mut scorer };
+        let result = evaluate(&task, &asking, &mut model, &mut quiet).unwrap();
         assert_eq!(golden["requests_sha256"], result.requests_sha256, "{name}");
         assert_scores(name, golden, &result);
         assert_metrics(name, golden, &result);
@@ -148,9 +156,11 @@ fn small_scorer(threads: usize, positions: usize) -> Scorer {
 fn small_result(scorer: &mut Scorer, limit: Option<usize>) -> TaskResult {
     let folder = tempfile::tempdir().unwrap();
     small_kobest::write(folder.path());
-    let task = tasks::load("kobest_copa", folder.path()).unwrap();
+    let task = polyglot("kobest_copa", folder.path());
     let tokenizer = small_kobest::tokenizer(folder.path());
-    evaluate(&task, &tokenizer, scorer, small_kobest::SHOTS, limit, &mut quiet).unwrap()
+    let asking = Asking { shots: small_kobest::SHOTS, limit, ..Asking::default() };
+    let mut model = Model { tokenizer: &tokenizer, scorer };
+    evaluate(&task, &asking, &mut model, &mut quiet).unwrap()
 }
 
 #[test]
@@ -217,11 +227,12 @@ fn shorten(request: ScoreRequest, window: usize) -> ScoreRequest {
 fn progress_ends_with_all_requests_done() {
     let folder = tempfile::tempdir().unwrap();
     small_kobest::write(folder.path());
-    let task = tasks::load("kobest_copa", folder.path()).unwrap();
+    let task = polyglot("kobest_copa", folder.path());
     let tokenizer = small_kobest::tokenizer(folder.path());
     let mut last = (0, 0);
     let mut scorer = small_scorer(1, 512);
-    evaluate(&task, &tokenizer, &mut scorer, 0, None, &mut |done, total| last = (done, total))
+    let mut model = Model { tokenizer: &tokenizer, scorer: &mut scorer };
+    evaluate(&task, &Asking::default(), &mut model, &mut |done, total| last = (done, total))
         .unwrap();
     assert_eq!(last, (12, 12));
 }

@@ -4,10 +4,10 @@
 
 use crate::error::HarnessError;
 use crate::metrics::Metric;
+use crate::mode::Mode;
 use crate::rows::Row;
 use crate::source::{DataSource, DataSpec};
-use crate::task::{Document, Task};
-use std::path::Path;
+use crate::task::{Asked, Choice, Document, Drawing, Task};
 
 /// Which of two sentences is the cause or the result of a third one.
 pub const COPA: &str = "kobest_copa";
@@ -20,47 +20,59 @@ const METRICS: &[Metric] = &[Metric::Accuracy, Metric::MacroF1];
 type Parse = fn(&Row) -> Result<Document, HarnessError>;
 
 /// `kobest_copa` from `COPA/{train,test}.tsv[.zst]`.
-pub fn copa(data: &Path) -> Result<Task, HarnessError> {
-    task(COPA, data, "COPA", copa_document)
+pub fn copa(mode: Mode, data: &DataSource) -> Result<Task, HarnessError> {
+    task(COPA, mode, data, "COPA", copa_document)
 }
 
 /// `kobest_sentineg` from `SentiNeg/{train,test}.tsv[.zst]`.
-pub fn sentineg(data: &Path) -> Result<Task, HarnessError> {
-    task(SENTINEG, data, "SentiNeg", sentineg_document)
+pub fn sentineg(mode: Mode, data: &DataSource) -> Result<Task, HarnessError> {
+    task(SENTINEG, mode, data, "SentiNeg", sentineg_document)
 }
 
 fn copa_document(row: &Row) -> Result<Document, HarnessError> {
     const CONNECTORS: [&str; 2] = ["왜냐하면", "그래서"];
     let asked = row.one_of("question", &["원인", "결과"], "원인 or 결과")?;
     let premise = row.text("sentence")?;
-    Ok(Document {
-        text: format!("{premise} {}", CONNECTORS[asked]),
-        choices: vec![format!(" {}", row.text("1")?), format!(" {}", row.text("2")?)],
-        gold: row.one_of("Answer", &["1", "2"], "1 or 2")?,
-    })
+    let text = format!("{premise} {}", CONNECTORS[asked]);
+    let gold = row.one_of("Answer", &["1", "2"], "1 or 2")?;
+    Ok(document(row, text, [row.text("1")?, row.text("2")?], gold))
 }
 
 fn sentineg_document(row: &Row) -> Result<Document, HarnessError> {
-    Ok(Document {
-        text: format!("문장: {} 긍부정:", row.text("Text")?),
-        choices: vec![" 부정".to_owned(), " 긍정".to_owned()],
-        gold: row.one_of("Label", &["0", "1"], "0 or 1")?,
-    })
+    let text = format!("문장: {} 긍부정:", row.text("Text")?);
+    Ok(document(row, text, ["부정", "긍정"], row.one_of("Label", &["0", "1"], "0 or 1")?))
 }
 
-fn task(name: &'static str, data: &Path, folder: &str, parse: Parse) -> Result<Task, HarnessError> {
-    let data = DataSource::folder(data);
+fn document(row: &Row, text: String, choices: [&str; 2], gold: usize) -> Document {
+    Document {
+        text,
+        target: format!(" {}", choices[gold]),
+        asked: Asked::Choices { choices: choices.map(|it| Choice::new(" ", it)).to_vec(), gold },
+        row: row.fields().clone().into(),
+    }
+}
+
+fn task(
+    name: &str,
+    mode: Mode,
+    data: &DataSource,
+    folder: &str,
+    parse: Parse,
+) -> Result<Task, HarnessError> {
     let folders = vec![folder.to_owned(), format!("kobest/{folder}")];
     let spec = DataSpec { folders, quotes: false, ..DataSpec::default() };
-    let split = |stem: &str| -> Result<Vec<Document>, HarnessError> {
-        data.split(&spec, &[stem])?.rows.iter().map(parse).collect()
-    };
+    let [pool, test] = [data.split(&spec, &["train"])?, data.split(&spec, &["test"])?];
     Ok(Task {
-        name,
-        version: 0,
-        pool: split("train")?,
-        documents: split("test")?,
-        metrics: METRICS,
+        name: name.to_owned(),
+        mode,
+        version: "0".to_owned(),
+        group: Some("kobest".to_owned()),
+        description: String::new(),
+        pool: pool.rows.iter().map(parse).collect::<Result<_, _>>()?,
+        documents: test.rows.iter().map(parse).collect::<Result<_, _>>()?,
+        drawing: Drawing::Sampled { skips_itself: false },
+        metrics: METRICS.to_vec(),
+        data: vec![("train".to_owned(), pool.sha256), ("test".to_owned(), test.sha256)],
     })
 }
 
@@ -68,13 +80,23 @@ fn task(name: &'static str, data: &Path, folder: &str, parse: Parse) -> Result<T
 mod tests {
     use super::*;
     use std::fs;
+    use std::path::Path;
 
     const COPA_ROWS: &str = "ID\tsentence\tquestion\t1\t2\tAnswer\r\n\
         1\t비가 온다. \t결과 \t길이 젖는다.\t\"해\"가 난다.\t1\r\n\
         2\t길이 젖었다.\t원인\t해가 난다. \t비가 왔다.\t2\r\n";
 
-    fn document(text: &str, choices: [&str; 2], gold: usize) -> Document {
-        Document { text: text.to_owned(), choices: choices.map(str::to_owned).to_vec(), gold }
+    fn read(load: fn(Mode, &DataSource) -> Result<Task, HarnessError>, data: &Path) -> Task {
+        load(Mode::Polyglot, &DataSource::folder(data)).unwrap()
+    }
+
+    fn refused(data: &Path) -> String {
+        copa(Mode::Polyglot, &DataSource::folder(data)).unwrap_err().to_string()
+    }
+
+    fn asked(document: &Document) -> (&str, Vec<&str>, usize) {
+        let Asked::Choices { choices, gold } = &document.asked else { panic!("no choices") };
+        (&document.text, choices.iter().map(|it| it.continuation.as_str()).collect(), *gold)
     }
 
     #[test]
@@ -84,11 +106,11 @@ mod tests {
         fs::create_dir(&folder).unwrap();
         fs::write(folder.join("train.tsv"), COPA_ROWS).unwrap();
         fs::write(folder.join("test.tsv"), COPA_ROWS).unwrap();
-        let task = copa(data.path()).unwrap();
-        let result = document("비가 온다.  그래서", [" 길이 젖는다.", " \"해\"가 난다."], 0);
-        let cause = document("길이 젖었다. 왜냐하면", [" 해가 난다. ", " 비가 왔다."], 1);
-        assert_eq!(task.pool, [result.clone(), cause.clone()]);
-        assert_eq!(task.documents, [result, cause]);
+        let task = read(copa, data.path());
+        let result = ("비가 온다.  그래서", vec![" 길이 젖는다.", " \"해\"가 난다."], 0);
+        let cause = ("길이 젖었다. 왜냐하면", vec![" 해가 난다. ", " 비가 왔다."], 1);
+        assert_eq!([asked(&task.pool[0]), asked(&task.pool[1])], [result, cause]);
+        assert_eq!(task.documents, task.pool);
         assert_eq!(task.pool[0].solved(), "비가 온다.  그래서 길이 젖는다.");
     }
 
@@ -102,7 +124,7 @@ mod tests {
         fs::write(folder.join("train.tsv"), train).unwrap();
         let packed = zstd::encode_all(test.as_bytes(), 0).unwrap();
         fs::write(folder.join("test.tsv.zst"), packed).unwrap();
-        let task = sentineg(data.path()).unwrap();
+        let task = read(sentineg, data.path());
         assert_eq!(task.pool[0].solved(), "문장: 좋아요 긍부정: 긍정");
         assert_eq!(task.documents[0].solved(), "문장: 안 좋아요 긍부정: 부정");
     }
@@ -113,7 +135,7 @@ mod tests {
         let folder = data.path().join("COPA");
         fs::create_dir(&folder).unwrap();
         fs::write(folder.join("train.tsv"), COPA_ROWS).unwrap();
-        let message = copa(data.path()).unwrap_err().to_string();
+        let message = refused(data.path());
         assert!(message.starts_with("no test split"), "{message}");
         assert!(message.contains("test.tsv.zst, ") && message.contains("--data"), "{message}");
     }
@@ -124,7 +146,8 @@ mod tests {
         let folder = data.path().join("COPA");
         fs::create_dir(&folder).unwrap();
         fs::write(folder.join("train.tsv"), COPA_ROWS.replace("원인", "이유")).unwrap();
-        let message = copa(data.path()).unwrap_err().to_string();
+        fs::write(folder.join("test.tsv"), COPA_ROWS).unwrap();
+        let message = refused(data.path());
         assert!(message.contains("train.tsv:3: column \"question\" holds \"이유\""), "{message}");
     }
 }

@@ -3,10 +3,11 @@
 pub mod kobest;
 
 use crate::error::HarnessError;
+use crate::mode::Mode;
+use crate::source::DataSource;
 use crate::task::Task;
-use std::path::Path;
 
-type Load = fn(&Path) -> Result<Task, HarnessError>;
+type Load = fn(Mode, &DataSource) -> Result<Task, HarnessError>;
 
 const TASKS: [(&str, Load); 2] =
     [(kobest::COPA, kobest::copa), (kobest::SENTINEG, kobest::sentineg)];
@@ -16,10 +17,10 @@ pub fn names() -> Vec<&'static str> {
     TASKS.iter().map(|(name, _)| *name).collect()
 }
 
-/// Reads the data of the task `name` from the folder `data`.
-pub fn load(name: &str, data: &Path) -> Result<Task, HarnessError> {
+/// Reads the data of what is called `name`: one task, or all of a group.
+pub fn load(name: &str, mode: Mode, data: &DataSource) -> Result<Vec<Task>, HarnessError> {
     match TASKS.iter().find(|(known, _)| *known == name) {
-        Some((_, load)) => load(data),
+        Some((_, load)) => Ok(vec![load(mode, data)?]),
         None => Err(HarnessError::UnknownTask { name: name.to_owned(), known: names() }),
     }
 }
@@ -30,7 +31,8 @@ mod tests {
 
     #[test]
     fn an_unknown_task_is_answered_with_the_names_there_are() {
-        let message = load("kobest_cop", Path::new(".")).unwrap_err().to_string();
+        let message =
+            load("kobest_cop", Mode::Polyglot, &DataSource::hub()).unwrap_err().to_string();
         assert_eq!(
             message,
             "no task is called \"kobest_cop\"; there are kobest_copa, kobest_sentineg"
