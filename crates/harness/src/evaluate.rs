@@ -97,8 +97,7 @@ pub fn evaluate(
     let scores = model.scorer.score(&requests, &mut |done| progress(done, total))?;
     let prompts_sha256 = requests::texts_fingerprint(task, &prompts);
     let samples = samples(task, prompts, &requests, &scores, model);
-    let outcomes: Vec<Outcome> = samples.iter().map(|sample| sample.outcome).collect();
-    let measure = |metric: &metrics::Metric| metric.measure(&outcomes, BOOTSTRAP_ITERATIONS);
+    let outcomes: Vec<Outcome> = samples.iter().map(|sample| sample.outcome.clone()).collect();
     Ok(TaskResult {
         task: task.name.clone(),
         mode: task.mode,
@@ -110,7 +109,7 @@ pub fn evaluate(
         prompts_sha256,
         requests_sha256: requests::fingerprint(&requests),
         data: task.data.clone(),
-        metrics: task.metrics.iter().map(measure).collect(),
+        metrics: metrics::measure(&task.metrics, &outcomes, BOOTSTRAP_ITERATIONS),
         samples,
     })
 }
@@ -158,13 +157,35 @@ fn sample(
     }
 }
 
+/// What the likelihoods of a document's choices come to.
 fn outcome(document: &Document, scores: &[Score]) -> Outcome {
     let logprobs: Vec<f64> = scores.iter().map(|score| score.logprob).collect();
-    let predicted = metrics::first_maximum(&logprobs);
-    let Asked::Choices { gold, .. } = &document.asked else {
-        return Outcome { gold: 0, predicted };
-    };
-    Outcome { gold: *gold, predicted }
+    match &document.asked {
+        Asked::Choices { choices, gold } => Outcome::Chosen {
+            gold: *gold,
+            predicted: metrics::first_maximum(&logprobs),
+            predicted_normalised: metrics::first_maximum(&per_character(&logprobs, choices)),
+        },
+        Asked::ManyTrue { is_true, .. } => many_true(&logprobs, is_true),
+        Asked::Written { .. } => Outcome::Written { values: Vec::new() },
+    }
+}
+
+fn per_character(logprobs: &[f64], choices: &[Choice]) -> Vec<f64> {
+    let pairs = logprobs.iter().zip(choices);
+    pairs.map(|(logprob, choice)| logprob / choice.characters as f64).collect()
+}
+
+/// The probabilities are taken relative to the likeliest, so that none of many tokens becomes 0.
+fn many_true(logprobs: &[f64], is_true: &[bool]) -> Outcome {
+    let best = metrics::first_maximum(logprobs);
+    let shares = logprobs.iter().map(|logprob| (logprob - logprobs[best]).exp());
+    let (mut of_true, mut of_all) = (0.0, 0.0);
+    for (share, &is_true) in shares.zip(is_true) {
+        of_all += share;
+        of_true += if is_true { share } else { 0.0 };
+    }
+    Outcome::ManyTrue { mc1: f64::from(u8::from(is_true[best])), mc2: of_true / of_all }
 }
 
 #[cfg(test)]
@@ -176,13 +197,32 @@ mod tests {
         Score { logprob, is_greedy: false, num_tokens: 1 }
     }
 
-    #[test]
-    fn the_first_of_equally_likely_choices_is_the_prediction() {
-        let choices = ["a", "b", "c"].map(|it| Choice::new(" ", it)).to_vec();
-        let asked = Asked::Choices { choices, gold: 2 };
+    fn came_to(asked: Asked, logprobs: &[f64]) -> Outcome {
         let document =
             Document { text: String::new(), target: String::new(), asked, row: Value::Null };
-        let outcome = outcome(&document, &[-3.0, -1.0, -1.0].map(score));
-        assert_eq!(outcome, Outcome { gold: 2, predicted: 1 });
+        let scores: Vec<Score> = logprobs.iter().copied().map(score).collect();
+        outcome(&document, &scores)
+    }
+
+    #[test]
+    fn the_first_of_equally_likely_choices_is_predicted_and_blanks_are_no_characters() {
+        let choices = ["한국어", "가", "나"].map(|it| Choice::new(" ", it)).to_vec();
+        let asked = Asked::Choices { choices, gold: 2 };
+        let expected = Outcome::Chosen { gold: 2, predicted: 1, predicted_normalised: 0 };
+        assert_eq!(came_to(asked, &[-2.0, -1.0, -1.0]), expected);
+    }
+
+    #[test]
+    fn the_share_of_the_true_ones_is_that_of_probabilities_however_small_they_are() {
+        let choices = ["a", "b", "c"].map(|it| Choice::new(" ", it)).to_vec();
+        let asked = Asked::ManyTrue { choices, is_true: vec![true, false, true] };
+        let quarter = 0.25f64.ln() - 2000.0;
+        let Outcome::ManyTrue { mc1, mc2 } =
+            came_to(asked, &[quarter, 0.5f64.ln() - 2000.0, quarter])
+        else {
+            panic!("several are true");
+        };
+        assert_eq!(mc1, 0.0);
+        assert!((mc2 - 0.5).abs() < 1e-12, "{mc2}");
     }
 }

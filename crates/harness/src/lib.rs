@@ -19,8 +19,10 @@
 
 #![forbid(unsafe_code)]
 
+pub mod bootstrap;
 pub mod error;
 pub mod evaluate;
+pub mod macro_f1;
 pub mod metrics;
 pub mod mode;
 pub mod perplexity;
@@ -31,6 +33,7 @@ pub mod row_files;
 pub mod rows;
 pub mod shots;
 pub mod source;
+pub mod statistics;
 pub mod tabular;
 pub mod task;
 pub mod tasks;

@@ -61,6 +61,13 @@ impl PythonRandom {
         (self.unit() * length as f64) as usize
     }
 
+    /// `choices(range(length), k=count)`, each index handed to `take` as it is drawn.
+    pub fn choices(&mut self, length: usize, count: usize, mut take: impl FnMut(usize)) {
+        for _ in 0..count {
+            take(self.choice(length));
+        }
+    }
+
     /// `shuffle(items)`.
     pub fn shuffle<T>(&mut self, items: &mut [T]) {
         for last in (1..items.len()).rev() {

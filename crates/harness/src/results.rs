@@ -237,8 +237,8 @@ fn sample_line(sample: &Sample) -> Value {
     let scores = &sample.scores;
     json!({
         "doc_id": sample.prompt.document,
-        "target": sample.outcome.gold,
-        "prediction": sample.outcome.predicted,
+        "target": sample.outcome.gold(),
+        "prediction": sample.outcome.predicted(),
         "logprobs": scores.iter().map(|score| score.logprob).collect::<Vec<_>>(),
         "is_greedy": scores.iter().map(|score| score.is_greedy).collect::<Vec<_>>(),
         "num_tokens": scores.iter().map(|score| score.num_tokens).collect::<Vec<_>>(),
@@ -299,7 +299,7 @@ mod tests {
                     shots: vec![0],
                 },
                 choices: ["a", "b"].map(|it| Choice::new(" ", it)).to_vec(),
-                outcome: Outcome { gold: 1, predicted: 0 },
+                outcome: Outcome::Chosen { gold: 1, predicted: 0, predicted_normalised: 0 },
                 scores: vec![score(-0.1), score(-1.0 / 3.0)],
                 requests_sha256: "cafe".to_owned(),
                 is_cut: true,

@@ -103,7 +103,11 @@ fn assert_scores(name: &str, golden: &Value, result: &TaskResult) {
 
 fn assert_metrics(name: &str, golden: &Value, result: &TaskResult) {
     for (index, sample) in result.samples.iter().enumerate() {
-        assert_eq!(count(&golden["predicted"][index]), sample.outcome.predicted, "{name}: {index}");
+        assert_eq!(
+            count(&golden["predicted"][index]),
+            sample.outcome.predicted().unwrap(),
+            "{name}: {index}"
+        );
     }
     assert_eq!(count(&golden["cut_documents"]), result.cut_documents(), "{name}");
     for metric in [Metric::Accuracy, Metric::MacroF1] {
