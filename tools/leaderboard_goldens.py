@@ -213,13 +213,13 @@ def lm_eval_goldens(options):
             self.recorder.written[strings[0]] = ids[0].tolist()
             return ids, mask
 
-    def open_model(name, batch):
+    def open_model(name):
         lm = RecordingLM(
             pretrained=str(options.models / name),
             tokenizer=str(options.tokenizer),
             device="cpu",
             dtype="float32",
-            batch_size=batch,
+            batch_size=1,
         )
         lm.recorder = Recorder()
         return lm
@@ -239,7 +239,7 @@ def lm_eval_goldens(options):
     shipped_tasks_on_local_data(Path(lm_eval.__file__).parent / "tasks", options.data, folder)
     manager = TaskManager(include_path=str(folder), include_defaults=False)
     tasks, groups = {}, {}
-    lm = open_model("choosing", 8)
+    lm = open_model("choosing")
     for family, name, limit in [
         ("arc", "arc_challenge", 200),
         ("hellaswag", "hellaswag", 200),
@@ -265,7 +265,7 @@ def lm_eval_goldens(options):
             print(task, len(recorded), tasks[task]["metrics"], flush=True)
         groups.update({name: measured(it) for name, it in ran.get("groups", {}).items()})
     for model in ("writing", "forgetting"):
-        lm = open_model(model, 1)
+        lm = open_model(model)
         for name in ("gsm8k", "drop"):
             ran = run(lm, name, SHOTS[name], WRITTEN_LIMIT)
             tasks[f"{name} {model}"] = written_answers(ran["samples"][name], lm, model, SHOTS[name], ran["results"][name])
@@ -411,29 +411,33 @@ LEADERBOARD_TASKS = [
 
 def leaderboard_goldens(options):
     sys.path.insert(0, str(options.original))
-    for name in ["peft", "sqlitedict", "accelerate", "sacrebleu", "rouge_score", "bleurt"]:
+    needed = transformers.PreTrainedModel, transformers.AutoModelForCausalLM, transformers.AutoTokenizer
+    assert all(needed), "they look for peft before it is replaced"
+    for name in ["peft", "bleurt", "omegaconf"]:
         sys.modules[name] = empty_module(name)
     for name in ["lm_eval.tasks", "lm_eval.models", "lm_eval.datasets", "lm_eval.datasets.drop", "lm_eval.datasets.drop.drop"]:
         sys.modules[name] = empty_module(name)
     for name in ["tasks", "models"]:
         sys.modules[f"lm_eval.{name}"].__path__ = [str(options.original / "lm_eval" / name)]
     sys.modules["lm_eval.datasets.drop.drop"].__file__ = __file__
-    import lm_eval.datasets.drop.drop
+    import lm_eval
 
-    lm_eval.datasets.drop.drop.anything = None
+    lm_eval.datasets = sys.modules["lm_eval.datasets"]
+    lm_eval.datasets.drop = sys.modules["lm_eval.datasets.drop"]
+    lm_eval.datasets.drop.drop = sys.modules["lm_eval.datasets.drop.drop"]
     import lm_eval.base
     import lm_eval.evaluator
-    from lm_eval.models import huggingface
+    huggingface = importlib.import_module("lm_eval.models.huggingface")
 
     splits = local_splits(options.data)
 
-    def open_model(name, batch):
+    def open_model(name):
         """The class of the leaderboard; only its constructor, which knows an older transformers, is
         passed over."""
         lm = object.__new__(huggingface.AutoCausalLM)
         lm_eval.base.LM.__init__(lm)
         lm.batch_schedule, lm.batch_sizes = 1, {}
-        lm._batch_size, lm._max_length, lm._max_gen_toks = batch, None, 256
+        lm._batch_size, lm._max_length, lm._max_gen_toks = 1, None, 256
         lm._add_special_tokens, lm._device = None, torch.device("cpu")
         lm.model = transformers.AutoModelForCausalLM.from_pretrained(options.models / name, dtype=torch.float32).eval()
         lm._config = lm.model.config
@@ -479,7 +483,7 @@ def leaderboard_goldens(options):
             named[name] = task_of(module, cls, rows)()
         written = family in ("gsm8k", "drop")
         for model in ("writing", "forgetting") if written else ("choosing",):
-            lm = open_model(model, 1 if written else 8)
+            lm = open_model(model)
             texts = {key: [] for key in named}
             for key, task in named.items():
                 record_requests(task, texts[key])
@@ -517,6 +521,7 @@ def record_requests(task, texts):
 
 def empty_module(name):
     module = types.ModuleType(name)
+    module.__version__ = "0"
     module.__getattr__ = lambda attribute: type(attribute, (), {}) if attribute[0] != "_" else (_ for _ in ()).throw(AttributeError(attribute))
     return module
 
@@ -528,7 +533,7 @@ def main():
         parser.add_argument(f"--{name}", type=Path, required=True)
     parser.add_argument("--original", type=Path)
     options = parser.parse_args()
-    torch.set_num_threads(2)
+    torch.set_num_threads(1)
     golden = lm_eval_goldens(options) if options.mode == "lm-eval" else leaderboard_goldens(options)
     golden["versions"] |= {
         "python": platform.python_version(),

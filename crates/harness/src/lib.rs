@@ -19,9 +19,11 @@
 
 #![forbid(unsafe_code)]
 
+pub mod answers;
 pub mod bootstrap;
 pub mod error;
 pub mod evaluate;
+pub mod generation;
 pub mod macro_f1;
 pub mod metrics;
 pub mod mode;
@@ -33,6 +35,7 @@ pub mod row_files;
 pub mod rows;
 pub mod shots;
 pub mod source;
+pub mod spans;
 pub mod statistics;
 pub mod tabular;
 pub mod task;

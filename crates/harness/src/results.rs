@@ -301,6 +301,7 @@ mod tests {
                 choices: ["a", "b"].map(|it| Choice::new(" ", it)).to_vec(),
                 outcome: Outcome::Chosen { gold: 1, predicted: 0, predicted_normalised: 0 },
                 scores: vec![score(-0.1), score(-1.0 / 3.0)],
+                written: None,
                 requests_sha256: "cafe".to_owned(),
                 is_cut: true,
                 effective_shots: 0,

@@ -5,6 +5,7 @@ use crate::error::HarnessError;
 use crate::row_files;
 use crate::rows::Row;
 use serde::Deserialize;
+use sha2::{Digest, Sha256};
 use std::path::{Path, PathBuf};
 
 /// Where a task's data stands, as a task file says it.
@@ -50,6 +51,17 @@ pub struct Split {
     pub sha256: String,
 }
 
+/// A file that is no table.
+#[derive(Clone, Debug)]
+pub struct Text {
+    /// What stands in it.
+    pub text: String,
+    /// The file.
+    pub path: PathBuf,
+    /// SHA-256 over its bytes, unpacked.
+    pub sha256: String,
+}
+
 impl DataSource {
     /// The files below `folder` alone.
     pub fn folder(folder: &Path) -> DataSource {
@@ -59,6 +71,21 @@ impl DataSource {
     /// The hub: its folder on this machine, filled by downloads.
     pub fn hub() -> DataSource {
         DataSource { folder: None }
+    }
+
+    /// The first file with one of these names, packed or not; none where there is none, and none
+    /// from the hub, which has rows only.
+    pub fn text(&self, spec: &DataSpec, names: &[&str]) -> Result<Option<Text>, HarnessError> {
+        let Some(data) = &self.folder else { return Ok(None) };
+        let names: Vec<String> =
+            names.iter().flat_map(|name| [format!("{name}.zst"), (*name).to_owned()]).collect();
+        let folders = spec.folders.iter().map(|folder| data.join(folder));
+        let mut paths = folders.flat_map(|folder| names.iter().map(move |name| folder.join(name)));
+        let Some(path) = paths.find(|path| path.is_file()) else { return Ok(None) };
+        let text = crate::tabular::read_text(&path)?;
+        let digest = Sha256::digest(text.as_bytes());
+        let sha256 = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+        Ok(Some(Text { text, path, sha256 }))
     }
 
     /// The split that has one of the names `stems`, the first of them that is found.

@@ -10,8 +10,8 @@ use kollama_llama::{Llama, LlamaError};
 /// digits, `$`, `,`, `.`, `-`, `:`, `Question` and some words.
 const PIECES: [u32; 35] = [
     2, 13, 198, 3191, 4136, 29937, 29871, 29900, 29896, 29906, 29941, 29946, 29945, 29953, 29955,
-    29947, 29929, 395, 29938, 29892, 29889, 448, 29899, 29901, 894, 16492, 450, 1576, 353, 718, 322,
-    310, 338, 673, 29995,
+    29947, 29929, 395, 29938, 29892, 29889, 448, 29899, 29901, 894, 16492, 450, 1576, 353, 718,
+    322, 310, 338, 673, 29995,
 ];
 
 /// The random model with all other rows of its output projection set to zero.
@@ -21,7 +21,8 @@ pub fn build(positions: usize, device: &Device) -> Result<Llama, LlamaError> {
     let head = llama.parameters.head_mut();
     let mut rows = vec![0.0; head.rows() * columns];
     head.read_rows(0, &mut rows);
-    let zeroed = rows.chunks_mut(columns).enumerate().filter(|(id, _)| !PIECES.contains(&(*id as u32)));
+    let zeroed =
+        rows.chunks_mut(columns).enumerate().filter(|(id, _)| !PIECES.contains(&(*id as u32)));
     zeroed.for_each(|(_, row)| row.fill(0.0));
     head.write_rows(0, &rows);
     Ok(llama)
