@@ -428,6 +428,7 @@ def leaderboard_goldens(options):
     import lm_eval.base
     import lm_eval.evaluator
     huggingface = importlib.import_module("lm_eval.models.huggingface")
+    del sys.modules["peft"]
 
     splits = local_splits(options.data)
 

@@ -1,5 +1,6 @@
 //! Why an evaluation could not be done, or its results not be written.
 
+use crate::data_error::DataError;
 use std::path::PathBuf;
 
 /// What can stop an evaluation.
@@ -19,76 +20,16 @@ pub enum HarnessError {
         /// The name asked for.
         name: String,
     },
-    /// There is no file for a split.
-    #[error(
-        "no {split} split: none of {} is in {}; give the folder that holds it as --data",
-        looked_for.join(", "), list(folders)
-    )]
-    MissingSplit {
-        /// Its names.
-        split: String,
-        /// Every name that was tried.
-        looked_for: Vec<String>,
-        /// Every folder that was looked at.
-        folders: Vec<PathBuf>,
-    },
-    /// A file exists but its bytes cannot be had (or are not the zstd its name says).
+    /// The rows of a task could not be had, or hold something the task does not know.
+    #[error(transparent)]
+    Data(#[from] DataError),
+    /// A file exists but its bytes cannot be had.
     #[error("{}: cannot be read: {source}", path.display())]
     Read {
         /// The file.
         path: PathBuf,
         /// What the system said.
         source: std::io::Error,
-    },
-    /// A table is not UTF-8.
-    #[error("{}:{line}: not UTF-8; the table must be converted first", path.display())]
-    NotUtf8 {
-        /// The file.
-        path: PathBuf,
-        /// The first line with a bad byte, counted from 1.
-        line: usize,
-    },
-    /// A row lacks a column that the task reads.
-    #[error("{}:{row}: no column {column:?}, only {}", path.display(), quoted(found))]
-    MissingColumn {
-        /// The file.
-        path: PathBuf,
-        /// The line or the row, counted from 1.
-        row: usize,
-        /// The column looked for.
-        column: String,
-        /// The columns there are.
-        found: Vec<String>,
-    },
-    /// A row is shorter or longer than the header.
-    #[error(
-        "{}:{line}: {found} tab-separated fields, expected {expected} as in the header; \
-         quotes do not protect tabs or line ends here",
-        path.display()
-    )]
-    FieldCount {
-        /// The file.
-        path: PathBuf,
-        /// The line, counted from 1.
-        line: usize,
-        /// Fields of the header.
-        expected: usize,
-        /// Fields of the row.
-        found: usize,
-    },
-    /// A field holds something the task does not know.
-    #[error("{}:{row}: column {column:?} holds {value}, expected {expected}", path.display())]
-    BadField {
-        /// The file.
-        path: PathBuf,
-        /// The line or the row, counted from 1.
-        row: usize,
-        /// The column.
-        column: String,
-        /// What it holds, as JSON.
-        value: String,
-        /// What it may hold.
-        expected: String,
     },
     /// A prompt cannot show more examples than there are.
     #[error("{task}: {shots} shots asked for, but only {pool} examples to draw from")]
@@ -144,14 +85,4 @@ pub enum HarnessError {
         /// Where it stops making sense.
         source: serde_json::Error,
     },
-}
-
-fn list(paths: &[PathBuf]) -> String {
-    let paths: Vec<String> = paths.iter().map(|path| path.display().to_string()).collect();
-    paths.join(", ")
-}
-
-fn quoted(names: &[String]) -> String {
-    let names: Vec<String> = names.iter().map(|name| format!("{name:?}")).collect();
-    names.join(", ")
 }

@@ -21,12 +21,15 @@
 
 pub mod answers;
 pub mod bootstrap;
+pub mod data_error;
 pub mod error;
 pub mod evaluate;
 pub mod generation;
+mod json_rows;
 pub mod macro_f1;
 pub mod metrics;
 pub mod mode;
+mod parquet_rows;
 pub mod perplexity;
 pub mod python_random;
 pub mod requests;
@@ -37,16 +40,18 @@ pub mod shots;
 pub mod source;
 pub mod spans;
 pub mod statistics;
-pub mod tabular;
+mod tabular;
 pub mod task;
 pub mod tasks;
 
+pub use data_error::DataError;
 pub use error::HarnessError;
 pub use evaluate::{Model, TaskResult, evaluate};
 pub use mode::Mode;
 pub use perplexity::{Perplexity, perplexity};
 pub use results::Results;
+pub use row_files::Split;
 pub use rows::Row;
 pub use shots::{Asking, Fewshot};
-pub use source::{DataSource, DataSpec, Split};
+pub use source::{DataSource, DataSpec};
 pub use task::{Document, Task};

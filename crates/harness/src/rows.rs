@@ -2,6 +2,7 @@
 //! so that whoever finds a value wrong can say where it stands. How files become rows is a matter
 //! of the readers ([`crate::row_files`]).
 
+use crate::data_error::DataError;
 use crate::error::HarnessError;
 use serde_json::{Map, Value};
 use std::borrow::Cow;
@@ -30,11 +31,10 @@ impl Row {
 
     /// What stands under `column`.
     pub fn value(&self, column: &str) -> Result<&Value, HarnessError> {
-        self.fields.get(column).ok_or_else(|| HarnessError::MissingColumn {
-            path: self.file.to_path_buf(),
-            row: self.number,
-            column: column.to_owned(),
-            found: self.fields.keys().cloned().collect(),
+        self.fields.get(column).ok_or_else(|| {
+            let found = self.fields.keys().cloned().collect();
+            let (path, column) = (self.file.to_path_buf(), column.to_owned());
+            DataError::MissingColumn { path, row: self.number, column, found }.into()
         })
     }
 
@@ -66,13 +66,10 @@ impl Row {
 
     /// The error of a value that is not what was `expected`.
     pub fn bad(&self, column: &str, expected: &str) -> HarnessError {
-        HarnessError::BadField {
-            path: self.file.to_path_buf(),
-            row: self.number,
-            column: column.to_owned(),
-            value: shown(self.fields.get(column).unwrap_or(&Value::Null)),
-            expected: expected.to_owned(),
-        }
+        let value = shown(self.fields.get(column).unwrap_or(&Value::Null));
+        let (path, column) = (self.file.to_path_buf(), column.to_owned());
+        let expected = expected.to_owned();
+        DataError::BadField { path, row: self.number, column, value, expected }.into()
     }
 }
 

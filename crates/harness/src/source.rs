@@ -1,11 +1,10 @@
 //! Where the data of tasks comes from: a folder of the user, or the hub. Finds the file of a split;
 //! reading it is [`crate::row_files`]'s work.
 
+use crate::data_error::DataError;
 use crate::error::HarnessError;
-use crate::row_files;
-use crate::rows::Row;
+use crate::row_files::{self, Split, Text};
 use serde::Deserialize;
-use sha2::{Digest, Sha256};
 use std::path::{Path, PathBuf};
 
 /// Where a task's data stands, as a task file says it.
@@ -40,28 +39,6 @@ pub struct DataSource {
     folder: Option<PathBuf>,
 }
 
-/// One split in memory.
-#[derive(Clone, Debug)]
-pub struct Split {
-    /// In the order of the file.
-    pub rows: Vec<Row>,
-    /// The file, the first where a split has several.
-    pub path: PathBuf,
-    /// SHA-256 over the bytes of its files, unpacked.
-    pub sha256: String,
-}
-
-/// A file that is no table.
-#[derive(Clone, Debug)]
-pub struct Text {
-    /// What stands in it.
-    pub text: String,
-    /// The file.
-    pub path: PathBuf,
-    /// SHA-256 over its bytes, unpacked.
-    pub sha256: String,
-}
-
 impl DataSource {
     /// The files below `folder` alone.
     pub fn folder(folder: &Path) -> DataSource {
@@ -77,32 +54,39 @@ impl DataSource {
     /// from the hub, which has rows only.
     pub fn text(&self, spec: &DataSpec, names: &[&str]) -> Result<Option<Text>, HarnessError> {
         let Some(data) = &self.folder else { return Ok(None) };
-        let names: Vec<String> =
-            names.iter().flat_map(|name| [format!("{name}.zst"), (*name).to_owned()]).collect();
         let folders = spec.folders.iter().map(|folder| data.join(folder));
-        let mut paths = folders.flat_map(|folder| names.iter().map(move |name| folder.join(name)));
-        let Some(path) = paths.find(|path| path.is_file()) else { return Ok(None) };
-        let text = crate::tabular::read_text(&path)?;
-        let digest = Sha256::digest(text.as_bytes());
-        let sha256 = digest.iter().map(|byte| format!("{byte:02x}")).collect();
-        Ok(Some(Text { text, path, sha256 }))
+        let named = |folder: &Path| row_files::named(folder, names);
+        match folders.filter_map(|folder| named(&folder)).next() {
+            Some(path) => Ok(Some(row_files::plain(&path)?)),
+            None => Ok(None),
+        }
     }
 
     /// The split that has one of the names `stems`, the first of them that is found.
     pub fn split(&self, spec: &DataSpec, stems: &[&str]) -> Result<Split, HarnessError> {
         let data = self.folder.as_deref().unwrap_or(Path::new("."));
         let folders: Vec<PathBuf> = spec.folders.iter().map(|name| data.join(name)).collect();
-        let names = stems.iter().flat_map(|stem| row_files::names(stem));
-        let names: Vec<String> = names.collect();
-        let paths = folders.iter().flat_map(|folder| names.iter().map(|name| folder.join(name)));
-        match paths.into_iter().find(|path| path.is_file()) {
-            Some(path) => row_files::read(&path, spec.quotes),
-            None => Err(HarnessError::MissingSplit {
-                split: stems.join(" or "),
-                looked_for: names,
-                folders,
-            }),
+        for folder in &folders {
+            for stem in stems {
+                for ending in ["tsv", "tsv.zst", "jsonl", "jsonl.zst", "csv", "csv.zst", "parquet"]
+                {
+                    let path = folder.join(format!("{stem}.{ending}"));
+                    if path.is_file() {
+                        return Ok(row_files::read(&[path], spec.quotes)?);
+                    }
+                }
+            }
         }
+        Err(DataError::MissingSplit {
+            split: stems.join(" or "),
+            looked_for: stems
+                .iter()
+                .map(|stem| format!("{stem}.{}", row_files::endings()))
+                .collect(),
+            folders,
+            cure: "give the folder that holds it as --data".to_owned(),
+        }
+        .into())
     }
 }
 

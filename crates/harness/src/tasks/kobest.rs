@@ -137,7 +137,7 @@ mod tests {
         fs::write(folder.join("train.tsv"), COPA_ROWS).unwrap();
         let message = refused(data.path());
         assert!(message.starts_with("no test split"), "{message}");
-        assert!(message.contains("test.tsv.zst, ") && message.contains("--data"), "{message}");
+        assert!(message.contains("test.{") && message.contains("--data"), "{message}");
     }
 
     #[test]

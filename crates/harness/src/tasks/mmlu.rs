@@ -7,8 +7,9 @@ use super::splits;
 use crate::error::HarnessError;
 use crate::metrics::Metric;
 use crate::mode::Mode;
+use crate::row_files::Split;
 use crate::rows::Row;
-use crate::source::{DataSource, Split};
+use crate::source::DataSource;
 use crate::task::{Asked, Choice, Document, Drawing, Task};
 
 /// The name of all subjects together, and of the group they are averaged in.

@@ -1,10 +1,12 @@
 //! The splits of a data set of the leaderboard: what is scored, where its shots come from, and what
 //! stands in for a train split that is not there. Reads; what a row means is the tasks' matter.
 
+use crate::data_error::DataError;
 use crate::error::HarnessError;
 use crate::mode::Mode;
+use crate::row_files::Split;
 use crate::rows::Row;
-use crate::source::{DataSource, DataSpec, Split};
+use crate::source::{DataSource, DataSpec};
 use crate::task::{Document, Drawing, Task};
 
 /// Names of files, or of splits on the hub, under which a split is looked for.
@@ -117,7 +119,7 @@ fn stand_in(
 fn found(split: Result<Split, HarnessError>) -> Result<Option<Split>, HarnessError> {
     match split {
         Ok(split) => Ok(Some(split)),
-        Err(HarnessError::MissingSplit { .. }) => Ok(None),
+        Err(HarnessError::Data(DataError::MissingSplit { .. })) => Ok(None),
         Err(error) => Err(error),
     }
 }
