@@ -12,18 +12,15 @@ use std::thread;
 /// Resamples that one seed serves.
 const CHUNK: usize = 1000;
 
-/// Counters of each kind: documents of one kind in a row need not wait for each other's count.
-const LANES: usize = 4;
-
-/// The sample deviation of each of the metrics that `measure` takes from a resample's counts of each
-/// kind. `kinds` has the kind of each document, below `kind_count`. None below two documents or two
-/// resamples. Threads share the chunks and do not change the result.
-pub fn bootstrap<const METRICS: usize>(
+/// What `measure` makes of each resample's counts of each kind. `kinds` has the kind of each
+/// document, below `kind_count`. None below two documents or two resamples. Threads share the chunks
+/// and do not change the result.
+pub fn resampled<const METRICS: usize>(
     kinds: &[u32],
     kind_count: usize,
     iterations: usize,
     measure: impl Fn(&[u32]) -> [f64; METRICS] + Sync,
-) -> Option<[f64; METRICS]> {
+) -> Option<Vec<[f64; METRICS]>> {
     if kinds.len() < 2 || iterations < 2 {
         return None;
     }
@@ -46,21 +43,24 @@ pub fn bootstrap<const METRICS: usize>(
             });
         }
     });
-    Some(std::array::from_fn(|metric| {
+    Some(values)
+}
+
+/// The sample deviation of each metric over all resamples.
+pub fn deviations<const METRICS: usize>(values: &[[f64; METRICS]]) -> Option<[f64; METRICS]> {
+    let mut deviations = [0.0; METRICS];
+    for (metric, deviation) in deviations.iter_mut().enumerate() {
         let of_metric: Vec<f64> = values.iter().map(|values| values[metric]).collect();
-        sample_deviation(&of_metric).unwrap_or(f64::NAN)
-    }))
+        *deviation = sample_deviation(&of_metric)?;
+    }
+    Some(deviations)
 }
 
 /// Counts of each kind among as many draws as there are documents.
 fn resample(kinds: &[u32], kind_count: usize, random: &mut PythonRandom) -> Vec<u32> {
-    let mut counts = vec![[0u32; LANES]; kind_count];
-    let mut lane = 0;
-    random.choices(kinds.len(), kinds.len(), |index| {
-        counts[kinds[index] as usize][lane] += 1;
-        lane = (lane + 1) % LANES;
-    });
-    counts.iter().map(|lanes| lanes.iter().sum()).collect()
+    let mut counts = vec![0; kind_count];
+    random.choices(kinds.len(), kinds.len(), |index| counts[kinds[index] as usize] += 1);
+    counts
 }
 
 #[cfg(test)]
@@ -78,7 +78,7 @@ mod tests {
 
     #[test]
     fn one_document_or_one_resample_tells_nothing() {
-        assert_eq!(bootstrap(&[0], 1, 1000, |_| [1.0]), None);
-        assert_eq!(bootstrap(&[0, 0], 1, 1, |_| [1.0]), None);
+        assert_eq!(resampled(&[0], 1, 1000, |_| [1.0]), None);
+        assert_eq!(resampled(&[0, 0], 1, 1, |_| [1.0]), None);
     }
 }

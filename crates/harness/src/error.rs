@@ -20,6 +20,26 @@ pub enum HarnessError {
         /// The name asked for.
         name: String,
     },
+    /// A task file is not one.
+    #[error("{origin}: {problem}")]
+    TaskFile {
+        /// The file, with the line where it has one.
+        origin: String,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// A template of a task file fails on a row.
+    #[error("{row}: {origin}, {field}: {problem}")]
+    Template {
+        /// The data file and the line or the row, counted from 1.
+        row: String,
+        /// The task file.
+        origin: String,
+        /// Which template, and its line where it has several.
+        field: String,
+        /// What is wrong.
+        problem: String,
+    },
     /// The rows of a task could not be had, or hold something the task does not know.
     #[error(transparent)]
     Data(#[from] DataError),
@@ -77,12 +97,32 @@ pub enum HarnessError {
         /// What the system said.
         source: std::io::Error,
     },
-    /// A results file of an earlier evaluation is not what this program writes.
-    #[error("{}: not a results file: {source}; run the evaluation again", path.display())]
-    BadResults {
+    /// A folder has no samples of an evaluation.
+    #[error(
+        "{}: no samples_*.jsonl in it; give the folder that `eval --out` wrote, or lm-eval with \
+         --log_samples",
+        folder.display()
+    )]
+    NoSamples {
+        /// The folder.
+        folder: PathBuf,
+    },
+    /// A line of a sample file is no sample.
+    #[error("{}:{line}: not a sample: {what}; run the evaluation again", path.display())]
+    BadSample {
         /// The file.
         path: PathBuf,
-        /// Where it stops making sense.
-        source: serde_json::Error,
+        /// The line, counted from 1.
+        line: usize,
+        /// What is wrong with it.
+        what: String,
+    },
+    /// Two runs share no task.
+    #[error("no task in common: the first run has {a}; the second has {b}")]
+    NothingInCommon {
+        /// Tasks of the first.
+        a: String,
+        /// Tasks of the second.
+        b: String,
     },
 }

@@ -1,13 +1,14 @@
 //! A task, a model and a number of shots to a result: the other files in their order.
 
 use crate::error::HarnessError;
-use crate::generation::{self, Answer};
+use crate::generation;
 use crate::metrics::{self, Measured, Outcome};
 use crate::mode::Mode;
 use crate::requests;
 use crate::shots::{self, Asking, Prompt};
 use crate::task::{Asked, Choice, Document, Task};
 use kollama_engine::{Score, ScoreRequest, Scorer, Tokenizer};
+use serde_json::Value;
 
 /// Resamples behind the standard error of a metric that is no plain mean; takes about a second for
 /// 1,000 documents.
@@ -36,8 +37,12 @@ pub struct TaskResult {
     pub requests_sha256: String,
     /// Each split that was read, with the SHA-256 of its file.
     pub data: Vec<(String, String)>,
+    /// All documents of the split, of which a limit leaves the first ones.
+    pub documents: usize,
     /// One number for each metric of the task.
     pub metrics: Vec<Measured>,
+    /// Other metrics to print beside them ([`metrics::beside`]).
+    pub beside: Vec<Measured>,
     /// The documents in the order of scoring.
     pub samples: Vec<Sample>,
 }
@@ -53,14 +58,27 @@ pub struct Sample {
     pub outcome: Outcome,
     /// The score of each choice.
     pub scores: Vec<Score>,
-    /// What the model wrote, where it was asked to.
-    pub written: Option<Answer>,
+    /// What the model wrote, where it was to write.
+    pub written: Option<Written>,
+    /// The row the document was made from.
+    pub row: Value,
+    /// The right answer with the blank it begins with.
+    pub target: String,
     /// SHA-256 over the ids of its requests.
     pub requests_sha256: String,
     /// Whether at least one of its requests was longer than the model's window.
     pub is_cut: bool,
     /// The shots that every one of its requests still showed whole.
     pub effective_shots: usize,
+}
+
+/// What a model wrote for one document.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Written {
+    /// The text, cut at its stop.
+    pub text: String,
+    /// The answer that each filter found in it.
+    pub extracted: Vec<(&'static str, String)>,
 }
 
 /// The model that is asked, and its words.
@@ -95,13 +113,16 @@ pub fn evaluate(
     progress: &mut dyn FnMut(usize, usize),
 ) -> Result<TaskResult, HarnessError> {
     let prompts = shots::prompts(task, asking)?;
-    let requests = requests::requests(task, &prompts, model.tokenizer)?;
+    let mut requests = requests::requests(task, &prompts, model.tokenizer)?;
     let total = requests.len();
     let scores = model.scorer.score(&requests, &mut |done| progress(done, total))?;
     let prompts_sha256 = requests::texts_fingerprint(task, &prompts);
     let mut samples = samples(task, prompts, &requests, &scores, model);
-    write_answers(task, &mut samples, model, progress)?;
+    requests.extend(write_answers(task, &mut samples, model, progress)?);
     let outcomes: Vec<Outcome> = samples.iter().map(|sample| sample.outcome.clone()).collect();
+    let all = [task.metrics.clone(), metrics::beside(&task.metrics)].concat();
+    let mut measured = metrics::measure(&all, &outcomes, BOOTSTRAP_ITERATIONS);
+    let beside = measured.split_off(task.metrics.len());
     Ok(TaskResult {
         task: task.name.clone(),
         mode: task.mode,
@@ -111,53 +132,46 @@ pub fn evaluate(
         window: model.scorer.window(),
         tokenizer: model.tokenizer.fingerprint(),
         prompts_sha256,
-        requests_sha256: requests::fingerprint(&all_requests(requests, &samples)),
+        requests_sha256: requests::fingerprint(&requests),
         data: task.data.clone(),
-        metrics: metrics::measure(&task.metrics, &outcomes, BOOTSTRAP_ITERATIONS),
+        documents: task.documents.len(),
+        metrics: measured,
+        beside,
         samples,
     })
 }
 
-/// What was scored, then what answers were written after.
-fn all_requests(mut requests: Vec<ScoreRequest>, samples: &[Sample]) -> Vec<ScoreRequest> {
-    let written = samples.iter().filter_map(|sample| sample.written.as_ref());
-    requests.extend(written.map(|answer| answer.request.clone()));
-    requests
-}
-
-/// Lets the model write where documents ask for it.
+/// Lets the model write where documents ask for it, and says what it read.
 fn write_answers(
     task: &Task,
     samples: &mut [Sample],
     model: &Model<'_>,
     progress: &mut dyn FnMut(usize, usize),
-) -> Result<(), HarnessError> {
+) -> Result<Vec<ScoreRequest>, HarnessError> {
     let document = |sample: &Sample| &task.documents[sample.prompt.document];
-    let writes = |sample: &Sample| matches!(document(sample).asked, Asked::Written { .. });
-    let asked: Vec<(&Document, &str)> = samples
-        .iter()
-        .filter(|sample| writes(sample))
-        .map(|sample| (document(sample), sample.prompt.text.as_str()))
-        .collect();
+    let writes = |sample: &&mut Sample| matches!(document(sample).asked, Asked::Written { .. });
+    let mut writing: Vec<&mut Sample> = samples.iter_mut().filter(writes).collect();
+    let asked = writing.iter().map(|sample| (document(sample), sample.prompt.text.as_str()));
+    let asked: Vec<(&Document, &str)> = asked.collect();
     if asked.is_empty() {
-        return Ok(());
+        return Ok(Vec::new());
     }
     let total = asked.len();
     let mut told = |done| progress(done, total);
     let answers = generation::answers(task.mode, &asked, model.tokenizer, model.scorer, &mut told)?;
-    let writing = samples.iter_mut().filter(|sample| writes(sample));
-    writing.zip(answers).for_each(|(sample, answer)| take(sample, answer, model.tokenizer));
-    Ok(())
+    let pairs = writing.iter_mut().zip(answers);
+    Ok(pairs.map(|(sample, answer)| take(sample, answer, model.tokenizer)).collect())
 }
 
-fn take(sample: &mut Sample, answer: Answer, tokenizer: &Tokenizer) {
+fn take(sample: &mut Sample, answer: generation::Answer, tokenizer: &Tokenizer) -> ScoreRequest {
     let Prompt { text, shots, .. } = &sample.prompt;
     let ids = answer.lost + answer.request.context.len();
     sample.effective_shots = requests::shots_seen(text, shots, ids, answer.lost, tokenizer);
     sample.is_cut = answer.lost > 0;
     sample.requests_sha256 = requests::fingerprint(std::slice::from_ref(&answer.request));
-    sample.outcome = answer.judged.outcome.clone();
-    sample.written = Some(answer);
+    sample.outcome = answer.judged.outcome;
+    sample.written = Some(Written { text: answer.text, extracted: answer.judged.found });
+    answer.request
 }
 
 /// Deals requests and their scores back to the documents they belong to.
@@ -197,6 +211,8 @@ fn sample(
         outcome: outcome(document, scores),
         scores: scores.to_vec(),
         written: None,
+        row: document.row.clone(),
+        target: document.target.clone(),
         requests_sha256: requests::fingerprint(requests),
         is_cut: requests.iter().any(|request| requests::is_cut(request, window)),
         effective_shots: effective_shots.unwrap_or(prompt.shots.len()),
@@ -240,7 +256,6 @@ fn many_true(logprobs: &[f64], apart: usize, is_true: &[bool]) -> Outcome {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::Value;
 
     fn score(logprob: f64) -> Score {
         Score { logprob, is_greedy: false, num_tokens: 1 }

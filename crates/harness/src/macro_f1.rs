@@ -1,11 +1,11 @@
 //! F1 averaged over labels, for both predictions of a task at once: documents are counted by their
 //! kind, and everything else is computed from the counts.
 
-use crate::bootstrap::bootstrap;
+use crate::bootstrap::{deviations, resampled};
 use std::collections::HashMap;
 
-/// What counts about a document: the right label, and the label predicted by the likelihood of a
-/// choice, and by its likelihood per character.
+/// What counts about a document: the right label and two predictions of it, by the likelihood of a
+/// choice and by its likelihood per character, or by two models.
 type Kind = [usize; 3];
 
 /// The documents of a task, by kind.
@@ -33,7 +33,7 @@ impl Labels {
     }
 
     /// F1 = 2 TP / (2 TP + FP + FN) of each label that was right or predicted, then the plain mean;
-    /// of the prediction by likelihood, and of the one by likelihood per character.
+    /// of the first prediction and of the second.
     pub fn macro_f1(&self) -> [f64; 2] {
         let mut counts = vec![0; self.kinds.len()];
         self.of_documents.iter().for_each(|&kind| counts[kind as usize] += 1);
@@ -42,8 +42,13 @@ impl Labels {
 
     /// The standard errors of [`Labels::macro_f1`].
     pub fn standard_errors(&self, iterations: usize) -> Option<[f64; 2]> {
+        deviations(&self.resampled(iterations)?)
+    }
+
+    /// [`Labels::macro_f1`] of each resample of the documents.
+    pub fn resampled(&self, iterations: usize) -> Option<Vec<[f64; 2]>> {
         let measure = |counts: &[u32]| self.macro_f1_of(counts);
-        bootstrap(&self.of_documents, self.kinds.len(), iterations, measure)
+        resampled(&self.of_documents, self.kinds.len(), iterations, measure)
     }
 
     fn macro_f1_of(&self, counts: &[u32]) -> [f64; 2] {

@@ -2,6 +2,7 @@
 //! of documents, not their texts nor models.
 
 use crate::macro_f1::Labels;
+use crate::mode::Mode;
 use crate::statistics::{mean, standard_error_of_the_mean};
 
 /// What became of one document.
@@ -93,6 +94,24 @@ impl Metric {
         }
     }
 
+    /// The name in tables: with its filter, where it has one.
+    pub fn full_name(self) -> String {
+        match self.filter() {
+            "none" => self.name().to_owned(),
+            filter => format!("{},{filter}", self.name()),
+        }
+    }
+
+    /// The name that the harness of `mode` has for it.
+    pub fn name_in(self, mode: Mode) -> &'static str {
+        match (mode, self) {
+            (Mode::LmEval, Metric::MacroF1) => "f1",
+            (Mode::LmEval, Metric::MacroF1Normalised) => "f1_norm",
+            (Mode::LmEval, Metric::Mc1 | Metric::Mc2) => "acc",
+            _ => self.name(),
+        }
+    }
+
     /// How the answer was found in what was written: `none` where nothing had to be found.
     pub fn filter(self) -> &'static str {
         match self {
@@ -139,6 +158,16 @@ impl Metric {
             _ => None,
         }
     }
+}
+
+/// What is printed beside the metrics of a task that is judged by macro F1: published tables mix
+/// both predictions and both metrics, so all four are told. Files keep them apart from the metrics
+/// that a reference knows.
+pub fn beside(metrics: &[Metric]) -> Vec<Metric> {
+    let four =
+        [Metric::Accuracy, Metric::AccuracyNormalised, Metric::MacroF1, Metric::MacroF1Normalised];
+    let is_judged_so = metrics.contains(&Metric::MacroF1);
+    four.into_iter().filter(|metric| is_judged_so && !metrics.contains(metric)).collect()
 }
 
 /// Value and standard error of each metric; `bootstrap_iterations` serve those that are no plain
@@ -228,6 +257,13 @@ mod tests {
         assert_eq!(values, [1.0, 0.75, 0.25, 1.0]);
         assert_eq!((metrics[3].name(), metrics[3].filter()), ("exact_match", "strict-match"));
         assert_eq!((metrics[2].name(), metrics[2].filter()), ("f1", "none"));
+    }
+
+    #[test]
+    fn all_four_stand_beside_macro_f1_and_nothing_beside_accuracy() {
+        let others = [Metric::AccuracyNormalised, Metric::MacroF1Normalised];
+        assert_eq!(beside(&[Metric::Accuracy, Metric::MacroF1]), others);
+        assert_eq!(beside(&[Metric::Accuracy]), []);
     }
 
     #[test]

@@ -75,10 +75,13 @@ pub fn prompts(task: &Task, asking: &Asking) -> Result<Vec<Prompt>, HarnessError
     let prompt = |document| {
         let question = &task.documents[document];
         let shown = match asking.fewshot {
-            Fewshot::Drawn => shown(task, question, draw(task, asking.shots, &mut random), asking),
+            Fewshot::Drawn => {
+                let drawn = draw(task, asking.shots, &mut random);
+                shown(task, question, drawn, asking.shots, &mut random)
+            }
             Fewshot::Fixed => {
                 let drawn = fixed.get_or_insert_with(|| draw(task, asking.shots, &mut random));
-                shown(task, question, drawn.clone(), asking)
+                shown(task, question, drawn.clone(), asking.shots, &mut random.clone())
             }
         };
         joined(task, document, &shown)
@@ -127,20 +130,31 @@ fn draw(task: &Task, shots: usize, random: &mut PythonRandom) -> Vec<usize> {
     }
 }
 
-/// The examples that are shown of those drawn.
-fn shown(task: &Task, question: &Document, mut drawn: Vec<usize>, asking: &Asking) -> Vec<usize> {
-    if skips_itself(task) {
-        drawn.retain(|&shot| task.pool[shot].row != question.row);
-        drawn.truncate(asking.shots);
+/// The examples that are shown of those drawn: none that is the document itself. Where a pool has
+/// doubles of it and too few are left, `lm-eval` draws again from a pool without them.
+fn shown(
+    task: &Task,
+    question: &Document,
+    mut drawn: Vec<usize>,
+    shots: usize,
+    random: &mut PythonRandom,
+) -> Vec<usize> {
+    if !skips_itself(task) {
+        return drawn;
+    }
+    let is_other = |shot: &usize| task.pool[*shot].row != question.row;
+    drawn.retain(is_other);
+    drawn.truncate(shots);
+    if drawn.len() < shots && task.mode == Mode::LmEval {
+        let others: Vec<usize> = (0..task.pool.len()).filter(is_other).collect();
+        let again = random.sample(others.len(), shots.min(others.len()));
+        drawn = again.into_iter().map(|place| others[place]).collect();
     }
     drawn
 }
 
 fn joined(task: &Task, document: usize, shown: &[usize]) -> Prompt {
     let mut text = task.description.clone();
-    if task.mode != Mode::LmEval && !text.is_empty() {
-        text.push_str(SEPARATOR);
-    }
     let mut shots = Vec::with_capacity(shown.len());
     for &shot in shown {
         shots.push(text.len());

@@ -17,7 +17,7 @@ pub struct Task {
     pub version: String,
     /// The group it is averaged with (`mmlu`), where there is one.
     pub group: Option<String>,
-    /// What every prompt begins with; may be empty.
+    /// What every prompt begins with, to the letter; may be empty.
     pub description: String,
     /// Where shots are taken from.
     pub pool: Vec<Document>,

@@ -4,9 +4,10 @@
 #![allow(clippy::unwrap_used, reason = "in a test, an error is a failure")]
 
 mod golden_model;
+mod real_data;
 mod small_kobest;
 
-use kollama_engine::{Score, ScoreRequest, Scorer, Tokenizer};
+use kollama_engine::{Score, ScoreRequest, Scorer};
 use kollama_harness::metrics::Metric;
 use kollama_harness::{
     Asking, DataSource, HarnessError, Mode, Model, Task, TaskResult, evaluate, perplexity,
@@ -14,20 +15,10 @@ use kollama_harness::{
 };
 use kollama_kernels::Device;
 use serde_json::Value;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// Per request. Batching alone moves the scores of lm-evaluation-harness by 3e-5.
 const TOLERANCE: f64 = 1e-3;
-
-fn real_data() -> Option<PathBuf> {
-    let default = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/data");
-    let root = std::env::var_os("KOLLAMA_DATA").map_or_else(|| default.into(), PathBuf::from);
-    let complete = root.join("kobest").is_dir() && root.join("llama2-tokenizer").is_dir();
-    if !complete {
-        println!("skipped: no kobest and llama2-tokenizer in {}", root.display());
-    }
-    complete.then_some(root)
-}
 
 fn golden() -> Value {
     serde_json::from_str(include_str!("goldens/polyglot.json")).unwrap()
@@ -35,10 +26,6 @@ fn golden() -> Value {
 
 fn golden_scorer() -> Scorer {
     Scorer::new(golden_model::build(&Device::cpu(2).unwrap()).unwrap(), Some(2)).unwrap()
-}
-
-fn real_tokenizer(data: &Path) -> Tokenizer {
-    Tokenizer::open(&data.join("llama2-tokenizer")).unwrap()
 }
 
 fn numbers(value: &Value) -> Vec<f64> {
@@ -66,8 +53,8 @@ fn polyglot(name: &str, data: &Path) -> Task {
 
 #[test]
 fn requests_scores_and_metrics_on_kobest_equal_the_goldens() {
-    let Some(data) = real_data() else { return };
-    let tokenizer = real_tokenizer(&data);
+    let Some(data) = real_data::folder(&["kobest", "llama2-tokenizer"]) else { return };
+    let tokenizer = real_data::tokenizer(&data);
     let mut scorer = golden_scorer();
     for (name, golden) in golden()["tasks"].as_object().unwrap() {
         let (shots, limit) = (count(&golden["shots"]), count(&golden["limit"]));
@@ -137,11 +124,11 @@ fn assert_likeliest(name: &str, golden: &Value, requests: &[ScoreRequest], score
 
 #[test]
 fn a_text_of_several_windows_is_as_likely_as_transformers_says() {
-    let Some(data) = real_data() else { return };
+    let Some(data) = real_data::folder(&["kobest", "llama2-tokenizer"]) else { return };
     let golden = &golden()["rolling"];
     let text = golden["text"].as_str().unwrap();
     let mut scorer = golden_scorer();
-    let tokenizer = real_tokenizer(&data);
+    let tokenizer = real_data::tokenizer(&data);
     let measured = perplexity(&[text, ""], &tokenizer, &mut scorer, &mut quiet).unwrap();
     let expected = golden["logprob"].as_f64().unwrap();
     assert_eq!(measured.tokens, count(&golden["tokens"]));
