@@ -168,14 +168,10 @@ def short_hash(context, continuation):
     return hashlib.sha256(struct.pack(f"<{len(words)}I", *words)).hexdigest()[:16]
 
 
-def six_digits(number):
-    return float(f"{number:.6g}") if abs(number) >= 1 else round(number, 6)
-
-
 def written_requests(recorded):
     return {
         "requests": [short_hash(context, continuation) for context, continuation, _, _ in recorded],
-        "logprobs": [six_digits(logprob) for _, _, logprob, _ in recorded],
+        "logprobs": [round(logprob, 5) for _, _, logprob, _ in recorded],
         "is_greedy": "".join(str(int(greedy)) for *_, greedy in recorded),
     }
 
@@ -465,9 +461,8 @@ def leaderboard_goldens(options):
 
     def task_of(module, name, rows):
         made = getattr(importlib.import_module(f"lm_eval.tasks.{module}"), name)
-        has_train = "train" in rows
         overridden = {"download": lambda self, *_: setattr(self, "dataset", {k: list(v) for k, v in rows.items()})}
-        if not has_train:
+        if not {"train", "dev"} & set(rows):
             overridden["has_training_docs"] = lambda self: False
         return type(name, (made,), overridden)
 

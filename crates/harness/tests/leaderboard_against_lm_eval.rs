@@ -118,17 +118,16 @@ fn same_scores(name: &str, golden: &Value, result: &TaskResult) {
 }
 
 fn same_answers(name: &str, golden: &Value, result: &TaskResult) {
-    let written: Vec<_> = result.samples.iter().map(|it| it.written.as_ref().unwrap()).collect();
-    let hashes = written.iter().map(|it| requests::fingerprint(std::slice::from_ref(&it.request)));
-    same_hashes(name, golden, hashes);
-    for (index, answer) in written.iter().enumerate() {
-        assert_eq!(golden["answers"][index], answer.text, "{name}: document {index}");
-        for (filter, found) in answer.judged.found.iter().filter(|(filter, _)| *filter != "none") {
+    same_hashes(name, golden, result.samples.iter().map(|it| it.requests_sha256.clone()));
+    for (index, sample) in result.samples.iter().enumerate() {
+        let written = sample.written.as_ref().unwrap();
+        assert_eq!(golden["answers"][index], written.text, "{name}: document {index}");
+        for (filter, found) in written.extracted.iter().filter(|(filter, _)| *filter != "none") {
             assert_eq!(golden["filtered"][filter][index], *found, "{name}: document {index}");
         }
     }
-    let cut = written.iter().filter(|answer| answer.lost > 0).count();
-    println!("{name}: {} answers, {cut} after prompts that were cut", written.len());
+    let (answers, cut) = (result.samples.len(), result.cut_documents());
+    println!("{name}: {answers} answers, {cut} after prompts that were cut");
 }
 
 fn same_metrics(name: &str, golden: &Value, result: &TaskResult) {
