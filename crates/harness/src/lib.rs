@@ -65,7 +65,6 @@ pub use error::HarnessError;
 pub use evaluate::{Model, TaskResult, evaluate};
 pub use mode::Mode;
 pub use perplexity::{Perplexity, perplexity};
-pub use results::Results;
 pub use row_files::Split;
 pub use rows::Row;
 pub use run::{ModelRecord, Run};
