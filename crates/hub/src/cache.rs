@@ -5,6 +5,7 @@ use crate::error::HubError;
 use std::fs;
 use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// The folder with one folder per data set.
 #[derive(Clone, Debug)]
@@ -156,7 +157,9 @@ fn linked(path: &Path, blob: &Path) -> std::io::Result<()> {
 
 /// Beside, then renamed, so that nobody reads half of it.
 fn write_whole(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
-    let beside = path.with_extension(format!("partial-{}", std::process::id()));
+    static WRITTEN: AtomicU64 = AtomicU64::new(0);
+    let unique = (std::process::id(), WRITTEN.fetch_add(1, Ordering::Relaxed));
+    let beside = path.with_extension(format!("partial-{}-{}", unique.0, unique.1));
     let mut file = fs::File::create(&beside)?;
     file.write_all(bytes)
         .and_then(|()| file.sync_all())

@@ -29,14 +29,11 @@ pub(crate) fn blob(
     let blob = cache.blob(dataset, tag(&answer)?);
     make_folder_of(&blob)?;
     let partial = blob.with_extension("incomplete");
-    let mut file = File::options().create(true).write(true).truncate(false).open(&partial);
-    let file = file.as_mut().map_err(|error| HubError::Cache {
-        path: partial.clone(),
-        source: std::io::Error::new(error.kind(), error.to_string()),
-    })?;
+    let file = File::options().create(true).write(true).truncate(false).open(&partial);
+    let mut file = file.map_err(HubError::cache(&partial))?;
     file.lock().map_err(HubError::cache(&partial))?;
     if !blob.is_file() {
-        fill(file, &partial, answer)?;
+        fill(&mut file, &partial, answer)?;
         fs::rename(&partial, &blob).map_err(HubError::cache(&blob))?;
     }
     Ok(blob)

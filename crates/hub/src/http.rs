@@ -5,7 +5,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use std::sync::Arc;
 use std::time::Duration;
 use ureq::http::{HeaderMap, Response, Uri};
-use ureq::tls::{RootCerts, TlsConfig};
+use ureq::tls::{Certificate, RootCerts, TlsConfig};
 use ureq::{Agent, Body};
 
 /// Where the hub is when `HF_ENDPOINT` does not say otherwise.
@@ -44,7 +44,7 @@ impl Client {
     /// A client that shows `token` to `endpoint`, and to nobody else.
     pub(crate) fn new(endpoint: &str, token: Option<&str>) -> Client {
         let tls = TlsConfig::builder()
-            .root_certs(RootCerts::PlatformVerifier)
+            .root_certs(RootCerts::Specific(Arc::new(certificates())))
             .unversioned_rustls_crypto_provider(Arc::new(rustls::crypto::ring::default_provider()))
             .build();
         let agent = Agent::config_builder()
@@ -101,6 +101,12 @@ impl Client {
         };
         request.call().map_err(silence)
     }
+}
+
+/// The certificates that this machine trusts.
+fn certificates() -> Vec<Certificate<'static>> {
+    let found = rustls_native_certs::load_native_certs().certs;
+    found.iter().map(|der| Certificate::from_der(der).to_owned()).collect()
 }
 
 /// One part of a path, in the characters that a URL may have.
