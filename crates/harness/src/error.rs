@@ -69,6 +69,17 @@ pub enum HarnessError {
         /// Examples asked for.
         shots: usize,
     },
+    /// A model whose window is as short as an answer may be.
+    #[error(
+        "the model reads {window} tokens at most, but an answer may have {new}, which leaves nothing \
+         for the question; leave out the tasks that write"
+    )]
+    NoRoomForAnswer {
+        /// Positions of the model.
+        window: usize,
+        /// Tokens of the longest answer.
+        new: usize,
+    },
     /// There is nothing to average over.
     #[error("{what} holds nothing to score; give at least one document, and a limit above 0")]
     NothingToScore {
