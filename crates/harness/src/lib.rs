@@ -19,6 +19,7 @@
 
 #![forbid(unsafe_code)]
 
+mod card;
 pub mod data_error;
 pub mod error;
 pub mod evaluate;
@@ -33,6 +34,7 @@ pub mod row_files;
 pub mod rows;
 pub mod shots;
 pub mod source;
+mod split_files;
 mod tabular;
 pub mod task;
 pub mod tasks;
@@ -42,7 +44,7 @@ pub use error::HarnessError;
 pub use evaluate::{TaskResult, evaluate};
 pub use perplexity::{Perplexity, perplexity};
 pub use results::Results;
-pub use row_files::Split;
+pub use row_files::{Split, Text};
 pub use rows::Row;
 pub use source::{DataSource, DataSpec};
 pub use task::{Document, Task};
