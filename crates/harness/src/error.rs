@@ -69,6 +69,17 @@ pub enum HarnessError {
         /// Examples asked for.
         shots: usize,
     },
+    /// A model whose window is as short as an answer may be.
+    #[error(
+        "the model reads {window} tokens at most, but an answer may have {new}, which leaves nothing \
+         for the question; leave out the tasks that write"
+    )]
+    NoRoomForAnswer {
+        /// Positions of the model.
+        window: usize,
+        /// Tokens of the longest answer.
+        new: usize,
+    },
     /// There is nothing to average over.
     #[error("{what} holds nothing to score; give at least one document, and a limit above 0")]
     NothingToScore {
@@ -85,6 +96,26 @@ pub enum HarnessError {
         path: PathBuf,
         /// What the system said.
         source: std::io::Error,
+    },
+    /// A file of known answers belongs to another process.
+    #[error(
+        "{}: another evaluation is writing it; wait for that, or name another file",
+        path.display()
+    )]
+    CacheInUse {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A file of known answers holds something else.
+    #[error(
+        "{}:{line}: not a line of a request cache; remove the file to score everything again",
+        path.display()
+    )]
+    BadCache {
+        /// The file.
+        path: PathBuf,
+        /// The line, counted from 1.
+        line: usize,
     },
     /// A folder has no samples of an evaluation.
     #[error(

@@ -2,8 +2,8 @@
 
 use crate::error::HarnessError;
 use crate::mode::Mode;
-use crate::rows::Row;
 use crate::row_files::Split;
+use crate::rows::Row;
 use crate::source::DataSource;
 use crate::task::{Asked, Choice, Document, Drawing, Task};
 use crate::task_file::{Asking, Choices, Draw, Gold, TaskFile};
