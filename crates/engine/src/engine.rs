@@ -11,6 +11,7 @@ use kollama_kernels::{DType, Matrix, Span, Spans};
 use kollama_llama::{Batch, KvCache, Llama, LlamaConfig};
 use kollama_tokenizer::Tokenizer;
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 /// Rows of one step, over all sequences: a long prompt does not hold up the others for longer than
 /// this.
@@ -18,7 +19,7 @@ const ROWS_OF_A_STEP: usize = 512;
 
 /// A model, its tokenizer, its cache, and the sequences that are being written.
 pub struct Engine<'t> {
-    llama: Llama,
+    llama: Arc<Llama>,
     tokenizer: &'t Tokenizer,
     cache: KvCache,
     slots: Slots,
@@ -47,21 +48,23 @@ impl<'t> Engine<'t> {
     /// `cache_rows` bounds the tokens of all running sequences together; a request that would
     /// never fit is turned away by [`Engine::submit`].
     pub fn new(
-        llama: Llama,
+        llama: impl Into<Arc<Llama>>,
         tokenizer: &'t Tokenizer,
         cache_rows: usize,
     ) -> Result<Engine<'t>, EngineError> {
+        let llama = llama.into();
         let kept = llama.cache_dtype();
         Engine::with_cache(llama, tokenizer, cache_rows, kept)
     }
 
     /// As [`Engine::new`], with keys and values kept as `kept` (see [`KvCache::new_as`]).
     pub fn with_cache(
-        llama: Llama,
+        llama: impl Into<Arc<Llama>>,
         tokenizer: &'t Tokenizer,
         cache_rows: usize,
         kept: DType,
     ) -> Result<Engine<'t>, EngineError> {
+        let llama = llama.into();
         let cache = KvCache::new_as(&llama.config, &llama.device, cache_rows, kept)?;
         let logits = Matrix::zeros(&llama.device, 1, llama.config.vocab_size, DType::F32)?;
         Ok(Engine {

@@ -16,10 +16,13 @@
 #![forbid(unsafe_code)]
 
 mod drafts;
+mod likelihood;
+mod prefix_walk;
 mod sequence;
 
 pub mod engine;
 pub mod error;
+pub mod prefix_tree;
 pub mod request;
 pub mod sampler;
 pub mod scoring;
@@ -29,5 +32,7 @@ pub mod stops;
 pub use engine::Engine;
 pub use error::EngineError;
 pub use kollama_tokenizer::Tokenizer;
+pub use likelihood::{Score, ScoreRequest};
+pub use prefix_tree::{Tokens, count_tokens};
 pub use request::{Emission, Finish, Request, RequestId, Sampling, prompt_ids};
-pub use scoring::{Score, ScoreRequest, Scorer};
+pub use scoring::{Scorer, ScorerMemory};

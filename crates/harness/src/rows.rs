@@ -43,8 +43,13 @@ impl Row {
         self.value(column)?.as_str().ok_or_else(|| self.bad(column, "a text"))
     }
 
-    /// The position of the value (as text, blanks around it apart) among `words`; `expected` says
-    /// what they are. The number 1 is the word `1`, true is `true`.
+    /// Its file and its number, as errors begin with them.
+    pub fn place(&self) -> String {
+        format!("{}:{}", self.file.display(), self.number)
+    }
+
+    /// The position of the value (as text, blanks around it and the case of its letters apart) among
+    /// `words`; `expected` says what they are. The number 1 is the word `1`, true is `true`.
     pub fn one_of(
         &self,
         column: &str,
@@ -52,7 +57,7 @@ impl Row {
         expected: &str,
     ) -> Result<usize, HarnessError> {
         let written = written(self.value(column)?);
-        let index = words.iter().position(|&word| word == written.trim());
+        let index = words.iter().position(|word| word.eq_ignore_ascii_case(written.trim()));
         index.ok_or_else(|| self.bad(column, expected))
     }
 
@@ -118,10 +123,11 @@ mod tests {
 
     #[test]
     fn a_word_is_found_without_its_blanks_and_a_number_by_its_digits() {
-        let row = row(json!({"a": " 2 ", "n": 2, "b": true, "c": "no"}));
+        let row = row(json!({"a": " 2 ", "n": 2, "b": true, "c": "no", "d": "TRUE"}));
         assert_eq!(row.one_of("a", &["1", "2"], "1 or 2").unwrap(), 1);
         assert_eq!(row.one_of("n", &["1", "2"], "1 or 2").unwrap(), 1);
         assert_eq!(row.one_of("b", &["false", "true"], "true or false").unwrap(), 1);
+        assert_eq!(row.one_of("d", &["false", "true"], "true or false").unwrap(), 1);
         let message = row.one_of("c", &["1", "2"], "1 or 2").unwrap_err().to_string();
         assert!(message.ends_with("column \"c\" holds \"no\", expected 1 or 2"), "{message}");
     }
