@@ -21,6 +21,7 @@
 
 pub mod answers;
 pub mod bootstrap;
+mod card;
 pub mod chart;
 pub mod data_error;
 pub mod difference;
@@ -49,9 +50,11 @@ pub mod row_files;
 pub mod rows;
 pub mod run;
 pub mod samples;
+pub mod scored;
 pub mod shots;
 pub mod source;
 pub mod spans;
+mod split_files;
 pub mod statistics;
 pub mod summary;
 pub mod svg;
@@ -70,7 +73,7 @@ pub use evaluate::{Model, TaskResult, evaluate};
 pub use mode::Mode;
 pub use perplexity::{Perplexity, perplexity};
 pub use request_cache::RequestCache;
-pub use row_files::Split;
+pub use row_files::{Split, Text};
 pub use rows::Row;
 pub use run::{ModelRecord, Run};
 pub use shots::{Asking, Fewshot};
