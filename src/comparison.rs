@@ -8,7 +8,7 @@ use crate::staging::staged;
 use anyhow::{Context, Result, ensure};
 use kollama_corpus::documents;
 use kollama_engine::{Engine, Request, Sampling, Scorer, prompt_ids};
-use kollama_harness::{Perplexity, evaluate, perplexity, tasks};
+use kollama_harness::{Asking, DataSource, Mode, Model, Perplexity, evaluate, perplexity, tasks};
 use kollama_kernels::Device;
 use kollama_llama::Llama;
 use kollama_tokenizer::{Tokenizer, pieces_of};
@@ -125,12 +125,15 @@ fn task_answers(plan: &Comparison, words: &Tokenizer, scorer: &mut Scorer) -> Re
     let mut answers = Vec::new();
     for name in &plan.tasks {
         let data = plan.task_data.as_deref().context("[comparison] tasks need `task_data`")?;
-        let task = tasks::load(name, data)?;
-        for &shots in &plan.shots {
-            let result = evaluate(&task, words, scorer, shots, plan.limit, &mut |_, _| ())?;
-            for measured in &result.metrics {
-                let what = format!("{name} {shots}-shot {}", measured.metric.name());
-                answers.push((what, format!("{:.3}", measured.value)));
+        for task in tasks::load(name, Mode::Polyglot, &DataSource::folder(data))? {
+            for &shots in &plan.shots {
+                let asking = Asking { shots, limit: plan.limit, ..Asking::default() };
+                let mut model = Model { tokenizer: words, scorer, cache: None };
+                let result = evaluate(&task, &asking, &mut model, &mut |_, _| ())?;
+                for measured in &result.metrics {
+                    let what = format!("{} {shots}-shot {}", task.name, measured.metric.name());
+                    answers.push((what, format!("{:.3}", measured.value)));
+                }
             }
         }
     }

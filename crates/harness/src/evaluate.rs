@@ -2,13 +2,13 @@
 
 use crate::error::HarnessError;
 use crate::metrics::{self, Measured, Outcome};
+use crate::mode::Mode;
+use crate::request_cache::RequestCache;
 use crate::requests;
-use crate::shots::{self, Prompt};
-use crate::task::Task;
+use crate::shots::{self, Asking, Prompt};
+use crate::task::{Asked, Choice, Document, Task};
 use kollama_engine::{Score, ScoreRequest, Scorer, Tokenizer};
-
-/// The protocol that prompts, shots and ids follow.
-pub const MODE: &str = "polyglot";
+use serde_json::Value;
 
 /// Resamples behind the standard error of a metric that is no plain mean; takes about a second for
 /// 1,000 documents.
@@ -18,21 +18,31 @@ pub const BOOTSTRAP_ITERATIONS: usize = 100_000;
 #[derive(Clone, Debug, PartialEq)]
 pub struct TaskResult {
     /// Name of the task.
-    pub task: &'static str,
+    pub task: String,
+    /// The protocol; its seeds are [`Mode::seeds`].
+    pub mode: Mode,
     /// Version of the task.
-    pub version: u32,
-    /// Solved examples before each question.
-    pub shots: usize,
-    /// The limit on documents, where there was one.
-    pub limit: Option<usize>,
+    pub version: String,
+    /// The group it is averaged with, where there is one.
+    pub group: Option<String>,
+    /// Solved examples before each question, how they were chosen, and the limit on documents.
+    pub asking: Asking,
     /// Positions of the model; longer requests lost their beginning.
     pub window: usize,
     /// Fingerprint of the tokenizer.
     pub tokenizer: String,
+    /// SHA-256 over the texts of all requests ([`requests::texts_fingerprint`]).
+    pub prompts_sha256: String,
     /// SHA-256 over the ids of all requests ([`requests::fingerprint`]).
     pub requests_sha256: String,
+    /// Each split that was read, with the SHA-256 of its file.
+    pub data: Vec<(String, String)>,
+    /// All documents of the split, of which a limit leaves the first ones.
+    pub documents: usize,
     /// One number for each metric of the task.
     pub metrics: Vec<Measured>,
+    /// Other metrics to print beside them ([`metrics::beside`]).
+    pub beside: Vec<Measured>,
     /// The documents in the order of scoring.
     pub samples: Vec<Sample>,
 }
@@ -42,16 +52,43 @@ pub struct TaskResult {
 pub struct Sample {
     /// The document and what the model read.
     pub prompt: Prompt,
-    /// The choices, in the order of `scores`.
-    pub choices: Vec<String>,
-    /// The right choice and the likeliest one.
+    /// What was scored, in the order of `scores`.
+    pub choices: Vec<Choice>,
+    /// What came of it.
     pub outcome: Outcome,
     /// The score of each choice.
     pub scores: Vec<Score>,
+    /// What the model wrote, where it was to write.
+    pub written: Option<Written>,
+    /// The row the document was made from.
+    pub row: Value,
+    /// The right answer with the blank it begins with.
+    pub target: String,
     /// SHA-256 over the ids of its requests.
     pub requests_sha256: String,
     /// Whether at least one of its requests was longer than the model's window.
     pub is_cut: bool,
+    /// The shots that every one of its requests still showed whole.
+    pub effective_shots: usize,
+}
+
+/// What a model wrote for one document.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Written {
+    /// The text, cut at its stop.
+    pub text: String,
+    /// The answer that each filter found in it.
+    pub extracted: Vec<(&'static str, String)>,
+}
+
+/// The model that is asked, and its words.
+pub struct Model<'a> {
+    /// Texts to ids.
+    pub tokenizer: &'a Tokenizer,
+    /// Ids to likelihoods.
+    pub scorer: &'a mut Scorer,
+    /// Likelihoods that are known already, and keep those that are new.
+    pub cache: Option<&'a mut RequestCache>,
 }
 
 impl TaskResult {
@@ -59,37 +96,52 @@ impl TaskResult {
     pub fn cut_documents(&self) -> usize {
         self.samples.iter().filter(|sample| sample.is_cut).count()
     }
+
+    /// Shots that were still whole, on average over all documents.
+    pub fn effective_shots(&self) -> f64 {
+        let whole: usize = self.samples.iter().map(|sample| sample.effective_shots).sum();
+        whole as f64 / self.samples.len() as f64
+    }
 }
 
-/// Scores the first `limit` (or all) documents of a task with `shots` examples before each.
+/// Asks a model what `asking` says of a task.
 ///
 /// `progress` hears how many requests are done and how many there are. The result depends on
 /// nothing but the arguments: not on threads, and not on which requests share a batch.
 pub fn evaluate(
     task: &Task,
-    tokenizer: &Tokenizer,
-    scorer: &mut Scorer,
-    shots: usize,
-    limit: Option<usize>,
+    asking: &Asking,
+    model: &mut Model<'_>,
     progress: &mut dyn FnMut(usize, usize),
 ) -> Result<TaskResult, HarnessError> {
-    let prompts = shots::prompts(task, shots, limit)?;
-    let requests = requests::requests(task, &prompts, tokenizer);
+    let prompts = shots::prompts(task, asking)?;
+    let requests = requests::requests(task, &prompts, model.tokenizer)?;
     let total = requests.len();
-    let scores = scorer.score(&requests, &mut |done| progress(done, total))?;
-    let window = scorer.window();
-    let samples = samples(task, prompts, &requests, &scores, window);
-    let outcomes: Vec<Outcome> = samples.iter().map(|sample| sample.outcome).collect();
-    let measure = |metric: &metrics::Metric| metric.measure(&outcomes, BOOTSTRAP_ITERATIONS);
+    let mut tell = |done| progress(done, total);
+    let scores = match &mut model.cache {
+        Some(cache) => cache.score(model.scorer, &requests, &mut tell)?,
+        None => model.scorer.score(&requests, &mut tell)?,
+    };
+    let prompts_sha256 = requests::texts_fingerprint(task, &prompts);
+    let samples = samples(task, prompts, &requests, &scores, model);
+    let outcomes: Vec<Outcome> = samples.iter().map(|sample| sample.outcome.clone()).collect();
+    let all = [task.metrics.clone(), metrics::beside(&task.metrics)].concat();
+    let mut measured = metrics::measure(&all, &outcomes, BOOTSTRAP_ITERATIONS);
+    let beside = measured.split_off(task.metrics.len());
     Ok(TaskResult {
-        task: task.name,
-        version: task.version,
-        shots,
-        limit,
-        window,
-        tokenizer: tokenizer.fingerprint(),
+        task: task.name.clone(),
+        mode: task.mode,
+        version: task.version.clone(),
+        group: task.group.clone(),
+        asking: *asking,
+        window: model.scorer.window(),
+        tokenizer: model.tokenizer.fingerprint(),
+        prompts_sha256,
         requests_sha256: requests::fingerprint(&requests),
-        metrics: task.metrics.iter().map(measure).collect(),
+        data: task.data.clone(),
+        documents: task.documents.len(),
+        metrics: measured,
+        beside,
         samples,
     })
 }
@@ -98,60 +150,113 @@ pub fn evaluate(
 fn samples(
     task: &Task,
     prompts: Vec<Prompt>,
-    requests: &[ScoreRequest],
-    scores: &[Score],
-    window: usize,
+    mut requests: &[ScoreRequest],
+    mut scores: &[Score],
+    model: &Model<'_>,
 ) -> Vec<Sample> {
-    let mut dealt = 0;
     let mut deal = |prompt: Prompt| {
-        let document = &task.documents[prompt.document];
-        let own = dealt..dealt + document.choices.len();
-        dealt = own.end;
-        let scores = scores[own.clone()].to_vec();
-        let logprobs: Vec<f64> = scores.iter().map(|score| score.logprob).collect();
-        let predicted = metrics::first_maximum(&logprobs);
-        Sample {
-            prompt,
-            choices: document.choices.clone(),
-            outcome: Outcome { gold: document.gold, predicted },
-            scores,
-            requests_sha256: requests::fingerprint(&requests[own.clone()]),
-            is_cut: requests[own].iter().any(|request| requests::is_cut(request, window)),
-        }
+        let count = task.documents[prompt.document].choices().len();
+        let (own_requests, own_scores);
+        (own_requests, requests) = requests.split_at(count);
+        (own_scores, scores) = scores.split_at(count);
+        sample(task, prompt, own_requests, own_scores, model)
     };
     prompts.into_iter().map(&mut deal).collect()
+}
+
+fn sample(
+    task: &Task,
+    prompt: Prompt,
+    requests: &[ScoreRequest],
+    scores: &[Score],
+    model: &Model<'_>,
+) -> Sample {
+    let document = &task.documents[prompt.document];
+    let window = model.scorer.window();
+    let whole = |(request, choice): (&ScoreRequest, &Choice)| {
+        let context = prompt.context(choice);
+        requests::whole_shots(task.mode, &context, &prompt.shots, request, model.tokenizer, window)
+    };
+    let effective_shots = requests.iter().zip(document.choices()).map(whole).min();
+    Sample {
+        choices: document.choices().to_vec(),
+        outcome: outcome(document, scores),
+        scores: scores.to_vec(),
+        written: None,
+        row: document.row.clone(),
+        target: document.target.clone(),
+        requests_sha256: requests::fingerprint(requests),
+        is_cut: requests.iter().any(|request| requests::is_cut(request, window)),
+        effective_shots: effective_shots.unwrap_or(prompt.shots.len()),
+        prompt,
+    }
+}
+
+/// What the likelihoods of a document's choices come to.
+fn outcome(document: &Document, scores: &[Score]) -> Outcome {
+    let logprobs: Vec<f64> = scores.iter().map(|score| score.logprob).collect();
+    match &document.asked {
+        Asked::Choices { choices, gold } => Outcome::Chosen {
+            gold: *gold,
+            predicted: metrics::first_maximum(&logprobs),
+            predicted_normalised: metrics::first_maximum(&per_character(&logprobs, choices)),
+        },
+        Asked::ManyTrue { is_true, .. } => many_true(&logprobs, is_true),
+        Asked::Written { .. } => Outcome::Written { values: Vec::new() },
+    }
+}
+
+fn per_character(logprobs: &[f64], choices: &[Choice]) -> Vec<f64> {
+    let pairs = logprobs.iter().zip(choices);
+    pairs.map(|(logprob, choice)| logprob / choice.characters as f64).collect()
+}
+
+/// The probabilities are taken relative to the likeliest, so that none of many tokens becomes 0.
+fn many_true(logprobs: &[f64], is_true: &[bool]) -> Outcome {
+    let best = metrics::first_maximum(logprobs);
+    let shares = logprobs.iter().map(|logprob| (logprob - logprobs[best]).exp());
+    let (mut of_true, mut of_all) = (0.0, 0.0);
+    for (share, &is_true) in shares.zip(is_true) {
+        of_all += share;
+        of_true += if is_true { share } else { 0.0 };
+    }
+    Outcome::ManyTrue { mc1: f64::from(u8::from(is_true[best])), mc2: of_true / of_all }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::task::Document;
 
     fn score(logprob: f64) -> Score {
         Score { logprob, is_greedy: false, num_tokens: 1 }
     }
 
-    fn request(length: usize) -> ScoreRequest {
-        ScoreRequest { context: vec![5; length], continuation: vec![6] }
+    fn came_to(asked: Asked, logprobs: &[f64]) -> Outcome {
+        let document =
+            Document { text: String::new(), target: String::new(), asked, row: Value::Null };
+        let scores: Vec<Score> = logprobs.iter().copied().map(score).collect();
+        outcome(&document, &scores)
     }
 
     #[test]
-    fn scores_return_to_their_documents_even_where_these_differ_in_choices() {
-        let document = |choices: usize, gold| Document {
-            text: String::new(),
-            choices: vec!["x".to_owned(); choices],
-            gold,
+    fn the_first_of_equally_likely_choices_is_predicted_and_blanks_are_no_characters() {
+        let choices = ["한국어", "가", "나"].map(|it| Choice::new(" ", it)).to_vec();
+        let asked = Asked::Choices { choices, gold: 2 };
+        let expected = Outcome::Chosen { gold: 2, predicted: 1, predicted_normalised: 0 };
+        assert_eq!(came_to(asked, &[-2.0, -1.0, -1.0]), expected);
+    }
+
+    #[test]
+    fn the_share_of_the_true_ones_is_that_of_probabilities_however_small_they_are() {
+        let choices = ["a", "b", "c"].map(|it| Choice::new(" ", it)).to_vec();
+        let asked = Asked::ManyTrue { choices, is_true: vec![true, false, true] };
+        let quarter = 0.25f64.ln() - 2000.0;
+        let Outcome::ManyTrue { mc1, mc2 } =
+            came_to(asked, &[quarter, 0.5f64.ln() - 2000.0, quarter])
+        else {
+            panic!("several are true");
         };
-        let documents = vec![document(3, 2), document(2, 1)];
-        let task = Task { name: "two", version: 0, pool: vec![], documents, metrics: &[] };
-        let prompts = [1, 0].map(|document| Prompt { document, context: String::new() }).to_vec();
-        let requests = [4, 5, 4, 4, 4].map(request);
-        let scores = [-1.0, -1.0, -3.0, -2.0, -1.5].map(score);
-        let samples = samples(&task, prompts, &requests, &scores, 4);
-        let outcomes: Vec<Outcome> = samples.iter().map(|sample| sample.outcome).collect();
-        let expected = [Outcome { gold: 1, predicted: 0 }, Outcome { gold: 2, predicted: 2 }];
-        assert_eq!(outcomes, expected);
-        assert_eq!(samples.iter().map(|s| s.is_cut).collect::<Vec<_>>(), [true, false]);
-        assert_eq!(samples[1].requests_sha256, requests::fingerprint(&requests[2..]));
+        assert_eq!(mc1, 0.0);
+        assert!((mc2 - 0.5).abs() < 1e-12, "{mc2}");
     }
 }
