@@ -1,6 +1,7 @@
 //! A task, a model and a number of shots to a result: the other files in their order.
 
 use crate::error::HarnessError;
+use crate::generation::{self, Answer};
 use crate::metrics::{self, Measured, Outcome};
 use crate::mode::Mode;
 use crate::request_cache::RequestCache;
@@ -123,7 +124,8 @@ pub fn evaluate(
         None => model.scorer.score(&requests, &mut tell)?,
     };
     let prompts_sha256 = requests::texts_fingerprint(task, &prompts);
-    let samples = samples(task, prompts, &requests, &scores, model);
+    let mut samples = samples(task, prompts, &requests, &scores, model);
+    write_answers(task, &mut samples, model, progress)?;
     let outcomes: Vec<Outcome> = samples.iter().map(|sample| sample.outcome.clone()).collect();
     let all = [task.metrics.clone(), metrics::beside(&task.metrics)].concat();
     let mut measured = metrics::measure(&all, &outcomes, BOOTSTRAP_ITERATIONS);
@@ -137,13 +139,55 @@ pub fn evaluate(
         window: model.scorer.window(),
         tokenizer: model.tokenizer.fingerprint(),
         prompts_sha256,
-        requests_sha256: requests::fingerprint(&requests),
+        requests_sha256: requests::fingerprint(&all_requests(requests, &samples)),
         data: task.data.clone(),
         documents: task.documents.len(),
         metrics: measured,
         beside,
         samples,
     })
+}
+
+/// What was scored, then what answers were written after.
+fn all_requests(mut requests: Vec<ScoreRequest>, samples: &[Sample]) -> Vec<ScoreRequest> {
+    let written = samples.iter().filter_map(|sample| sample.written.as_ref());
+    requests.extend(written.map(|answer| answer.request.clone()));
+    requests
+}
+
+/// Lets the model write where documents ask for it.
+fn write_answers(
+    task: &Task,
+    samples: &mut [Sample],
+    model: &Model<'_>,
+    progress: &mut dyn FnMut(usize, usize),
+) -> Result<(), HarnessError> {
+    let document = |sample: &Sample| &task.documents[sample.prompt.document];
+    let writes = |sample: &Sample| matches!(document(sample).asked, Asked::Written { .. });
+    let asked: Vec<(&Document, &str)> = samples
+        .iter()
+        .filter(|sample| writes(sample))
+        .map(|sample| (document(sample), sample.prompt.text.as_str()))
+        .collect();
+    if asked.is_empty() {
+        return Ok(());
+    }
+    let total = asked.len();
+    let mut told = |done| progress(done, total);
+    let answers = generation::answers(task.mode, &asked, model.tokenizer, model.scorer, &mut told)?;
+    let writing = samples.iter_mut().filter(|sample| writes(sample));
+    writing.zip(answers).for_each(|(sample, answer)| take(sample, answer, model.tokenizer));
+    Ok(())
+}
+
+fn take(sample: &mut Sample, answer: Answer, tokenizer: &Tokenizer) {
+    let Prompt { text, shots, .. } = &sample.prompt;
+    let ids = answer.lost + answer.request.context.len();
+    sample.effective_shots = requests::shots_seen(text, shots, ids, answer.lost, tokenizer);
+    sample.is_cut = answer.lost > 0;
+    sample.requests_sha256 = requests::fingerprint(std::slice::from_ref(&answer.request));
+    sample.outcome = answer.judged.outcome.clone();
+    sample.written = Some(answer);
 }
 
 /// Deals requests and their scores back to the documents they belong to.
@@ -201,7 +245,7 @@ fn outcome(document: &Document, scores: &[Score]) -> Outcome {
             predicted: metrics::first_maximum(&logprobs),
             predicted_normalised: metrics::first_maximum(&per_character(&logprobs, choices)),
         },
-        Asked::ManyTrue { is_true, .. } => many_true(&logprobs, is_true),
+        Asked::ManyTrue { apart, is_true, .. } => many_true(&logprobs, *apart, is_true),
         Asked::Written { .. } => Outcome::Written { values: Vec::new() },
     }
 }
@@ -212,15 +256,17 @@ fn per_character(logprobs: &[f64], choices: &[Choice]) -> Vec<f64> {
 }
 
 /// The probabilities are taken relative to the likeliest, so that none of many tokens becomes 0.
-fn many_true(logprobs: &[f64], is_true: &[bool]) -> Outcome {
+fn many_true(logprobs: &[f64], apart: usize, is_true: &[bool]) -> Outcome {
+    let (alone, logprobs) = logprobs.split_at(apart);
     let best = metrics::first_maximum(logprobs);
+    let is_hit = if apart == 0 { is_true[best] } else { metrics::first_maximum(alone) == 0 };
     let shares = logprobs.iter().map(|logprob| (logprob - logprobs[best]).exp());
     let (mut of_true, mut of_all) = (0.0, 0.0);
     for (share, &is_true) in shares.zip(is_true) {
         of_all += share;
         of_true += if is_true { share } else { 0.0 };
     }
-    Outcome::ManyTrue { mc1: f64::from(u8::from(is_true[best])), mc2: of_true / of_all }
+    Outcome::ManyTrue { mc1: f64::from(u8::from(is_hit)), mc2: of_true / of_all }
 }
 
 #[cfg(test)]
@@ -249,7 +295,7 @@ mod tests {
     #[test]
     fn the_share_of_the_true_ones_is_that_of_probabilities_however_small_they_are() {
         let choices = ["a", "b", "c"].map(|it| Choice::new(" ", it)).to_vec();
-        let asked = Asked::ManyTrue { choices, is_true: vec![true, false, true] };
+        let asked = Asked::ManyTrue { choices, apart: 0, is_true: vec![true, false, true] };
         let quarter = 0.25f64.ln() - 2000.0;
         let Outcome::ManyTrue { mc1, mc2 } =
             came_to(asked, &[quarter, 0.5f64.ln() - 2000.0, quarter])

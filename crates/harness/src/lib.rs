@@ -19,6 +19,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod answers;
 pub mod bootstrap;
 pub mod chart;
 pub mod data_error;
@@ -26,6 +27,7 @@ pub mod difference;
 pub mod error;
 pub mod evaluate;
 pub mod figure;
+pub mod generation;
 pub mod groups;
 mod json_rows;
 pub mod lm_eval_results;
@@ -49,6 +51,7 @@ pub mod run;
 pub mod samples;
 pub mod shots;
 pub mod source;
+pub mod spans;
 pub mod statistics;
 pub mod summary;
 pub mod svg;

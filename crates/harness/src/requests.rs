@@ -10,7 +10,7 @@
 use crate::error::HarnessError;
 use crate::mode::Mode;
 use crate::shots::Prompt;
-use crate::task::Task;
+use crate::task::{Asked, Task};
 use kollama_engine::{EngineError, ScoreRequest, Tokenizer};
 use sha2::{Digest, Sha256};
 
@@ -61,7 +61,8 @@ fn readable(mode: Mode, context: &str) -> &str {
     }
 }
 
-fn ids(mode: Mode, text: &str, tokenizer: &Tokenizer) -> Vec<u32> {
+/// A text as ids, after `<s>` where the mode begins so.
+pub fn ids(mode: Mode, text: &str, tokenizer: &Tokenizer) -> Vec<u32> {
     let begin = tokenizer.bos_id().filter(|_| mode == Mode::LmEval && tokenizer.add_bos());
     let mut ids: Vec<u32> = begin.into_iter().collect();
     tokenizer.encode(text, &mut ids);
@@ -109,13 +110,24 @@ pub fn whole_shots(
     tokenizer: &Tokenizer,
     window: usize,
 ) -> usize {
-    let lost = excess(request, window);
+    let (text, lost) = (readable(mode, context), excess(request, window));
+    shots_seen(text, shots, request.context.len(), lost, tokenizer)
+}
+
+/// How many of the shots that begin at the bytes `shots` of a text are whole after the first `lost`
+/// of its `ids` are gone, a beginning of the text counted.
+pub fn shots_seen(
+    text: &str,
+    shots: &[usize],
+    ids: usize,
+    lost: usize,
+    tokenizer: &Tokenizer,
+) -> usize {
     if lost == 0 || shots.is_empty() {
         return shots.len();
     }
-    let text = readable(mode, context);
     let offsets = tokenizer.encode_with_offsets(text);
-    let begin = request.context.len().saturating_sub(offsets.len());
+    let begin = ids.saturating_sub(offsets.len());
     match offsets.get(lost.saturating_sub(begin)) {
         None => 0,
         Some((_, seen)) => shots.iter().filter(|&&shot| shot >= seen.start).count(),
@@ -139,12 +151,18 @@ pub fn fingerprint(requests: &[ScoreRequest]) -> String {
 /// and continuation the number of its bytes as a 64-bit little-endian word, then these.
 pub fn texts_fingerprint(task: &Task, prompts: &[Prompt]) -> String {
     let mut hash = Sha256::new();
+    let mut take = |text: &str| {
+        hash.update((text.len() as u64).to_le_bytes());
+        hash.update(text);
+    };
     for prompt in prompts {
-        for choice in task.documents[prompt.document].choices() {
-            for text in [&prompt.context(choice), choice.continuation.as_str()] {
-                hash.update((text.len() as u64).to_le_bytes());
-                hash.update(text);
-            }
+        let document = &task.documents[prompt.document];
+        if let Asked::Written { .. } = document.asked {
+            take(&prompt.text);
+        }
+        for choice in document.choices() {
+            take(&prompt.context(choice));
+            take(&choice.continuation);
         }
     }
     hexadecimal(hash)

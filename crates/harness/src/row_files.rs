@@ -36,6 +36,31 @@ pub struct Split {
     pub sha256: String,
 }
 
+/// A file that is no table.
+#[derive(Clone, Debug)]
+pub struct Text {
+    /// What stands in it.
+    pub text: String,
+    /// The file.
+    pub path: PathBuf,
+    /// SHA-256 over its bytes, unpacked.
+    pub sha256: String,
+}
+
+/// The first file in `folder` that has one of these names, packed or not.
+pub fn named(folder: &Path, names: &[&str]) -> Option<PathBuf> {
+    let packed = |name| PACKINGS.iter().map(move |packing| folder.join(format!("{name}{packing}")));
+    names.iter().flat_map(packed).find(|path| path.is_file())
+}
+
+/// Reads a file as one text.
+pub fn plain(path: &Path) -> Result<Text, DataError> {
+    let bytes = unpacked(path)?;
+    let digest = Sha256::digest(&bytes);
+    let sha256 = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+    Ok(Text { text: text(path, bytes)?, path: path.to_path_buf(), sha256 })
+}
+
 /// Whether a file of this name would be read.
 pub fn is_readable(name: &str) -> bool {
     kind(name).is_some()

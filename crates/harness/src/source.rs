@@ -3,7 +3,7 @@
 
 use crate::data_error::DataError;
 use crate::error::HarnessError;
-use crate::row_files::{self, Split};
+use crate::row_files::{self, Split, Text};
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
 
@@ -48,6 +48,18 @@ impl DataSource {
     /// The hub: its folder on this machine, filled by downloads.
     pub fn hub() -> DataSource {
         DataSource { folder: None }
+    }
+
+    /// The first file with one of these names, packed or not; none where there is none, and none
+    /// from the hub, which has rows only.
+    pub fn text(&self, spec: &DataSpec, names: &[&str]) -> Result<Option<Text>, HarnessError> {
+        let Some(data) = &self.folder else { return Ok(None) };
+        let folders = spec.folders.iter().map(|folder| data.join(folder));
+        let named = |folder: &Path| row_files::named(folder, names);
+        match folders.filter_map(|folder| named(&folder)).next() {
+            Some(path) => Ok(Some(row_files::plain(&path)?)),
+            None => Ok(None),
+        }
     }
 
     /// The split that has one of the names `stems`, the first of them that is found.

@@ -72,7 +72,10 @@ pub enum Asked {
     ManyTrue {
         /// At least one.
         choices: Vec<Choice>,
-        /// For each choice, whether it is true.
+        /// How many of the first choices are a question of their own, the true one first: the one
+        /// that `mc1` judges. Where there are none, all are judged by both.
+        apart: usize,
+        /// For each choice after those, whether it is true.
         is_true: Vec<bool>,
     },
     /// What it writes.
@@ -81,9 +84,22 @@ pub enum Asked {
         stop: Vec<String>,
         /// Writing ends after this many tokens.
         max_new_tokens: usize,
-        /// What counts as right; how it is compared is the task's matter.
-        answers: Vec<String>,
+        /// What counts as right: each answer with its parts, most have one.
+        answers: Vec<Vec<String>>,
+        /// How what was written is compared with them.
+        judge: Judge,
     },
+}
+
+/// How a written answer is compared with the right ones ([`crate::answers`]).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Judge {
+    /// The number behind `####`, as GSM8K was judged by the first leaderboard.
+    FinalNumber,
+    /// That number, and the last number of all, as today's lm-eval looks for them.
+    StrictAndFlexibleNumber,
+    /// Bags of words of one or several spans, as DROP has it.
+    Spans,
 }
 
 /// What might follow a text.

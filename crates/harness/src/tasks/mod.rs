@@ -1,4 +1,16 @@
-//! The tasks there are, by name: files that are part of the program, and files of the user.
+//! The tasks there are, by name: files that are part of the program, files of the user, and those
+//! that no file can say, each family in a file beside this one.
+
+pub mod arc;
+pub mod drop;
+pub mod gsm8k;
+pub mod hellaswag;
+pub mod leaderboard;
+pub mod mmlu;
+mod nested;
+mod splits;
+pub mod truthfulqa;
+pub mod winogrande;
 
 use crate::error::HarnessError;
 use crate::mode::Mode;
@@ -23,7 +35,8 @@ const GROUPS: [&str; 1] = ["kobest"];
 
 /// The names that [`load`] knows, beside paths of files.
 pub fn names() -> Vec<&'static str> {
-    FILES.iter().map(|(name, _)| *name).chain(GROUPS).collect()
+    let leaderboard = leaderboard::TASKS.iter().map(|(name, _)| *name);
+    FILES.iter().map(|(name, _)| *name).chain(GROUPS).chain(leaderboard).collect()
 }
 
 /// Refuses a name that [`load`] does not know, and a file that it could not read.
@@ -32,7 +45,8 @@ pub fn check(name: &str) -> Result<(), HarnessError> {
         return TaskFile::read(Path::new(name)).map(drop);
     }
     let unknown = || HarnessError::UnknownTask { name: name.to_owned(), known: names() };
-    names().contains(&name).then_some(()).ok_or_else(unknown)
+    let is_known = names().contains(&name) || mmlu::subject(name).is_some();
+    is_known.then_some(()).ok_or_else(unknown)
 }
 
 /// Reads the data of what is called `name`: one task, all of a group, or a task file (a path that
@@ -41,6 +55,9 @@ pub fn load(name: &str, mode: Mode, data: &DataSource) -> Result<Vec<Task>, Harn
     check(name)?;
     if is_path(name) {
         return Ok(vec![task_documents::load(&TaskFile::read(Path::new(name))?, mode, data)?]);
+    }
+    if let Some(tasks) = leaderboard::load(name, mode, data)? {
+        return Ok(tasks);
     }
     let is_asked = |known: &str| {
         known == name || GROUPS.contains(&name) && known.starts_with(&format!("{name}_"))
@@ -66,7 +83,7 @@ mod tests {
         let message = load("kobest_cop", Mode::Polyglot, &DataSource::hub()).unwrap_err();
         let message = message.to_string();
         assert!(message.starts_with("no task is called \"kobest_cop\"; there are kobest_boolq, "));
-        assert!(message.ends_with(", nsmc, kobest"), "{message}");
+        assert!(message.contains(", nsmc, kobest, ") && message.contains("mmlu, "), "{message}");
     }
 
     #[test]
