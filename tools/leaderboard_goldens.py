@@ -168,10 +168,14 @@ def short_hash(context, continuation):
     return hashlib.sha256(struct.pack(f"<{len(words)}I", *words)).hexdigest()[:16]
 
 
+def six_digits(number):
+    return float(f"{number:.6g}")
+
+
 def written_requests(recorded):
     return {
         "requests": [short_hash(context, continuation) for context, continuation, _, _ in recorded],
-        "logprobs": [round(logprob, 5) for _, _, logprob, _ in recorded],
+        "logprobs": [six_digits(logprob) for _, _, logprob, _ in recorded],
         "is_greedy": "".join(str(int(greedy)) for *_, greedy in recorded),
     }
 
@@ -268,6 +272,7 @@ def lm_eval_goldens(options):
     return {
         "tasks": tasks,
         "groups": groups,
+        "invented": {"drop": invented_drop()},
         "scoring": {"gsm8k": invented_gsm8k(manager), "drop": invented_drop_scores()},
         "versions": {"lm-eval": importlib.metadata.version("lm-eval")},
     }
