@@ -149,7 +149,11 @@ fn a_task_file_with_a_mistake_is_refused_before_any_data_is_read() {
     assert!(message.contains("mine.toml:4: unknown field `choice`"), "{message}");
     let message = tasks::check("nowhere.toml").unwrap_err().to_string();
     assert!(message.starts_with("nowhere.toml: cannot be read"), "{message}");
-    fs::write(&path, "name = \"mine\"\n[task]\ntext = \"a\\n{{ b\"\nchoices = [\"b\"]\ngold = \"c\"\n").unwrap();
+    fs::write(
+        &path,
+        "name = \"mine\"\n[task]\ntext = \"a\\n{{ b\"\nchoices = [\"b\"]\ngold = \"c\"\n",
+    )
+    .unwrap();
     let message = tasks::check(path.to_str().unwrap()).unwrap_err().to_string();
     assert!(message.contains("mine.toml: text, line 2: "), "{message}");
 }
