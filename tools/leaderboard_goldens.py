@@ -169,7 +169,7 @@ def short_hash(context, continuation):
 
 
 def six_digits(number):
-    return float(f"{number:.6g}") if abs(number) >= 1 else round(number, 6)
+    return float(f"{number:.6g}")
 
 
 def written_requests(recorded):
@@ -272,6 +272,7 @@ def lm_eval_goldens(options):
     return {
         "tasks": tasks,
         "groups": groups,
+        "invented": {"drop": invented_drop()},
         "scoring": {"gsm8k": invented_gsm8k(manager), "drop": invented_drop_scores()},
         "versions": {"lm-eval": importlib.metadata.version("lm-eval")},
     }
@@ -465,9 +466,8 @@ def leaderboard_goldens(options):
 
     def task_of(module, name, rows):
         made = getattr(importlib.import_module(f"lm_eval.tasks.{module}"), name)
-        has_train = "train" in rows
         overridden = {"download": lambda self, *_: setattr(self, "dataset", {k: list(v) for k, v in rows.items()})}
-        if not has_train:
+        if not {"train", "dev"} & set(rows):
             overridden["has_training_docs"] = lambda self: False
         return type(name, (made,), overridden)
 
@@ -549,4 +549,5 @@ def main():
     print(options.out, options.out.stat().st_size, "bytes")
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -13,8 +13,8 @@ use kollama_harness::evaluate::Model;
 use kollama_harness::mode::Mode as Protocol;
 use kollama_harness::shots::{Asking, Fewshot as Choosing};
 use kollama_harness::{
-    DataSource, Perplexity, RequestCache, Summary, Task, evaluate, perplexity, preset, samples,
-    tasks, whole_file,
+    DataSource, HarnessError, Perplexity, RequestCache, Summary, Task, evaluate, perplexity,
+    preset, samples, tasks, whole_file,
 };
 use kollama_kernels::Device;
 use kollama_tokenizer::Tokenizer;
@@ -132,10 +132,13 @@ fn plan(flags: &Flags) -> Result<Plan> {
             tasks: once(&flags.tasks).into_iter().map(|name| (name, once(&flags.shots))).collect(),
         },
     };
-    let known = tasks::names();
-    let is_known = |name: &String| name == PERPLEXITY || known.iter().any(|known| *known == *name);
-    if let Some((unknown, _)) = plan.tasks.iter().find(|(name, _)| !is_known(name)) {
-        return usage(format!("no task {unknown:?}; there are {}, {PERPLEXITY}", known.join(", ")));
+    for (name, _) in plan.tasks.iter().filter(|(name, _)| name != PERPLEXITY) {
+        match tasks::check(name) {
+            Err(error @ HarnessError::UnknownTask { .. }) => {
+                return usage(format!("{error}, {PERPLEXITY}"));
+            }
+            checked => checked?,
+        }
     }
     Ok(plan)
 }

@@ -288,6 +288,25 @@ mod tests {
     }
 
     #[test]
+    fn what_is_read_are_the_distinct_beginnings_of_windows() {
+        let id = |seed: usize| ((seed * 2_654_435_761) >> 7) as u32 % 3;
+        let ids = |seed: usize, count| (0..count).map(|place| id(seed * place + seed)).collect();
+        let request = |i| ScoreRequest { context: ids(i, i % 9), continuation: ids(i, 1 + i % 4) };
+        let requests: Vec<ScoreRequest> = (0..300).map(request).collect();
+        for positions in [3, 7, 20] {
+            let mut beginnings = std::collections::HashSet::new();
+            let mut plain = 0;
+            for request in &requests {
+                let ids = read(&Window::new(request, positions, &Some(1)).unwrap());
+                plain += ids.len() as u64;
+                beginnings.extend((1..=ids.len()).map(|length| ids[..length].to_vec()));
+            }
+            let expected = Tokens { plain, read: beginnings.len() as u64 };
+            assert_eq!(count_tokens(&requests, positions, Some(1)).unwrap(), expected);
+        }
+    }
+
+    #[test]
     fn cut_windows_share_only_what_they_begin_with_after_the_cut() {
         // Both lose their beginning; the longer continuation loses one id more of it.
         let requests = [request(&[1, 2, 3, 4], &[5]), request(&[1, 2, 3, 4], &[5, 6])];

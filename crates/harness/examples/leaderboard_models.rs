@@ -16,7 +16,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let device = Device::cpu(1)?;
     let choosing = golden_model::build_with(32_000, 2048, &device)?;
     choosing.save(&folder.join("choosing"), StoredType::F32)?;
-    for (name, positions) in [("writing", 2048), ("forgetting", 1024)] {
+    for (name, positions) in [("writing", 2048), ("forgetting", 1280)] {
         writing_model::build(positions, &device)?.save(&folder.join(name), StoredType::F32)?;
     }
     Ok(())

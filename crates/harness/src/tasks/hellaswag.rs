@@ -40,7 +40,7 @@ pub fn load(mode: Mode, data: &DataSource) -> Result<Task, HarnessError> {
 
 fn document(row: &Row) -> Result<Document, HarnessError> {
     let context = format!("{} {}", row.text("ctx_a")?, capitalised(row.text("ctx_b")?));
-    let endings = nested::texts(row, "endings", row.fields().get("endings"), "a list of texts")?;
+    let endings = nested::texts(row, "endings", Some(row.value("endings")?), "a list of texts")?;
     let endings: Vec<String> = endings.into_iter().map(cleaned).collect();
     let gold = row.index("label", endings.len())?;
     Ok(Document {

@@ -96,14 +96,13 @@ pub fn load(subjects: &[&str], mode: Mode, data: &DataSource) -> Result<Vec<Task
 fn task(subject: &str, mode: Mode, dev: &Split, test: &Split) -> Result<Task, HarnessError> {
     let today = mode == Mode::LmEval;
     let words = subject.replace('_', " ");
-    let end = if today { "\n\n" } else { "" };
     Ok(Task {
         name: format!("{}{subject}", if today { "mmlu_" } else { "hendrycksTest-" }),
         mode,
         version: if today { "1.0" } else { "1" }.to_owned(),
         group: Some(NAME.to_owned()),
         description: format!(
-            "The following are multiple choice questions (with answers) about {words}.{end}"
+            "The following are multiple choice questions (with answers) about {words}.\n\n"
         ),
         pool: about(subject, dev)?,
         documents: about(subject, test)?,
@@ -139,7 +138,7 @@ fn about(subject: &str, split: &Split) -> Result<Vec<Document>, HarnessError> {
 
 fn document(row: &Row) -> Result<Document, HarnessError> {
     let question = row.text("question")?.trim();
-    let choices = nested::texts(row, "choices", row.fields().get("choices"), "four texts")?;
+    let choices = nested::texts(row, "choices", Some(row.value("choices")?), "four texts")?;
     let [a, b, c, d] = choices[..] else { return Err(row.bad("choices", "four texts")) };
     let keys = ["0", "1", "2", "3", "A", "B", "C", "D"];
     let gold = row.one_of("answer", &keys, "0 to 3, or A to D")? % LETTERS.len();

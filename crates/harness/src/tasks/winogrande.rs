@@ -69,7 +69,7 @@ fn cut(row: &Row) -> Result<Halves, HarnessError> {
 /// Columns that hold the parts ready to be scored.
 fn cut_already(row: &Row) -> Result<Halves, HarnessError> {
     let column = "context_options";
-    let options = nested::texts(row, column, row.fields().get(column), "two texts")?;
+    let options = nested::texts(row, column, Some(row.value(column)?), "two texts")?;
     let [first, second] = options[..] else { return Err(row.bad(column, "two texts")) };
     Ok(Halves {
         beginnings: [first.to_owned(), second.to_owned()],
