@@ -520,7 +520,8 @@ pub struct Evaluated {
     /// Model folder
     #[arg(long, value_name = "DIR")]
     pub model: PathBuf,
-    /// kobest_copa, kobest, nsmc, …; perplexity
+    /// kobest or kobest_boolq, _copa, _hellaswag, _sentineg, _wic; nsmc; arc_challenge, hellaswag,
+    /// mmlu, truthfulqa_mc, winogrande, gsm8k, drop; perplexity; or a task file, NAME.toml
     #[arg(long, value_name = "NAME,…", value_delimiter = ',', required_unless_present = "preset")]
     pub tasks: Vec<String>,
     /// Solved examples in front of each question

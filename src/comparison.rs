@@ -128,7 +128,7 @@ fn task_answers(plan: &Comparison, words: &Tokenizer, scorer: &mut Scorer) -> Re
         for task in tasks::load(name, Mode::Polyglot, &DataSource::folder(data))? {
             for &shots in &plan.shots {
                 let asking = Asking { shots, limit: plan.limit, ..Asking::default() };
-                let mut model = Model { tokenizer: words, scorer };
+                let mut model = Model { tokenizer: words, scorer, cache: None };
                 let result = evaluate(&task, &asking, &mut model, &mut |_, _| ())?;
                 for measured in &result.metrics {
                     let what = format!("{} {shots}-shot {}", task.name, measured.metric.name());

@@ -549,4 +549,5 @@ def main():
     print(options.out, options.out.stat().st_size, "bytes")
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -8,16 +8,16 @@ use crate::comparison::read_texts;
 use crate::progress::{Progress, Unit};
 use crate::usage::usage;
 use anyhow::{Context, Result};
-use kollama_engine::Scorer;
+use kollama_engine::{Scorer, Tokens};
 use kollama_harness::evaluate::Model;
 use kollama_harness::mode::Mode as Protocol;
 use kollama_harness::shots::{Asking, Fewshot as Choosing};
 use kollama_harness::{
-    DataSource, Perplexity, Summary, Task, evaluate, perplexity, preset, samples, tasks, whole_file,
+    DataSource, HarnessError, Perplexity, RequestCache, Summary, Task, evaluate, perplexity,
+    preset, samples, tasks, whole_file,
 };
 use kollama_kernels::Device;
 use kollama_tokenizer::Tokenizer;
-use std::path::{Path, PathBuf};
 
 /// The task that is running text instead of questions.
 const PERPLEXITY: &str = "perplexity";
@@ -49,6 +49,8 @@ fn run(flags: &Flags, held: &Held, device: &Device) -> Result<()> {
     let (llama, kept) = held::open(&flags.model, held, Purpose::Measure, device)?;
     let record = eval_report::model_record(&flags.model, &llama, device)?;
     let mut scorer = Scorer::with_cache(llama, words.eos_id(), kept)?;
+    scorer.set_sharing(!flags.no_share);
+    let mut cache = cache(flags, &scorer)?;
     let (mut summaries, mut read) = (Vec::new(), None);
     for (name, shots) in &plan.tasks {
         if name == PERPLEXITY {
@@ -58,12 +60,40 @@ fn run(flags: &Flags, held: &Held, device: &Device) -> Result<()> {
         let data = flags.data.as_deref().map_or_else(DataSource::hub, DataSource::folder);
         for task in tasks::load(name, plan.mode, &data)? {
             for &shots in shots {
-                let mut model = Model { tokenizer: &words, scorer: &mut scorer };
+                let mut model =
+                    Model { tokenizer: &words, scorer: &mut scorer, cache: cache.as_mut() };
                 summaries.push(ask(&task, shots, flags, &mut model)?);
             }
         }
     }
+    tell_work(&scorer, cache.as_ref());
     eval_report::report(flags, &record, &summaries, read.as_ref())
+}
+
+/// The file of known scores, where there is to be one. From then on a stopped run says how to go on.
+fn cache(flags: &Flags, scorer: &Scorer) -> Result<Option<RequestCache>> {
+    let in_out = flags.out.as_deref().map(|folder| folder.join("requests.cache"));
+    let Some(path) = flags.cache_file.clone().or(in_out) else { return Ok(None) };
+    let cache = RequestCache::open(&path, scorer)?;
+    let stopped = move || {
+        eprintln!("\nstopped; the same command goes on from {}", path.display());
+        std::process::exit(INTERRUPTED);
+    };
+    ctrlc::set_handler(stopped).context("cannot listen for Ctrl-C")?;
+    Ok(Some(cache))
+}
+
+/// How much was read, and how much of it was saved.
+fn tell_work(scorer: &Scorer, cache: Option<&RequestCache>) {
+    let Tokens { plain, read } = scorer.tokens();
+    let known = cache.map_or(0, RequestCache::answered);
+    let known = if known == 0 { String::new() } else { format!("{known} scores were known; ") };
+    if plain > 0 {
+        let share = plain as f64 / read as f64;
+        eprintln!("{known}{read} tokens read, {share:.2} times fewer than request by request");
+    } else if !known.is_empty() {
+        eprintln!("{known}nothing was left to read");
+    }
 }
 
 /// One task at one number of shots; its samples are written at once, so that their texts can go.
@@ -102,10 +132,13 @@ fn plan(flags: &Flags) -> Result<Plan> {
             tasks: once(&flags.tasks).into_iter().map(|name| (name, once(&flags.shots))).collect(),
         },
     };
-    let known = tasks::names();
-    let is_known = |name: &String| name == PERPLEXITY || known.iter().any(|known| *known == *name);
-    if let Some((unknown, _)) = plan.tasks.iter().find(|(name, _)| !is_known(name)) {
-        return usage(format!("no task {unknown:?}; there are {}, {PERPLEXITY}", known.join(", ")));
+    for (name, _) in plan.tasks.iter().filter(|(name, _)| name != PERPLEXITY) {
+        match tasks::check(name) {
+            Err(error @ HarnessError::UnknownTask { .. }) => {
+                return usage(format!("{error}, {PERPLEXITY}"));
+            }
+            checked => checked?,
+        }
     }
     Ok(plan)
 }

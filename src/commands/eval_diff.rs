@@ -1,7 +1,9 @@
 //! Two runs side by side: one table of what they asked and one of what came of it.
 
 use anyhow::Result;
-use kollama_harness::difference::{Difference, MetricDifference, differences};
+use kollama_harness::difference::{
+    Difference, MetricDifference, differences, settings_that_differ,
+};
 use serde_json::json;
 use std::io::{Write, stdout};
 use std::path::Path;
@@ -9,13 +11,18 @@ use std::path::Path;
 /// Prints how the runs in the folders `a` and `b` differ.
 pub fn diff(a: &Path, b: &Path, as_json: bool) -> Result<()> {
     let differences = differences(a, b)?;
+    let settings = settings_that_differ(a, b)?;
     let mut out = stdout().lock();
     if as_json {
         let (a, b) = (a.display().to_string(), b.display().to_string());
-        writeln!(out, "{}", json!({ "a": a, "b": b, "tasks": differences }))?;
+        writeln!(out, "{}", json!({ "a": a, "b": b, "settings": settings, "tasks": differences }))?;
         return Ok(());
     }
-    writeln!(out, "A is {}, B is {}; counts are of documents.\n", a.display(), b.display())?;
+    writeln!(out, "A is {}, B is {}; counts are of documents.", a.display(), b.display())?;
+    for (name, a, b) in &settings {
+        writeln!(out, "Their {name} differs: {a} and {b}.")?;
+    }
+    writeln!(out)?;
     writeln!(
         out,
         "| task | in both | only A | only B | other texts | other ids | log-likelihoods apart: \

@@ -23,11 +23,12 @@ pub fn model_record(folder: &Path, llama: &Llama, device: &Device) -> Result<Mod
     })
 }
 
-/// The last part of the path that says something: a recipe leaves its model in `RUN/model`.
+/// The last part of the path that says something: a recipe leaves its model in `RUN/train`.
 fn shown_name(folder: &Path) -> String {
     let whole = folder.canonicalize().unwrap_or_else(|_| folder.to_path_buf());
     let names = whole.iter().rev().map(|part| part.to_string_lossy().into_owned());
-    names.into_iter().find(|name| name != "model").unwrap_or_else(|| "model".to_owned())
+    let says_something = |name: &String| name != "train" && name != "model";
+    names.into_iter().find(says_something).unwrap_or_else(|| "model".to_owned())
 }
 
 /// What decides how a model scores.

@@ -32,7 +32,7 @@ pub fn count_tokens(
     window: usize,
     prefix: Option<u32>,
 ) -> Result<Tokens, EngineError> {
-    Ok(PrefixTree::new(requests, window, &prefix, true)?.tokens)
+    Ok(PrefixTree::new(requests.iter(), window, &prefix, true)?.tokens)
 }
 
 /// A request cut to the positions of a model: `(context + continuation)[-(window + 1):]`, of which
@@ -145,13 +145,13 @@ fn common_beginning(one: &[u32], other: &[u32]) -> usize {
 impl<'a> PrefixTree<'a> {
     /// Without `sharing` every branch begins at the root.
     pub fn new(
-        requests: &'a [ScoreRequest],
+        requests: impl Iterator<Item = &'a ScoreRequest>,
         positions: usize,
         prefix: &'a Option<u32>,
         sharing: bool,
     ) -> Result<PrefixTree<'a>, EngineError> {
         let window = |request| Window::new(request, positions, prefix);
-        let windows = requests.iter().map(window).collect::<Result<Vec<_>, _>>()?;
+        let windows = requests.map(window).collect::<Result<Vec<_>, _>>()?;
         let mut branches = branches(&windows, sharing);
         let asked = ask(&mut branches);
         let tokens = Tokens {
@@ -269,7 +269,7 @@ mod tests {
             request(&[1, 2, 4], &[7]),
             request(&[1, 2], &[3]),
         ];
-        let tree = PrefixTree::new(&requests, 100, &None, true).unwrap();
+        let tree = PrefixTree::new(requests.iter(), 100, &None, true).unwrap();
         let order: Vec<_> = tree.branches.iter().map(|b| (b.request, b.shared)).collect();
         assert_eq!(order, [(5, 0), (0, 2), (2, 4), (3, 4), (4, 2), (1, 0)]);
         assert_eq!(tree.tokens, Tokens { plain: 4 + 1 + 4 + 4 + 3 + 2, read: 2 + 2 + 1 + 1 });
@@ -282,9 +282,28 @@ mod tests {
         };
         let answers: Vec<_> = tree.branches.iter().map(of).collect();
         assert_eq!(answers, [vec![0], vec![1, 3], vec![0, 1, 2], vec![1, 3], vec![4], vec![5]]);
-        let apart = PrefixTree::new(&requests, 100, &None, false).unwrap();
+        let apart = PrefixTree::new(requests.iter(), 100, &None, false).unwrap();
         assert_eq!(apart.tokens, Tokens { plain: 18, read: 18 });
         assert_eq!(apart.asked.len(), 2 + 1 + 3 + 2 + 1 + 1);
+    }
+
+    #[test]
+    fn what_is_read_are_the_distinct_beginnings_of_windows() {
+        let id = |seed: usize| ((seed * 2_654_435_761) >> 7) as u32 % 3;
+        let ids = |seed: usize, count| (0..count).map(|place| id(seed * place + seed)).collect();
+        let request = |i| ScoreRequest { context: ids(i, i % 9), continuation: ids(i, 1 + i % 4) };
+        let requests: Vec<ScoreRequest> = (0..300).map(request).collect();
+        for positions in [3, 7, 20] {
+            let mut beginnings = std::collections::HashSet::new();
+            let mut plain = 0;
+            for request in &requests {
+                let ids = read(&Window::new(request, positions, &Some(1)).unwrap());
+                plain += ids.len() as u64;
+                beginnings.extend((1..=ids.len()).map(|length| ids[..length].to_vec()));
+            }
+            let expected = Tokens { plain, read: beginnings.len() as u64 };
+            assert_eq!(count_tokens(&requests, positions, Some(1)).unwrap(), expected);
+        }
     }
 
     #[test]

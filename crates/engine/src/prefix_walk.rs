@@ -141,7 +141,7 @@ mod tests {
             })
             .collect();
         for limit in [1, 2, 5, 16, 1000] {
-            let tree = PrefixTree::new(&requests, 12, &Some(9), true).unwrap();
+            let tree = PrefixTree::new(requests.iter(), 12, &Some(9), true).unwrap();
             let mut walk = PrefixWalk::new(&tree, limit);
             let mut cache = vec![None; walk.cache_rows()];
             let (mut seen, mut full) = (Vec::new(), true);
@@ -186,7 +186,7 @@ mod tests {
             continuation: continuation.to_vec(),
         };
         let requests = [request(&[1, 2], &[5]), request(&[1, 2], &[6]), request(&[1], &[3, 4])];
-        let tree = PrefixTree::new(&requests, 12, &None, true).unwrap();
+        let tree = PrefixTree::new(requests.iter(), 12, &None, true).unwrap();
         let (_, batch) = PrefixWalk::new(&tree, 99).next_batch().unwrap();
         assert_eq!((batch.ids, batch.wanted), (vec![1, 2, 3], vec![0, 1, 2]));
     }

@@ -110,7 +110,7 @@ impl Scorer {
     ) -> Result<Vec<Score>, EngineError> {
         let mut scores = vec![None; requests.len()];
         let mut done = 0;
-        self.score_each(requests, &mut |request, score| {
+        self.score_each(&requests.iter().collect::<Vec<_>>(), &mut |request, score| {
             scores[request] = Some(score);
             done += 1;
             progress(done);
@@ -123,12 +123,12 @@ impl Scorer {
     /// known; ends early where that is asked for.
     pub fn score_each(
         &mut self,
-        requests: &[ScoreRequest],
+        requests: &[&ScoreRequest],
         answered: &mut dyn FnMut(usize, Score) -> ControlFlow<()>,
     ) -> Result<(), EngineError> {
         self.check_ids(requests)?;
         let prefix = self.prefix;
-        let tree = PrefixTree::new(requests, self.window(), &prefix, self.shares)?;
+        let tree = PrefixTree::new(requests.iter().copied(), self.window(), &prefix, self.shares)?;
         let mut walk = PrefixWalk::new(&tree, ROWS_OF_A_BATCH);
         self.make_room(walk.cache_rows())?;
         self.tokens.plain += tree.tokens.plain;
@@ -176,7 +176,7 @@ impl Scorer {
         Ok(())
     }
 
-    fn check_ids(&self, requests: &[ScoreRequest]) -> Result<(), EngineError> {
+    fn check_ids(&self, requests: &[&ScoreRequest]) -> Result<(), EngineError> {
         let vocab_size = self.llama.config.vocab_size;
         let stands_in = requests.iter().any(|request| request.context.is_empty());
         let prefix = self.prefix.filter(|_| stands_in);
@@ -282,12 +282,13 @@ mod tests {
         let mut scorer = scorer(512);
         let request = |i: u32| ScoreRequest { context: vec![i; 100], continuation: vec![1, 2, 3] };
         let requests: Vec<_> = (0..200).map(request).collect();
+        let asked: Vec<_> = requests.iter().collect();
         let mut told = Vec::new();
         let mut first_seventy = |request, score| {
             told.push((request, score));
             if told.len() == 70 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         };
-        scorer.score_each(&requests, &mut first_seventy).unwrap();
+        scorer.score_each(&asked, &mut first_seventy).unwrap();
         assert_eq!(told.len(), 70);
         assert!(scorer.tokens().read < 200 * 102 / 2, "{:?}", scorer.tokens());
         let all = scorer.score(&requests, &mut |_| ()).unwrap();

@@ -6,17 +6,23 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, thiserror::Error)]
 pub enum DataError {
     /// There is no file for a split.
-    #[error("no {split} split: none of {} is in {}; {cure}", looked_for.join(", "), list(folders))]
+    #[error("no {split} split: none of {} is in {place}; {cure}", looked_for.join(", "))]
     MissingSplit {
         /// Its names.
         split: String,
-        /// Every name that was tried.
+        /// What was looked for.
         looked_for: Vec<String>,
-        /// Every folder that was looked at.
-        folders: Vec<PathBuf>,
+        /// Where: folders, or a data set of the hub.
+        place: String,
         /// What to do about it.
         cure: String,
     },
+    /// Neither a folder nor the hub has the data of a task.
+    #[error("its data is not on the hub; give the folder that holds it as --data")]
+    NoHub,
+    /// A data set of the hub could not be had.
+    #[error(transparent)]
+    Hub(#[from] kollama_hub::HubError),
     /// A file has a header at most.
     #[error("{}: no rows; is this the whole file?", path.display())]
     NoRows {
@@ -165,11 +171,6 @@ impl DataError {
     pub(crate) fn read(path: &Path, source: std::io::Error) -> DataError {
         DataError::Read { path: path.to_path_buf(), source }
     }
-}
-
-fn list(paths: &[PathBuf]) -> String {
-    let paths: Vec<String> = paths.iter().map(|path| path.display().to_string()).collect();
-    paths.join(", ")
 }
 
 fn quoted(names: &[String]) -> String {

@@ -4,9 +4,10 @@
 use crate::bootstrap::resampled;
 use crate::error::HarnessError;
 use crate::macro_f1::Labels;
-use crate::recorded::{Key, Recorded, SampleFile, Worth, read, sample_files};
+use crate::recorded::{Key, Recorded, SampleFile, Worth, provenance, read, sample_files};
 use crate::statistics::{mean, sample_deviation};
 use serde::Serialize;
+use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
@@ -64,6 +65,16 @@ pub struct MetricDifference {
     pub standard_error: Option<f64>,
     /// Between which 95 of 100 resamples have it.
     pub interval: Option<[f64; 2]>,
+}
+
+/// What the two runs say of themselves and not alike: name, and both values.
+pub fn settings_that_differ(
+    a: &Path,
+    b: &Path,
+) -> Result<Vec<(String, Value, Value)>, HarnessError> {
+    let (a, b) = (provenance(a)?, provenance(b)?);
+    let both = a.into_iter().filter_map(|(name, a)| Some((b.get(&name)?.clone(), name, a)));
+    Ok(both.filter(|(b, _, a)| a != b).map(|(b, name, a)| (name, a, b)).collect())
 }
 
 /// Every task that both folders have samples of.

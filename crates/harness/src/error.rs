@@ -97,6 +97,26 @@ pub enum HarnessError {
         /// What the system said.
         source: std::io::Error,
     },
+    /// A file of known answers belongs to another process.
+    #[error(
+        "{}: another evaluation is writing it; wait for that, or name another file",
+        path.display()
+    )]
+    CacheInUse {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A file of known answers holds something else.
+    #[error(
+        "{}:{line}: not a line of a request cache; remove the file to score everything again",
+        path.display()
+    )]
+    BadCache {
+        /// The file.
+        path: PathBuf,
+        /// The line, counted from 1.
+        line: usize,
+    },
     /// A folder has no samples of an evaluation.
     #[error(
         "{}: no samples_*.jsonl in it; give the folder that `eval --out` wrote, or lm-eval with \

@@ -4,15 +4,21 @@ use crate::error::HarnessError;
 use crate::generation;
 use crate::metrics::{self, Measured, Outcome};
 use crate::mode::Mode;
-use crate::requests;
+use crate::request_cache::RequestCache;
+use crate::requests::{self, Fingerprint};
+use crate::scored;
+pub use crate::scored::{Sample, Written};
 use crate::shots::{self, Asking, Prompt};
-use crate::task::{Asked, Choice, Document, Task};
+use crate::task::{Asked, Document, Task};
 use kollama_engine::{Score, ScoreRequest, Scorer, Tokenizer};
-use serde_json::Value;
 
 /// Resamples behind the standard error of a metric that is no plain mean; takes about a second for
 /// 1,000 documents.
 pub const BOOTSTRAP_ITERATIONS: usize = 100_000;
+
+/// Ids that are handed to the scorer at once: 256 MiB of them. Most tasks have less in all, so
+/// whatever their requests share is read once; the largest need bounded memory.
+const IDS_AT_ONCE: usize = 1 << 26;
 
 /// What a model did on a task, with all that is needed to know whether two results compare.
 #[derive(Clone, Debug, PartialEq)]
@@ -47,46 +53,14 @@ pub struct TaskResult {
     pub samples: Vec<Sample>,
 }
 
-/// One document, scored.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Sample {
-    /// The document and what the model read.
-    pub prompt: Prompt,
-    /// What was scored, in the order of `scores`.
-    pub choices: Vec<Choice>,
-    /// What came of it.
-    pub outcome: Outcome,
-    /// The score of each choice.
-    pub scores: Vec<Score>,
-    /// What the model wrote, where it was to write.
-    pub written: Option<Written>,
-    /// The row the document was made from.
-    pub row: Value,
-    /// The right answer with the blank it begins with.
-    pub target: String,
-    /// SHA-256 over the ids of its requests.
-    pub requests_sha256: String,
-    /// Whether at least one of its requests was longer than the model's window.
-    pub is_cut: bool,
-    /// The shots that every one of its requests still showed whole.
-    pub effective_shots: usize,
-}
-
-/// What a model wrote for one document.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Written {
-    /// The text, cut at its stop.
-    pub text: String,
-    /// The answer that each filter found in it.
-    pub extracted: Vec<(&'static str, String)>,
-}
-
 /// The model that is asked, and its words.
 pub struct Model<'a> {
     /// Texts to ids.
     pub tokenizer: &'a Tokenizer,
     /// Ids to likelihoods.
     pub scorer: &'a mut Scorer,
+    /// Likelihoods that are known already, and keep those that are new.
+    pub cache: Option<&'a mut RequestCache>,
 }
 
 impl TaskResult {
@@ -102,6 +76,19 @@ impl TaskResult {
     }
 }
 
+impl Model<'_> {
+    fn score(
+        &mut self,
+        requests: &[ScoreRequest],
+        progress: &mut dyn FnMut(usize),
+    ) -> Result<Vec<Score>, HarnessError> {
+        match &mut self.cache {
+            Some(cache) => cache.score(self.scorer, requests, progress),
+            None => Ok(self.scorer.score(requests, progress)?),
+        }
+    }
+}
+
 /// Asks a model what `asking` says of a task.
 ///
 /// `progress` hears how many requests are done and how many there are. The result depends on
@@ -113,12 +100,10 @@ pub fn evaluate(
     progress: &mut dyn FnMut(usize, usize),
 ) -> Result<TaskResult, HarnessError> {
     let prompts = shots::prompts(task, asking)?;
-    let mut requests = requests::requests(task, &prompts, model.tokenizer)?;
-    let total = requests.len();
-    let scores = model.scorer.score(&requests, &mut |done| progress(done, total))?;
     let prompts_sha256 = requests::texts_fingerprint(task, &prompts);
-    let mut samples = samples(task, prompts, &requests, &scores, model);
-    requests.extend(write_answers(task, &mut samples, model, progress)?);
+    let mut asked = Fingerprint::default();
+    let mut samples = score(task, prompts, IDS_AT_ONCE, model, &mut asked, progress)?;
+    write_answers(task, &mut samples, model, &mut asked, progress)?;
     let outcomes: Vec<Outcome> = samples.iter().map(|sample| sample.outcome.clone()).collect();
     let all = [task.metrics.clone(), metrics::beside(&task.metrics)].concat();
     let mut measured = metrics::measure(&all, &outcomes, BOOTSTRAP_ITERATIONS);
@@ -132,7 +117,7 @@ pub fn evaluate(
         window: model.scorer.window(),
         tokenizer: model.tokenizer.fingerprint(),
         prompts_sha256,
-        requests_sha256: requests::fingerprint(&requests),
+        requests_sha256: asked.finish(),
         data: task.data.clone(),
         documents: task.documents.len(),
         metrics: measured,
@@ -141,152 +126,106 @@ pub fn evaluate(
     })
 }
 
-/// Lets the model write where documents ask for it, and says what it read.
+/// Scores the choices of all documents, about `ids_at_once` ids at a time.
+fn score(
+    task: &Task,
+    prompts: Vec<Prompt>,
+    ids_at_once: usize,
+    model: &mut Model<'_>,
+    asked: &mut Fingerprint,
+    progress: &mut dyn FnMut(usize, usize),
+) -> Result<Vec<Sample>, HarnessError> {
+    let choices = |prompt: &Prompt| task.documents[prompt.document].choices().len();
+    let total = prompts.iter().map(choices).sum();
+    let (mut done, mut samples) = (0, Vec::with_capacity(prompts.len()));
+    let mut prompts = prompts.into_iter();
+    loop {
+        let (own, requests) = next_slice(task, &mut prompts, ids_at_once, model.tokenizer)?;
+        if own.is_empty() {
+            return Ok(samples);
+        }
+        requests.iter().for_each(|request| asked.add(request));
+        let scores = model.score(&requests, &mut |now| progress(done + now, total))?;
+        done += requests.len();
+        let window = model.scorer.window();
+        samples.extend(scored::samples(task, own, &requests, &scores, model.tokenizer, window));
+    }
+}
+
+/// The next prompts and their requests, until there are `ids_at_once` ids.
+fn next_slice(
+    task: &Task,
+    prompts: &mut impl Iterator<Item = Prompt>,
+    ids_at_once: usize,
+    tokenizer: &Tokenizer,
+) -> Result<(Vec<Prompt>, Vec<ScoreRequest>), HarnessError> {
+    let (mut own, mut requests, mut ids) = (Vec::new(), Vec::new(), 0);
+    while ids < ids_at_once
+        && let Some(prompt) = prompts.next()
+    {
+        let new = requests::of_prompt(task, &prompt, tokenizer)?;
+        ids += new.iter().map(|it| it.context.len() + it.continuation.len()).sum::<usize>();
+        requests.extend(new);
+        own.push(prompt);
+    }
+    Ok((own, requests))
+}
+
+/// Lets the model write where documents ask for it.
 fn write_answers(
     task: &Task,
     samples: &mut [Sample],
     model: &Model<'_>,
+    asked: &mut Fingerprint,
     progress: &mut dyn FnMut(usize, usize),
-) -> Result<Vec<ScoreRequest>, HarnessError> {
+) -> Result<(), HarnessError> {
     let document = |sample: &Sample| &task.documents[sample.prompt.document];
-    let writes = |sample: &&mut Sample| matches!(document(sample).asked, Asked::Written { .. });
-    let mut writing: Vec<&mut Sample> = samples.iter_mut().filter(writes).collect();
-    let asked = writing.iter().map(|sample| (document(sample), sample.prompt.text.as_str()));
-    let asked: Vec<(&Document, &str)> = asked.collect();
-    if asked.is_empty() {
-        return Ok(Vec::new());
+    let writes = |sample: &Sample| matches!(document(sample).asked, Asked::Written { .. });
+    let writing: Vec<(&Document, &str)> = samples
+        .iter()
+        .filter(|sample| writes(sample))
+        .map(|sample| (document(sample), sample.prompt.text.as_str()))
+        .collect();
+    if writing.is_empty() {
+        return Ok(());
     }
-    let total = asked.len();
-    let mut told = |done| progress(done, total);
-    let answers = generation::answers(task.mode, &asked, model.tokenizer, model.scorer, &mut told)?;
-    let pairs = writing.iter_mut().zip(answers);
-    Ok(pairs.map(|(sample, answer)| take(sample, answer, model.tokenizer)).collect())
-}
-
-fn take(sample: &mut Sample, answer: generation::Answer, tokenizer: &Tokenizer) -> ScoreRequest {
-    let Prompt { text, shots, .. } = &sample.prompt;
-    let ids = answer.lost + answer.request.context.len();
-    sample.effective_shots = requests::shots_seen(text, shots, ids, answer.lost, tokenizer);
-    sample.is_cut = answer.lost > 0;
-    sample.requests_sha256 = requests::fingerprint(std::slice::from_ref(&answer.request));
-    sample.outcome = answer.judged.outcome;
-    sample.written = Some(Written { text: answer.text, extracted: answer.judged.found });
-    answer.request
-}
-
-/// Deals requests and their scores back to the documents they belong to.
-fn samples(
-    task: &Task,
-    prompts: Vec<Prompt>,
-    mut requests: &[ScoreRequest],
-    mut scores: &[Score],
-    model: &Model<'_>,
-) -> Vec<Sample> {
-    let mut deal = |prompt: Prompt| {
-        let count = task.documents[prompt.document].choices().len();
-        let (own_requests, own_scores);
-        (own_requests, requests) = requests.split_at(count);
-        (own_scores, scores) = scores.split_at(count);
-        sample(task, prompt, own_requests, own_scores, model)
-    };
-    prompts.into_iter().map(&mut deal).collect()
-}
-
-fn sample(
-    task: &Task,
-    prompt: Prompt,
-    requests: &[ScoreRequest],
-    scores: &[Score],
-    model: &Model<'_>,
-) -> Sample {
-    let document = &task.documents[prompt.document];
-    let window = model.scorer.window();
-    let whole = |(request, choice): (&ScoreRequest, &Choice)| {
-        let context = prompt.context(choice);
-        requests::whole_shots(task.mode, &context, &prompt.shots, request, model.tokenizer, window)
-    };
-    let effective_shots = requests.iter().zip(document.choices()).map(whole).min();
-    Sample {
-        choices: document.choices().to_vec(),
-        outcome: outcome(document, scores),
-        scores: scores.to_vec(),
-        written: None,
-        row: document.row.clone(),
-        target: document.target.clone(),
-        requests_sha256: requests::fingerprint(requests),
-        is_cut: requests.iter().any(|request| requests::is_cut(request, window)),
-        effective_shots: effective_shots.unwrap_or(prompt.shots.len()),
-        prompt,
+    let mut tell = |done| progress(done, writing.len());
+    let answers =
+        generation::answers(task.mode, &writing, model.tokenizer, model.scorer, &mut tell)?;
+    for (sample, answer) in samples.iter_mut().filter(|sample| writes(sample)).zip(answers) {
+        asked.add(&answer.request);
+        sample.take(answer, model.tokenizer);
     }
-}
-
-/// What the likelihoods of a document's choices come to.
-fn outcome(document: &Document, scores: &[Score]) -> Outcome {
-    let logprobs: Vec<f64> = scores.iter().map(|score| score.logprob).collect();
-    match &document.asked {
-        Asked::Choices { choices, gold } => Outcome::Chosen {
-            gold: *gold,
-            predicted: metrics::first_maximum(&logprobs),
-            predicted_normalised: metrics::first_maximum(&per_character(&logprobs, choices)),
-        },
-        Asked::ManyTrue { apart, is_true, .. } => many_true(&logprobs, *apart, is_true),
-        Asked::Written { .. } => Outcome::Written { values: Vec::new() },
-    }
-}
-
-fn per_character(logprobs: &[f64], choices: &[Choice]) -> Vec<f64> {
-    let pairs = logprobs.iter().zip(choices);
-    pairs.map(|(logprob, choice)| logprob / choice.characters as f64).collect()
-}
-
-/// The probabilities are taken relative to the likeliest, so that none of many tokens becomes 0.
-fn many_true(logprobs: &[f64], apart: usize, is_true: &[bool]) -> Outcome {
-    let (alone, logprobs) = logprobs.split_at(apart);
-    let best = metrics::first_maximum(logprobs);
-    let is_hit = if apart == 0 { is_true[best] } else { metrics::first_maximum(alone) == 0 };
-    let shares = logprobs.iter().map(|logprob| (logprob - logprobs[best]).exp());
-    let (mut of_true, mut of_all) = (0.0, 0.0);
-    for (share, &is_true) in shares.zip(is_true) {
-        of_all += share;
-        of_true += if is_true { share } else { 0.0 };
-    }
-    Outcome::ManyTrue { mc1: f64::from(u8::from(is_hit)), mc2: of_true / of_all }
+    Ok(())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn score(logprob: f64) -> Score {
-        Score { logprob, is_greedy: false, num_tokens: 1 }
-    }
-
-    fn came_to(asked: Asked, logprobs: &[f64]) -> Outcome {
-        let document =
-            Document { text: String::new(), target: String::new(), asked, row: Value::Null };
-        let scores: Vec<Score> = logprobs.iter().copied().map(score).collect();
-        outcome(&document, &scores)
-    }
+    use crate::small_kobest;
+    use crate::source::DataSource;
+    use crate::tasks;
 
     #[test]
-    fn the_first_of_equally_likely_choices_is_predicted_and_blanks_are_no_characters() {
-        let choices = ["한국어", "가", "나"].map(|it| Choice::new(" ", it)).to_vec();
-        let asked = Asked::Choices { choices, gold: 2 };
-        let expected = Outcome::Chosen { gold: 2, predicted: 1, predicted_normalised: 0 };
-        assert_eq!(came_to(asked, &[-2.0, -1.0, -1.0]), expected);
-    }
-
-    #[test]
-    fn the_share_of_the_true_ones_is_that_of_probabilities_however_small_they_are() {
-        let choices = ["a", "b", "c"].map(|it| Choice::new(" ", it)).to_vec();
-        let asked = Asked::ManyTrue { choices, apart: 0, is_true: vec![true, false, true] };
-        let quarter = 0.25f64.ln() - 2000.0;
-        let Outcome::ManyTrue { mc1, mc2 } =
-            came_to(asked, &[quarter, 0.5f64.ln() - 2000.0, quarter])
-        else {
-            panic!("several are true");
-        };
-        assert_eq!(mc1, 0.0);
-        assert!((mc2 - 0.5).abs() < 1e-12, "{mc2}");
+    fn slices_hold_whole_documents_and_together_all_requests_in_their_order() {
+        let folder = tempfile::tempdir().unwrap();
+        small_kobest::write(folder.path());
+        let data = DataSource::folder(folder.path());
+        let task = tasks::load("kobest_copa", Mode::Polyglot, &data).unwrap().remove(0);
+        let tokenizer = small_kobest::tokenizer(folder.path());
+        let asking = Asking { shots: small_kobest::SHOTS, ..Asking::default() };
+        let mut prompts = shots::prompts(&task, &asking).unwrap().into_iter();
+        let (mut all, mut documents) = (Vec::new(), Vec::new());
+        loop {
+            let (own, requests) = next_slice(&task, &mut prompts, 500, &tokenizer).unwrap();
+            if own.is_empty() {
+                break;
+            }
+            assert_eq!(requests.len(), 2 * own.len());
+            documents.push(own.len());
+            all.extend(requests);
+        }
+        assert_eq!(all, small_kobest::requests_by_hand());
+        assert!(documents.len() > 1 && documents.iter().any(|&count| count > 1), "{documents:?}");
     }
 }

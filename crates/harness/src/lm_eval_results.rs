@@ -46,6 +46,11 @@ pub fn results(run: &Run<'_>) -> Value {
     for (name, part) in parts {
         file.insert(name.to_owned(), by_key(run, part).into());
     }
+    for (name, part) in [("n-shot", parts[2].1), ("higher_is_better", parts[3].1)] {
+        if let Some(known) = file[name].as_object_mut() {
+            known.extend(of_group(&|group| part(group.members[0])));
+        }
+    }
     file.insert("config".to_owned(), config(run));
     file.extend(environment(run));
     file.insert("kollama".to_owned(), provenance(run));

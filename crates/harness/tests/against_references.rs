@@ -60,7 +60,7 @@ fn compare(mode: Mode, golden: &Value, asking: &Asking, data: &Path, scorer: &mu
         let expected = hashes[place_in_golden(name, index)];
         assert_eq!(hash[..16], *expected, "{name}, {} shots: request {index}", asking.shots);
     }
-    let mut model = Model { tokenizer: &tokenizer, scorer };
+    let mut model = Model { tokenizer: &tokenizer, scorer, cache: None };
     let result = evaluate(&task, asking, &mut model, &mut |_, _| {}).unwrap();
     compare_scores(name, golden, &result);
     compare_metrics(name, golden, &result);

@@ -76,7 +76,7 @@ fn the_token_is_shown_to_the_hub_and_not_to_the_server_behind_it() {
     let expected = [
         "GET /api/datasets/owner/set/revision/main +token".to_owned(),
         format!("GET /datasets/owner/set/resolve/{COMMIT}/data/train.parquet +token"),
-        "GET /bytes/data/train.parquet".to_owned(),
+        format!("GET /bytes/{COMMIT}/data/train.parquet"),
     ];
     assert_eq!(server.questions(), expected);
 }

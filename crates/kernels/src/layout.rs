@@ -115,7 +115,7 @@ impl Spans {
     pub fn key_rows(&self) -> usize {
         let keys = self.spans.iter().map(|span| span.keys.end).max().unwrap_or(0);
         match &self.key_rows {
-            Some(rows) => rows[..keys].iter().max().map_or(0, |&row| row as usize + 1),
+            Some(rows) => rows[..keys].iter().fold(0, |end, &row| end.max(row as usize + 1)),
             None => keys,
         }
     }

@@ -42,7 +42,7 @@ pub fn names() -> Vec<&'static str> {
 /// Refuses a name that [`load`] does not know, and a file that it could not read.
 pub fn check(name: &str) -> Result<(), HarnessError> {
     if is_path(name) {
-        return TaskFile::read(Path::new(name)).map(drop);
+        return task_documents::check(&TaskFile::read(Path::new(name))?);
     }
     let unknown = || HarnessError::UnknownTask { name: name.to_owned(), known: names() };
     let is_known = names().contains(&name) || mmlu::subject(name).is_some();

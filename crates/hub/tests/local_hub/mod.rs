@@ -6,8 +6,11 @@ use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 
-/// The commit that every revision of every data set is.
+/// The commit that `main` is.
 pub const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
+
+/// The commit that `refs/convert/parquet` is.
+pub const CONVERTED: &str = "fedcba9876543210fedcba9876543210fedcba98";
 
 /// How the server treats the next questions.
 #[derive(Clone, Copy, PartialEq)]
@@ -21,30 +24,42 @@ pub enum Mood {
     Refuses(u16),
 }
 
-/// A running server; `files` are the names and bytes of the data set `owner/set`.
+/// A running server.
 pub struct LocalHub {
     pub endpoint: String,
     shared: Arc<Shared>,
 }
 
+type Files = Vec<(String, Vec<u8>)>;
+
 struct Shared {
     endpoint: String,
     /// Where large files are: the same server under another name.
     elsewhere: String,
-    files: Vec<(String, Vec<u8>)>,
+    main: Files,
+    converted: Files,
     mood: Mutex<Mood>,
     questions: Mutex<Vec<String>>,
 }
 
 impl LocalHub {
+    /// A hub that has these files in the data set `owner/set`.
     pub fn with(files: &[(&str, &[u8])]) -> LocalHub {
+        LocalHub::with_converted(files, &[])
+    }
+
+    /// A hub that has made others of them.
+    pub fn with_converted(files: &[(&str, &[u8])], converted: &[(&str, &[u8])]) -> LocalHub {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
-        let files = files.iter().map(|(name, bytes)| (name.to_string(), bytes.to_vec())).collect();
+        let owned = |files: &[(&str, &[u8])]| {
+            files.iter().map(|(name, bytes)| (name.to_string(), bytes.to_vec())).collect()
+        };
         let shared = Arc::new(Shared {
             endpoint: format!("http://127.0.0.1:{port}"),
             elsewhere: format!("http://localhost:{port}"),
-            files,
+            main: owned(files),
+            converted: owned(converted),
             mood: Mutex::new(Mood::Honest),
             questions: Mutex::new(Vec::new()),
         });
@@ -104,42 +119,51 @@ impl Shared {
             let moved = format!("Location: /api/datasets/owner/set{rest}\r\n");
             return Some((format!("HTTP/1.1 307 Moved\r\n{moved}"), Vec::new()));
         }
-        if path.starts_with("/api/datasets/owner/set") {
-            return Some((self.head_of_listing(), self.listing().into_bytes()));
+        if let Some(revision) = path.strip_prefix("/api/datasets/owner/set/revision/") {
+            let head = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n".to_owned();
+            return Some((head, self.listing(revision)?.into_bytes()));
         }
-        let (is_elsewhere, name) = match path.strip_prefix("/bytes/") {
-            Some(name) => (true, name),
-            None => {
-                let revision = path.strip_prefix("/datasets/owner/set/resolve/")?;
-                let (revision, name) = revision.split_once('/')?;
-                (false, Some(name).filter(|_| ["main", COMMIT].contains(&revision))?)
-            }
-        };
-        let (_, bytes) = self.files.iter().find(|(known, _)| known == name)?;
-        let hash = Sha256::digest(bytes).iter().map(|b| format!("{b:02x}")).collect::<String>();
-        let of_commit = format!("X-Repo-Commit: {COMMIT}\r\n");
-        if is_elsewhere {
-            return Some((
-                "HTTP/1.1 200 OK\r\nETag: \"not the tag\"\r\n".to_owned(),
-                bytes.clone(),
-            ));
+        if let Some(name) = path.strip_prefix("/bytes/") {
+            let head = "HTTP/1.1 200 OK\r\nETag: \"not the tag\"\r\n".to_owned();
+            return Some((head, self.bytes(name)?));
         }
+        let rest = path.strip_prefix("/datasets/owner/set/resolve/")?;
+        let (revision, name) = rest.split_once('/')?;
+        let commit = self.at(revision)?.0;
+        let file = format!("{commit}/{name}");
+        let bytes = self.bytes(&file)?;
+        let hash = Sha256::digest(&bytes).iter().map(|b| format!("{b:02x}")).collect::<String>();
+        let of_commit = format!("X-Repo-Commit: {commit}\r\n");
         if name.ends_with(".parquet") {
             let linked = format!("X-Linked-ETag: \"{hash}\"\r\nX-Linked-Size: {}\r\n", bytes.len());
-            let moved = format!("Location: {}/bytes/{name}\r\n", self.elsewhere);
+            let moved = format!("Location: {}/bytes/{file}\r\n", self.elsewhere);
             return Some((format!("HTTP/1.1 302 Found\r\n{of_commit}{linked}{moved}"), Vec::new()));
         }
         let tag = format!("ETag: W/\"{}\"\r\n", &hash[..40]);
-        Some((format!("HTTP/1.1 200 OK\r\n{of_commit}{tag}"), bytes.clone()))
+        Some((format!("HTTP/1.1 200 OK\r\n{of_commit}{tag}"), bytes))
     }
 
-    fn head_of_listing(&self) -> String {
-        "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n".to_owned()
+    /// The commit that a revision is, and its files.
+    fn at(&self, revision: &str) -> Option<(&'static str, &Files)> {
+        match revision {
+            "main" | COMMIT => Some((COMMIT, &self.main)),
+            "refs%2Fconvert%2Fparquet" | CONVERTED => Some((CONVERTED, &self.converted)),
+            _ => None,
+        }
+        .filter(|(_, files)| !files.is_empty())
     }
 
-    fn listing(&self) -> String {
-        let files = self.files.iter().map(|(name, _)| format!("{{\"rfilename\": \"{name}\"}}"));
+    /// The bytes of `COMMIT/NAME`.
+    fn bytes(&self, file: &str) -> Option<Vec<u8>> {
+        let (commit, name) = file.split_once('/')?;
+        let (_, bytes) = self.at(commit)?.1.iter().find(|(known, _)| known == name)?;
+        Some(bytes.clone())
+    }
+
+    fn listing(&self, revision: &str) -> Option<String> {
+        let (commit, files) = self.at(revision)?;
+        let files = files.iter().map(|(name, _)| format!("{{\"rfilename\": \"{name}\"}}"));
         let files = files.collect::<Vec<_>>().join(", ");
-        format!("{{\"id\": \"owner/set\", \"sha\": \"{COMMIT}\", \"siblings\": [{files}]}}")
+        Some(format!("{{\"id\": \"owner/set\", \"sha\": \"{commit}\", \"siblings\": [{files}]}}"))
     }
 }
