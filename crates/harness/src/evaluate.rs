@@ -200,13 +200,9 @@ fn write_answers(
 }
 
 #[cfg(test)]
-#[allow(dead_code, reason = "other tests need the rest of it")]
-#[path = "../tests/small_kobest/mod.rs"]
-mod small_kobest;
-
-#[cfg(test)]
 mod tests {
     use super::*;
+    use crate::small_kobest;
     use crate::source::DataSource;
     use crate::tasks;
 

@@ -2,20 +2,20 @@
 //! Knows the engine; no training and no HTTP.
 //!
 //! How a score comes about, in numbered steps:
-//! 1. [`tasks::load`] reads the two splits of a task ([`source`], [`rows`]) into documents: a text, the
-//!    choices that may follow it, and the right one ([`task`]).
-//! 2. [`shots::prompts`] shuffles the documents and puts solved examples before each, as Python's
+//! 1. [`tasks::load`] reads the splits of a task ([`source`], [`rows`]) and words them as a mode does
+//!    ([`mode`], [`task_file`], [`templates`]): documents with a text and what is asked ([`task`]).
+//! 2. [`shots::prompts`] puts the documents in order and solved examples before each, as Python's
 //!    generator draws them ([`python_random`]).
 //! 3. [`requests::requests`] turns each pair of prompt and choice into ids.
-//! 4. [`kollama_engine::Scorer`] says how likely each choice is after its prompt.
-//! 5. The likeliest choice of a document, the first among equals, is the prediction;
-//!    [`metrics`] turns predictions into numbers and says how sure they are.
+//! 4. [`kollama_engine::Scorer`] says how likely each choice is after its prompt, or the engine
+//!    writes an answer ([`generation`]).
+//! 5. What that comes to for a document is its [`metrics::Outcome`] ([`scored`], [`answers`]);
+//!    [`metrics`] turns outcomes into numbers and says how sure they are.
 //! 6. [`evaluate::evaluate`] is steps 2 to 5; [`results`] writes what it found.
 //!
 //! [`mod@perplexity`] asks the same model how well it predicts running text.
 //!
-//! The protocol so far is the one of the model card of Llama-2-Ko, called `polyglot` after the
-//! branch of lm-evaluation-harness it was computed with.
+//! Requests, scores and metrics are those of one of three harnesses, whichever [`Mode`] is asked for.
 
 #![forbid(unsafe_code)]
 
@@ -66,6 +66,11 @@ pub mod task_file;
 pub mod tasks;
 pub mod templates;
 pub mod whole_file;
+
+#[cfg(test)]
+#[allow(dead_code, reason = "the tests in files of their own need the rest of it")]
+#[path = "../tests/small_kobest/mod.rs"]
+mod small_kobest;
 
 pub use data_error::DataError;
 pub use error::HarnessError;

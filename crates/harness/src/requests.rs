@@ -214,6 +214,62 @@ fn hexadecimal(hash: Sha256) -> String {
 mod tests {
     use super::*;
 
+    use crate::small_kobest::{ids as bytes, tokenizer, tokenizer_that_begins};
+
+    /// The ids of a pair in one mode, by a tokenizer that wants `<s>` or one that does not.
+    fn encoded(mode: Mode, begins: bool, context: &str, continuation: &str) -> ScoreRequest {
+        let folder = tempfile::tempdir().unwrap();
+        let make = if begins { tokenizer_that_begins } else { tokenizer };
+        let tokenizer = make(folder.path());
+        let ids = context_ids(mode, context, &tokenizer);
+        encode(mode, context, &ids, continuation, &tokenizer).unwrap()
+    }
+
+    #[test]
+    fn polyglot_encodes_both_sides_apart_and_without_a_beginning() {
+        for begins in [false, true] {
+            let found = encoded(Mode::Polyglot, begins, "ab \n", " c");
+            assert_eq!(found, request(&bytes("ab \n"), &bytes(" c")));
+        }
+    }
+
+    #[test]
+    fn the_others_encode_them_as_one_text_and_hand_blanks_over() {
+        let (context, whole) = (bytes("ab"), bytes("ab \u{3000}\n\u{1f} c"));
+        let expected = request(&context, &whole[context.len()..]);
+        for begins in [false, true] {
+            let found = encoded(Mode::LeaderboardV1, begins, "ab \u{3000}\n\u{1f}", " c");
+            assert_eq!(found, expected);
+        }
+        assert_eq!(encoded(Mode::LmEval, false, "ab \u{3000}\n\u{1f}", " c"), expected);
+        let found = encoded(Mode::LmEval, true, "ab \u{3000}\n\u{1f}", " c");
+        assert_eq!(found, request(&[&[1], &*context].concat(), &expected.continuation));
+    }
+
+    #[test]
+    fn a_prefix_stands_for_an_empty_context() {
+        let (c, end, begin) = (bytes("c"), 2, 1);
+        assert_eq!(encoded(Mode::Polyglot, true, "", "c"), request(&[end], &c));
+        assert_eq!(encoded(Mode::LeaderboardV1, true, "", "c"), request(&[end], &c));
+        assert_eq!(encoded(Mode::LmEval, true, "", "c"), request(&[begin], &c));
+        assert_eq!(encoded(Mode::LmEval, false, "", "c"), request(&[begin], &c));
+    }
+
+    #[test]
+    fn a_shot_is_whole_as_long_as_its_first_byte_is_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let tokenizer = tokenizer_that_begins(folder.path());
+        let text = "aa\n\nbb\n\nq";
+        // `<s>`, the mark before the text, then bytes; the second shot begins at the seventh id.
+        let expected = [2, 2, 2, 1, 1, 1, 1, 0, 0];
+        for (lost, expected) in expected.into_iter().enumerate() {
+            let found = shots_seen(text, &[0, 4], 2 + text.len(), lost, &tokenizer);
+            assert_eq!(found, expected, "{lost} ids lost");
+        }
+        let all = 2 + text.len();
+        assert_eq!(shots_seen(text, &[0, 4], all, all, &tokenizer), 0);
+    }
+
     fn request(context: &[u32], continuation: &[u32]) -> ScoreRequest {
         ScoreRequest { context: context.to_vec(), continuation: continuation.to_vec() }
     }

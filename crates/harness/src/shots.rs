@@ -84,9 +84,9 @@ pub fn prompts(task: &Task, asking: &Asking) -> Result<Vec<Prompt>, HarnessError
                 shown(task, question, drawn.clone(), asking.shots, &mut random.clone())
             }
         };
-        joined(task, document, &shown)
+        Ok(joined(task, document, &shown?))
     };
-    Ok(order.into_iter().map(prompt).collect())
+    order.into_iter().map(prompt).collect()
 }
 
 /// The generator that draws shots, after it has shuffled the documents where the mode does that.
@@ -110,9 +110,13 @@ fn check(task: &Task, asking: &Asking) -> Result<(), HarnessError> {
     let pool = task.pool.len();
     let spare = usize::from(shots > 0 && skips_itself(task));
     if shots + spare > pool {
-        return Err(HarnessError::TooManyShots { task: task.name.clone(), shots, pool });
+        return Err(too_many(task, shots, pool.saturating_sub(spare)));
     }
     Ok(())
+}
+
+fn too_many(task: &Task, shots: usize, pool: usize) -> HarnessError {
+    HarnessError::TooManyShots { task: task.name.clone(), shots, pool }
 }
 
 fn skips_itself(task: &Task) -> bool {
@@ -138,19 +142,21 @@ fn shown(
     mut drawn: Vec<usize>,
     shots: usize,
     random: &mut PythonRandom,
-) -> Vec<usize> {
+) -> Result<Vec<usize>, HarnessError> {
     if !skips_itself(task) {
-        return drawn;
+        return Ok(drawn);
     }
     let is_other = |shot: &usize| task.pool[*shot].row != question.row;
     drawn.retain(is_other);
     drawn.truncate(shots);
     if drawn.len() < shots && task.mode == Mode::LmEval {
         let others: Vec<usize> = (0..task.pool.len()).filter(is_other).collect();
-        let again = random.sample(others.len(), shots.min(others.len()));
-        drawn = again.into_iter().map(|place| others[place]).collect();
+        if others.len() < shots {
+            return Err(too_many(task, shots, others.len()));
+        }
+        drawn = random.sample(others.len(), shots).into_iter().map(|it| others[it]).collect();
     }
-    drawn
+    Ok(drawn)
 }
 
 fn joined(task: &Task, document: usize, shown: &[usize]) -> Prompt {
@@ -238,10 +244,93 @@ mod tests {
         assert_eq!(texts(&task(Mode::Polyglot), asking(0, None)), expected);
     }
 
+    // CPython: Random(1234), then sample(range(4), 2) six times = 3 0, 0 3, 0 2, 0 3, 2 0, 0 3.
+
+    #[test]
+    fn lm_eval_keeps_the_order_of_the_file_and_draws_with_a_generator_of_its_own() {
+        let expected = ["p3?\n\np0!\n\nd0", "p0!\n\np3?\n\nd1", "p0!\n\np2!\n\nd2"];
+        assert_eq!(texts(&task(Mode::LmEval), asking(2, Some(3))), expected);
+    }
+
+    #[test]
+    fn first_shots_are_the_first_rows_for_every_document() {
+        let first = Task { drawing: Drawing::First, ..task(Mode::LmEval) };
+        assert_eq!(texts(&first, asking(2, Some(2))), ["p0!\n\np1?\n\nd0", "p0!\n\np1?\n\nd1"]);
+    }
+
+    #[test]
+    fn fixed_shots_are_those_of_the_first_document_in_every_mode() {
+        for mode in Mode::ALL {
+            let fixed = Asking { fewshot: Fewshot::Fixed, ..asking(2, None) };
+            let drawn = texts(&task(mode), asking(2, None));
+            let fixed = texts(&task(mode), fixed);
+            assert_eq!(fixed[0], drawn[0]);
+            let shots = &fixed[0][..fixed[0].len() - 2];
+            assert!(fixed.iter().all(|text| text.starts_with(shots)), "{fixed:?}");
+        }
+    }
+
+    fn among_themselves(mode: Mode) -> Task {
+        let drawing = Drawing::Sampled { skips_itself: true };
+        Task { pool: task(mode).documents, drawing, ..task(mode) }
+    }
+
+    // CPython: sample(range(6), 3) after each seed's shuffle, without the document, the first two.
+
+    #[test]
+    fn a_document_that_was_drawn_for_itself_is_not_shown() {
+        let expected = ["d3?\n\nd4!\n\nd0", "d0!\n\nd4!\n\nd1", "d5?\n\nd0!\n\nd2"];
+        assert_eq!(texts(&among_themselves(Mode::LmEval), asking(2, Some(3))), expected);
+        let expected = ["d1?\n\nd5?\n\nd3", "d5?\n\nd0!\n\nd1", "d4!\n\nd3?\n\nd2"];
+        assert_eq!(texts(&among_themselves(Mode::Polyglot), asking(2, Some(3))), expected);
+    }
+
+    #[test]
+    fn doubles_of_a_document_are_not_shown_and_lm_eval_draws_again_for_them() {
+        let mut task = among_themselves(Mode::LmEval);
+        task.documents.truncate(5);
+        for double in 1..3 {
+            task.documents[double] = task.documents[0].clone();
+        }
+        task.pool = task.documents.clone();
+        // CPython: of the second document's draw 0 4 2 only 4 is left; again: 3 4.
+        let expected = ["d3?\n\nd4!\n\nd0", "d3?\n\nd4!\n\nd0", "d3?\n\nd4!\n\nd0"];
+        assert_eq!(texts(&task, asking(2, Some(3))), expected);
+        let message = prompts(&task, &asking(3, None)).unwrap_err().to_string();
+        assert!(message.contains("3 shots") && message.contains("only 2"), "{message}");
+    }
+
+    #[test]
+    fn a_description_comes_first_to_the_letter_and_shots_are_found_where_they_begin() {
+        let described = Task { description: "D:\n".to_owned(), ..task(Mode::Polyglot) };
+        let prompt = prompts(&described, &asking(2, Some(1))).unwrap().remove(0);
+        assert_eq!(prompt.text, "D:\np1?\n\np0!\n\nd3");
+        assert_eq!((prompt.before, prompt.shots), (13, vec![3, 8]));
+    }
+
+    #[test]
+    fn a_choice_with_a_context_of_its_own_stands_after_the_shots() {
+        let prompt = prompts(&task(Mode::Polyglot), &asking(1, Some(1))).unwrap().remove(0);
+        let own = Choice { context: Some("own".to_owned()), ..Choice::new(" ", "x") };
+        let shot = &prompt.text[..prompt.before];
+        assert_eq!(prompt.context(&own), format!("{shot}own"));
+        assert_eq!(prompt.context(&Choice::new(" ", "x")), prompt.text);
+    }
+
+    #[test]
+    fn a_task_without_shots_refuses_them() {
+        let without = Task { drawing: Drawing::None, ..task(Mode::LmEval) };
+        let message = prompts(&without, &asking(1, None)).unwrap_err().to_string();
+        assert!(message.contains("--shots 0"), "{message}");
+        assert_eq!(texts(&without, asking(0, Some(1))), ["d0"]);
+    }
+
     #[test]
     fn more_shots_than_examples_are_refused_with_both_numbers() {
         let message = prompts(&task(Mode::LmEval), &asking(5, None)).unwrap_err().to_string();
         assert!(message.contains("5 shots") && message.contains("only 4"), "{message}");
+        let message = prompts(&among_themselves(Mode::LmEval), &asking(6, None)).unwrap_err();
+        assert!(message.to_string().contains("only 5"), "one is the document itself: {message}");
     }
 
     #[test]

@@ -81,7 +81,7 @@ pub fn requests_by_hand() -> Vec<ScoreRequest> {
 }
 
 /// A blank before every text; then a blank is 259 and every other byte its value plus 3.
-fn ids(text: &str) -> Vec<u32> {
+pub fn ids(text: &str) -> Vec<u32> {
     let id = |byte| {
         if byte == b' ' { BLANK } else { u32::from(byte) + 3 }
     };
@@ -90,8 +90,25 @@ fn ids(text: &str) -> Vec<u32> {
 
 /// A tokenizer of Llama's kind that has learnt nothing: bytes and blanks.
 pub fn tokenizer(folder: &Path) -> Tokenizer {
+    tokenizer_that(folder, Value::Null)
+}
+
+/// The same, but it wants `<s>` before a text.
+pub fn tokenizer_that_begins(folder: &Path) -> Tokenizer {
+    let begin = json!({"SpecialToken": {"id": "<s>", "type_id": 0}});
+    let text = json!({"Sequence": {"id": "A", "type_id": 0}});
+    let single = json!([begin, text]);
+    let special_tokens = json!({"<s>": {"id": "<s>", "ids": [1], "tokens": ["<s>"]}});
+    let processor = json!({"type": "TemplateProcessing", "single": single, "pair": single,
+        "special_tokens": special_tokens});
+    tokenizer_that(folder, processor)
+}
+
+fn tokenizer_that(folder: &Path, post_processor: Value) -> Tokenizer {
     let path = folder.join("tokenizer.json");
-    fs::write(&path, definition().to_string()).unwrap();
+    let mut definition = definition();
+    definition["post_processor"] = post_processor;
+    fs::write(&path, definition.to_string()).unwrap();
     Tokenizer::open(&path).unwrap()
 }
 
