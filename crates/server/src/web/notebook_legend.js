@@ -1,0 +1,52 @@
+// What the colours of tokens mean, and how well the model foresaw the text.
+
+import { byId, element } from "./element.js";
+import { count, inEveryLanguage, say } from "./language.js";
+import { chanceOf } from "./manuscript.js";
+import { HEATS } from "./paper.js";
+
+const ENCODER = new TextEncoder();
+
+/** The line of the legend. */
+export function startLegend({ now, readAll }) {
+  const place = byId("legend");
+  let [shown, busy] = [false, false];
+
+  /** Whether there is text whose probabilities are not known. */
+  function isMissing() {
+    const { text, parts } = now();
+    return parts.reduce((sum, part) => sum + part.end - part.start, 0) < text.length;
+  }
+
+  function fill() {
+    place.hidden = !shown;
+    if (!shown) return;
+    const button = element("button", { type: "button", onclick: readAll, disabled: busy || !isMissing() }, say("read-all"));
+    place.replaceChildren(element("span", {}, say("heats")), element("ul", {}, ...steps()), foreseen(), button);
+  }
+
+  /** Bits per byte and per token of what is known. */
+  function foreseen() {
+    const { text, parts } = now();
+    const known = parts.filter(part => chanceOf(part) !== undefined);
+    if (known.length === 0) return "";
+    const bits = -known.reduce((sum, part) => sum + chanceOf(part), 0) / Math.LN2;
+    const bytes = known.reduce((sum, part) => sum + ENCODER.encode(text.slice(part.start, part.end)).length, 0);
+    return element("span", { class: "figure" }, say("bits", { n: count(bits / Math.max(1, bytes), 2) }));
+  }
+
+  inEveryLanguage(fill);
+  return {
+    isMissing,
+    show(isShown, isBusy) {
+      [shown, busy] = [isShown, isBusy];
+      fill();
+    },
+  };
+}
+
+function steps() {
+  const percent = value => `${count(value * 100)} %`;
+  const words = [`≥ ${percent(HEATS[0])}`, ...HEATS.map(limit => `< ${percent(limit)}`)];
+  return words.map((text, heat) => element("li", { class: `heat-${heat}` }, text));
+}

@@ -1,0 +1,50 @@
+// Puts the steps of a run into the text as they come. Nothing is a revision before the first piece is there,
+// so a writing that fails at once leaves the text as it was.
+
+import { sentenceAnnouncer } from "./announce.js";
+import { grown } from "./manuscript.js";
+import { pieceMaker } from "./pieces.js";
+import { byteOf } from "./token_bytes.js";
+
+/** A writer at a place of `base`; `counted(tokens, seconds)` hears how far it is. */
+export function startWriter({ history, paper, shaded, base, place, run, counted }) {
+  const pieces = pieceMaker(run.steps.map(step => step.token).filter(token => byteOf(token) !== undefined));
+  const sentences = sentenceAnnouncer();
+  const began = performance.now();
+  let [end, placed] = [place, 0];
+  let mine = history.now();
+  paper.show(base, shaded);
+
+  function put(news) {
+    // Once somebody else has changed the text, it is no longer written on.
+    if (news.length === 0 || history.now() !== mine) return;
+    const before = placed === 0 ? base : mine;
+    if (placed === 0) history.revise(base);
+    mine = grown(before, end, run, placed, news);
+    history.amend(mine);
+    const text = news.map(piece => piece.text).join("");
+    const follows = paper.seesEnd();
+    paper.insert(end, text, mine.parts.filter(part => part.at >= placed && part.run === run));
+    if (follows) paper.toEnd();
+    placed += news.reduce((sum, piece) => sum + piece.count, 0);
+    end += text.length;
+    sentences.add(text);
+  }
+
+  if (run.given > 0 && byteOf(run.steps[0].token) === undefined) {
+    const { token } = run.steps[0];
+    put([{ text: place === 0 ? token.replace(/^ /, "") : token, count: 1 }]);
+  }
+  return {
+    add(steps, text) {
+      run.steps.push(...steps);
+      put(pieces.add(steps.map(step => step.token), text));
+      counted(run.steps.length - run.given, (performance.now() - began) / 1000);
+    },
+    /** Half a character at the end is left out: it is written anew when the text goes on. */
+    end() {
+      put(pieces.end().filter(piece => !piece.text.includes("\uFFFD")));
+      sentences.end();
+    },
+  };
+}

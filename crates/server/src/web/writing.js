@@ -1,0 +1,62 @@
+// One writing of the model: ids go to the server, tokens come back with their chances and the other choices.
+
+import { ask, stream } from "./api.js";
+import { modelName, modelNow } from "./server.js";
+
+/** How many other choices are asked for with every token. */
+export const CHOICES = 8;
+
+/** The ids of a text as the beginning of a prompt. */
+export async function promptIds(text, signal) {
+  const { ids } = await ask("tokenize", { model: modelName(), text, add_special: true }, signal);
+  return ids;
+}
+
+/** Ids that fit into the model beside what it shall write: the beginning mark and the last of them. */
+export function fitting(ids, wanted) {
+  const room = modelNow()?.context ? Math.max(8, modelNow().context - wanted) : Infinity;
+  return ids.length <= room ? ids : [ids[0], ...ids.slice(ids.length - room + 1)];
+}
+
+/** The steps in the log-probabilities of an answer. */
+export function stepsOfAnswer(choice) {
+  const given = choice.logprobs;
+  if (!given?.tokens) return [];
+  const ids = given.token_ids ?? choice.token_ids ?? [];
+  return given.tokens.map((token, at) => ({
+    id: ids[at],
+    token,
+    chance: given.token_logprobs[at],
+    others: others(given, at),
+  }));
+}
+
+function others(given, at) {
+  const chances = Object.entries(given.top_logprobs?.[at] ?? {});
+  const ids = given.top_token_ids?.[at] ?? [];
+  return chances.map(([token, chance], rank) => ({ id: ids[rank], token, chance }));
+}
+
+/**
+ * Writes on after some ids. Calls `more(steps, text)` for every event and gives why the writing ended and
+ * what was counted: `{reason, usage}`.
+ */
+export async function write(ids, parameters, signal, more) {
+  const body = { model: modelName(), prompt: ids, logprobs: CHOICES, stream_options: { include_usage: true }, ...parameters };
+  let [reason, usage] = ["", undefined];
+  for await (const event of stream("v1/completions", body, signal)) {
+    usage = event.usage ?? usage;
+    const choice = event.choices?.[0];
+    if (!choice) continue;
+    more(stepsOfAnswer(choice), choice.text);
+    reason = choice.finish_reason ?? reason;
+  }
+  return { reason, usage };
+}
+
+/** Reads some ids without writing: their steps. */
+export async function read(ids, signal) {
+  const body = { model: modelName(), prompt: ids, max_tokens: 0, echo: true, logprobs: CHOICES, temperature: 0 };
+  const answer = await ask("v1/completions", body, signal);
+  return { steps: stepsOfAnswer(answer.choices[0]), text: answer.choices[0].text };
+}
