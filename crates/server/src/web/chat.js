@@ -33,7 +33,6 @@ const toEnd = () => (scroll.scrollTop = scroll.scrollHeight);
 
 function show() {
   list.replaceChildren(...messages.map(shownMessage));
-  byId("conversation-title").textContent = titleOf(messages[0]?.content ?? "") || say("untitled-talk");
   byId("send").hidden = Boolean(underWay);
   byId("stop-chat").hidden = !underWay;
   toEnd();

@@ -8,7 +8,7 @@ import { startModel, watchModel } from "./model.js";
 import { startNotebook } from "./notebook.js";
 import { startParameters, startSides } from "./parameters.js";
 import { modelName, onKey, onNews, serverInformation, useModel, watch } from "./server.js";
-import { startStatus, tellFigures } from "./status.js";
+import { startStatus, tellActivity, tellFigures } from "./status.js";
 import { startTheme } from "./theme.js";
 import { showTokens, startTokens } from "./tokens.js";
 
@@ -39,6 +39,7 @@ function show() {
   watchModel(wanted === "model");
   ({ notebook: notebook.showFigures, chat: showChatFigures, tokens: showTokens })[wanted]?.();
   if (wanted === "tokens" || wanted === "model") tellFigures(() => []);
+  tellActivity(() => "");
 }
 addEventListener("hashchange", show);
 byId("skip").addEventListener("click", event => {

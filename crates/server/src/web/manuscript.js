@@ -3,13 +3,14 @@
 //
 // A run is one reading or writing of the model: `prompt`, the ids before it, and `steps`, its tokens:
 // {id, token, chance, others: [{id, token, chance}]}, where a chance is the logarithm of a probability.
-// `given` of its first steps were picked by hand. A part is a stretch of text that `count` steps of a run
-// from `at` on have written: several where byte tokens make one character. What is known of a token holds
-// only as long as nothing before it changes.
+// `given` of its first steps were picked by hand. A part, {start, end, run, at, count}, is a stretch of text
+// that `count` steps of a run from `at` on have written: several where byte tokens make one character. What
+// is known of a token holds only as long as nothing before it changes. `written` are the stretches [start,
+// end] that the model wrote, read again or not, and `last` is its last writing, {run, start, end}.
 
 /** A text of which nothing is known. */
 export function plain(text) {
-  return { text, parts: [] };
+  return { text, parts: [], written: [], last: undefined };
 }
 
 /** A run that has no step yet. */
@@ -22,37 +23,72 @@ export function edited(manuscript, text) {
   const old = manuscript.text;
   if (text === old) return manuscript;
   const shorter = Math.min(old.length, text.length);
-  let same = 0;
-  while (same < shorter && old[same] === text[same]) same++;
-  return { text, parts: known(manuscript.parts, same) };
+  let [before, behind] = [0, 0];
+  while (before < shorter && old[before] === text[before]) before++;
+  while (behind < shorter - before && old.at(-1 - behind) === text.at(-1 - behind)) behind++;
+  return exchanged(manuscript, before, old.length - behind, text.slice(before, text.length - behind));
 }
 
-function known(parts, end) {
-  return parts.filter(part => part.end <= end);
+/** The manuscript with other text in the place of a stretch. */
+export function exchanged({ text, parts, written, last }, start, end, other) {
+  const shift = other.length - (end - start);
+  const behind = written.filter(one => one[1] > end).map(one => [Math.max(one[0], end) + shift, one[1] + shift]);
+  const before = written.filter(one => one[0] < start).map(one => [one[0], Math.min(one[1], start)]);
+  return {
+    text: text.slice(0, start) + other + text.slice(end),
+    parts: parts.filter(part => part.end <= start),
+    written: joined([...before, ...behind]),
+    last: last && last.end <= start ? last : undefined,
+  };
+}
+
+/** Stretches in order, those that touch as one. */
+function joined(stretches) {
+  const found = [];
+  for (const [start, end] of stretches.sort((a, b) => a[0] - b[0])) {
+    if (found.length > 0 && start <= found.at(-1)[1]) found.at(-1)[1] = Math.max(end, found.at(-1)[1]);
+    else found.push([start, end]);
+  }
+  return found;
 }
 
 /** The manuscript up to a place. */
 export function cut(manuscript, place) {
-  return { text: manuscript.text.slice(0, place), parts: known(manuscript.parts, place) };
+  return exchanged(manuscript, place, manuscript.text.length, "");
 }
 
-/** The manuscript with new parts of a run at a place; what stood behind it stays, but is no longer known. */
+/** The manuscript with new pieces of a run, from its step `at` on, written at a place. */
 export function grown(manuscript, place, run, at, pieces) {
-  const { text, parts } = manuscript;
-  const added = [];
-  let end = place;
-  for (const piece of pieces) {
-    if (piece.count > 0) added.push({ start: end, end: end + piece.text.length, run, at, count: piece.count });
-    end += piece.text.length;
-    at += piece.count;
+  const text = pieces.map(piece => piece.text).join("");
+  const next = exchanged(manuscript, place, place, text);
+  const start = manuscript.last?.run === run ? manuscript.last.start : place;
+  return {
+    ...next,
+    parts: [...next.parts, ...partsOf(place, run, at, pieces)],
+    written: joined([...next.written, [place, place + text.length]]),
+    last: { run, start, end: place + text.length },
+  };
+}
+
+/** The same text, read by the model: its end, if not all of it was read. */
+export function asRead(manuscript, run, at, pieces) {
+  const length = pieces.reduce((sum, piece) => sum + piece.text.length, 0);
+  return { ...manuscript, parts: partsOf(manuscript.text.length - length, run, at, pieces) };
+}
+
+function partsOf(start, run, at, pieces) {
+  const parts = [];
+  for (const { text, count } of pieces) {
+    const end = start + text.length;
+    // Text without a token of its own is there, but nothing is known of it.
+    if (count > 0) parts.push({ start, end, run, at, count });
+    [start, at] = [end, at + count];
   }
-  const written = pieces.map(piece => piece.text).join("");
-  return { text: text.slice(0, place) + written + text.slice(place), parts: [...known(parts, place), ...added] };
+  return parts;
 }
 
 /** The part that a place lies in or behind; at a border, the one before it. */
-export function partAt(manuscript, place) {
-  const { parts } = manuscript;
+export function partAt({ parts }, place) {
   return parts.find(part => part.start < place && place <= part.end) ?? parts.find(part => part.start === place);
 }
 
@@ -73,44 +109,40 @@ export function idsBefore(run, at) {
 }
 
 /** The ids that wrote the text up to a place, where they are known to the last one; or undefined. */
-export function idsUpTo(manuscript, place) {
-  const last = manuscript.parts.findLast(part => part.end <= place);
+export function idsUpTo({ parts }, place) {
+  const last = parts.findLast(part => part.end <= place);
   return last?.end === place ? idsBefore(last.run, last.at + last.count) : undefined;
 }
 
-/** The stretch of text that the model wrote last, {run, start, end}; or undefined. */
-export function lastWriting(manuscript) {
-  const last = manuscript.parts.findLast(part => !part.run.read);
-  if (!last) return undefined;
-  const own = manuscript.parts.filter(part => part.run === last.run);
-  return { run: last.run, start: own[0].start, end: last.end };
+/** As JSON, in which a run is named by its number. */
+export function packed({ text, parts, written, last }) {
+  const runs = [...new Set([...parts.map(part => part.run), ...(last ? [last.run] : [])])];
+  return {
+    text,
+    runs,
+    parts: parts.map(({ start, end, run, at, count }) => [start, end, runs.indexOf(run), at, count]),
+    written,
+    last: last && [runs.indexOf(last.run), last.start, last.end],
+  };
 }
 
-/** The manuscript without a stretch of text. */
-export function without(manuscript, start, end) {
-  const { text, parts } = manuscript;
-  return { text: text.slice(0, start) + text.slice(end), parts: known(parts, start) };
-}
-
-/** As JSON, in which parts name their run by its number. */
-export function packed(manuscript) {
-  const runs = [...new Set(manuscript.parts.map(part => part.run))];
-  const parts = manuscript.parts.map(({ start, end, run, at, count }) => [start, end, runs.indexOf(run), at, count]);
-  return { text: manuscript.text, runs, parts };
-}
-
-/** Out of JSON; undefined if it is no manuscript. */
+/** Out of JSON; undefined if it is no manuscript. What is not sound of what was known is forgotten. */
 export function unpacked(value) {
   if (typeof value?.text !== "string") return undefined;
-  const runs = Array.isArray(value.runs) ? value.runs : [];
-  const rows = Array.isArray(value.parts) ? value.parts : [];
-  const parts = rows.map(([start, end, run, at, count]) => ({ start, end, run: runs[run], at, count }));
-  return { text: value.text, parts: parts.every(part => isSound(part, value.text)) ? parts : [] };
+  try {
+    return known(value);
+  } catch {
+    return plain(value.text);
+  }
 }
 
-function isSound({ start, end, run, at, count }, text) {
-  const placed = Number.isInteger(start) && start >= 0 && start <= end && end <= text.length;
-  const steps = Array.isArray(run?.prompt) && Array.isArray(run?.steps);
-  const stepped = steps && at >= 0 && count > 0 && at + count <= run.steps.length;
-  return placed && stepped && run.steps.every(step => Number.isInteger(step?.id) && Array.isArray(step?.others));
+function known({ text, runs, parts, written, last }) {
+  const isRun = run => run.prompt.every(Number.isInteger) && run.steps.every(step => Number.isInteger(step.id) && Array.isArray(step.others));
+  const isStretch = (start, end) => 0 <= start && start <= end && end <= text.length;
+  const found = parts.map(([start, end, run, at, count]) => ({ start, end, run: runs[run], at, count }));
+  const isPart = ({ start, end, run, at, count }) => isStretch(start, end) && 0 <= at && 0 < count && at + count <= run.steps.length;
+  const lastRun = last && { run: runs[last[0]], start: last[1], end: last[2] };
+  const isSound = runs.every(isRun) && found.every(isPart) && written.every(one => isStretch(...one))
+    && (!lastRun || (lastRun.run.prompt && isStretch(lastRun.start, lastRun.end)));
+  return isSound ? { text, parts: found, written, last: lastRun ?? undefined } : plain(text);
 }

@@ -50,7 +50,8 @@ function now(model) {
     tile(say("queue"), count(waiting ?? 0)),
   ];
   if (cache) tiles_.push(cacheTile(cache));
-  return [element("h3", {}, say("now")), element("div", { class: "tiles" }, ...tiles_), spark()];
+  tiles_[0].append(spark());
+  return [element("h3", {}, say("now")), element("div", { class: "tiles" }, ...tiles_)];
 }
 
 function cacheTile({ used_bytes, limit_bytes }) {
@@ -65,7 +66,7 @@ function cacheTile({ used_bytes, limit_bytes }) {
 /** The speeds of the last two minutes as a line. */
 function spark() {
   const most = Math.max(...speeds, 1);
-  const points = speeds.map((speed, at) => `${(at / (KEPT - 1)) * 100},${39 - (speed / most) * 38}`).join(" ");
+  const points = speeds.map((speed, at) => `${((KEPT - speeds.length + at) / (KEPT - 1)) * 100},${39 - (speed / most) * 38}`).join(" ");
   const namespace = "http://www.w3.org/2000/svg";
   const drawing = document.createElementNS(namespace, "svg");
   const line = document.createElementNS(namespace, "polyline");

@@ -2,7 +2,6 @@
 
 import { allDocuments, getDocument, keepDocument, newId, titleOf } from "./documents.js";
 import { byId, whenQuiet } from "./element.js";
-import { inEveryLanguage, say } from "./language.js";
 import { packed, plain, unpacked } from "./manuscript.js";
 import { openShelf, tellNotKept } from "./shelf.js";
 
@@ -13,7 +12,6 @@ export function startDesk({ now, replace }) {
   let id = newId();
   let kept = false;
 
-  const showTitle = () => (byId("document-title").textContent = titleOf(now().text) || say("untitled"));
   const keepSoon = whenQuiet(500, keep);
 
   async function keep() {
@@ -71,13 +69,9 @@ export function startDesk({ now, replace }) {
   });
   byId("new-document").addEventListener("click", openNew);
   document.addEventListener("visibilitychange", () => document.visibilityState === "hidden" && keep());
-  inEveryLanguage(showTitle);
   return {
     /** The manuscript is another now. */
-    changed() {
-      showTitle();
-      keepSoon();
-    },
+    changed: keepSoon,
     restore,
   };
 }

@@ -8,10 +8,10 @@ import { tellFigures } from "./status.js";
 let [countedText, tokens] = ["", 0];
 
 /** Shows the figures of a manuscript and of the last writing, {tokens, seconds}. */
-export async function tellNotebookFigures({ text }, speed) {
+export async function tellNotebookFigures({ text }, speed, isWriting) {
   const show = () => tellFigures(() => [written(speed), context(), say("characters", { n: count([...text].length) })]);
   show();
-  if (text === countedText || serverState() !== "ready" || speed.writing) return;
+  if (text === countedText || serverState() !== "ready" || isWriting) return;
   countedText = text;
   try {
     tokens = (await ask("tokenize", { model: modelName(), text, add_special: true })).ids.length;

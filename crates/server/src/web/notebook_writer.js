@@ -8,7 +8,9 @@ import { byteOf } from "./token_bytes.js";
 
 /** A writer at a place of `base`; `counted(tokens, seconds)` hears how far it is. */
 export function startWriter({ history, paper, shaded, base, place, run, counted }) {
-  const pieces = pieceMaker(run.steps.map(step => step.token).filter(token => byteOf(token) !== undefined));
+  const picked = run.steps[0]?.token;
+  const isByte = picked !== undefined && byteOf(picked) !== undefined;
+  const pieces = pieceMaker(isByte ? [picked] : []);
   const sentences = sentenceAnnouncer();
   const began = performance.now();
   let [end, placed] = [place, 0];
@@ -18,23 +20,19 @@ export function startWriter({ history, paper, shaded, base, place, run, counted 
   function put(news) {
     // Once somebody else has changed the text, it is no longer written on.
     if (news.length === 0 || history.now() !== mine) return;
-    const before = placed === 0 ? base : mine;
     if (placed === 0) history.revise(base);
-    mine = grown(before, end, run, placed, news);
+    mine = grown(placed === 0 ? base : mine, end, run, placed, news);
     history.amend(mine);
     const text = news.map(piece => piece.text).join("");
     const follows = paper.seesEnd();
-    paper.insert(end, text, mine.parts.filter(part => part.at >= placed && part.run === run));
+    paper.grow(mine, end, text);
     if (follows) paper.toEnd();
     placed += news.reduce((sum, piece) => sum + piece.count, 0);
     end += text.length;
     sentences.add(text);
   }
 
-  if (run.given > 0 && byteOf(run.steps[0].token) === undefined) {
-    const { token } = run.steps[0];
-    put([{ text: place === 0 ? token.replace(/^ /, "") : token, count: 1 }]);
-  }
+  if (picked !== undefined && !isByte) put([{ text: place === 0 ? picked.replace(/^ /, "") : picked, count: 1 }]);
   return {
     add(steps, text) {
       run.steps.push(...steps);

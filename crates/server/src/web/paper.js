@@ -24,38 +24,43 @@ export function openPaper() {
   mirror.append(node, "\u200b");
   const colours = new Map(COLOURS.map(name => [name, paints ? new Highlight() : new Set()]));
   if (paints) colours.forEach((highlight, name) => CSS.highlights.set(name, highlight));
-  let heats = false;
+  colours.get("chosen").priority = 1;
+  let byHeat = false;
 
-  const range = part => new StaticRange({ startContainer: node, startOffset: part.start, endContainer: node, endOffset: part.end });
-  function paint(part) {
-    const heat = heats ? heatOf(part) : undefined;
-    const name = heats ? `heat-${heat}` : part.run.read ? undefined : "written";
-    colours.get(name)?.add(range(part));
+  function paint(name, start, end) {
+    const place = { startContainer: node, startOffset: start, endContainer: node, endOffset: end };
+    colours.get(name)?.add(new StaticRange(place));
+  }
+  const paintHeat = part => paint(`heat-${heatOf(part)}`, part.start, part.end);
+  function paintWritten(written) {
+    colours.get("written").clear();
+    if (!byHeat) written.forEach(([start, end]) => paint("written", start, end));
   }
 
   return {
     field,
     /** Shows a manuscript, its tokens by their heat or only what the model wrote. */
-    show({ text, parts }, byHeat) {
+    show({ text, parts, written }, heats) {
       if (field.value !== text) field.value = text;
       if (node.data !== text) node.data = text;
-      heats = byHeat;
+      byHeat = heats;
       colours.forEach(colour => colour.clear());
-      parts.forEach(paint);
+      if (byHeat) parts.forEach(paintHeat);
+      paintWritten(written);
     },
-    /** Puts new parts of a manuscript in; caret and selection stay where they are. */
-    insert(place, text, parts) {
+    /** Shows a manuscript that has grown at a place by `text`; caret and selection stay where they are. */
+    grow({ parts, written }, place, text) {
       field.setRangeText(text, place, place, "preserve");
       node.insertData(place, text);
-      parts.forEach(paint);
+      if (byHeat) parts.filter(part => part.start >= place).forEach(paintHeat);
+      paintWritten(written);
     },
     /** Marks one part, or none. */
     choose(part) {
       colours.get("chosen").clear();
-      if (part) colours.get("chosen").add(range(part));
-      if (paints) colours.get("chosen").priority = 1;
+      if (part) paint("chosen", part.start, part.end);
     },
-    /** Where on the sheet a part stands: its rectangles, in the coordinates of the window. */
+    /** Where a part stands: its rectangles, in the coordinates of the window. */
     rectangles(part) {
       const live = document.createRange();
       live.setStart(node, part.start);

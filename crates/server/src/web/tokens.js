@@ -93,8 +93,8 @@ export function startTokens() {
   });
   onNews(() => !byId("tokens").hidden && compareSoon());
   inEveryLanguage(() => {
-    byId("samples").replaceChildren(...SAMPLES.map(name => element("button", { type: "button", onclick: () => use(say(name)) }, say(name))));
-    byId("token-detail").textContent = say("no-token");
+    byId("samples").replaceChildren(...SAMPLES.map(name => element("button", { type: "button", title: say(name), onclick: () => use(say(name)) }, say(`${name}-name`))));
+    byId("token-detail").textContent = "";
     show();
   });
 }

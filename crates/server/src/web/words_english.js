@@ -100,7 +100,6 @@ export const ENGLISH = {
 
   "conversations": "Conversations",
   "new-conversation": "New",
-  "untitled-talk": "New conversation",
   "messages": "Conversation",
   "your-message": "Your message",
   "your-message-placeholder": "Write a message. Enter sends it, Shift+Enter begins a line.",
@@ -119,6 +118,10 @@ export const ENGLISH = {
   "sample-2": "훈민정음은 1443년에 창제되었다. 뷁, 쀍, 햏 같은 글자도 쓸 수 있다.",
   "sample-3": "The quick brown fox jumps over the lazy dog.",
   "sample-4": "한국어 tokens, 日本語, emoji 🙂 and code: let x = 1;",
+  "sample-1-name": "A greeting",
+  "sample-2-name": "Rare syllables",
+  "sample-3-name": "English",
+  "sample-4-name": "A mixture",
   "tokens-count": "tokens",
   "per-character": "per character",
   "tokenizer": "Tokenizer {side}",

@@ -100,7 +100,6 @@ export const KOREAN = {
 
   "conversations": "대화 목록",
   "new-conversation": "새 대화",
-  "untitled-talk": "새 대화",
   "messages": "대화",
   "your-message": "보낼 말",
   "your-message-placeholder": "할 말을 쓰세요. Enter로 보내고 Shift+Enter로 줄을 바꿉니다.",
@@ -119,6 +118,10 @@ export const KOREAN = {
   "sample-2": "훈민정음은 1443년에 창제되었다. 뷁, 쀍, 햏 같은 글자도 쓸 수 있다.",
   "sample-3": "The quick brown fox jumps over the lazy dog.",
   "sample-4": "한국어 tokens, 日本語, emoji 🙂 and code: let x = 1;",
+  "sample-1-name": "인사",
+  "sample-2-name": "드문 글자",
+  "sample-3-name": "영어",
+  "sample-4-name": "섞인 글",
   "tokens-count": "토큰",
   "per-character": "토큰/글자",
   "tokenizer": "토크나이저 {side}",
