@@ -13,9 +13,9 @@ const run = (...tokens) => ({ ...newRun([1]), steps: tokens.map((token, at) => s
 
 test("byte tokens make one piece, and no half character is ever shown", () => {
   const pieces = pieceMaker();
-  assert.deepEqual(pieces.add(["<0xEC>"], ""), []);
-  assert.deepEqual(pieces.add(["<0x95>"], ""), []);
-  assert.deepEqual(pieces.add(["<0x88>"], "안"), [{ text: "안", count: 3 }]);
+  assert.deepEqual(pieces.add(["bytes:\\xec"], ""), []);
+  assert.deepEqual(pieces.add(["bytes:\\x95"], ""), []);
+  assert.deepEqual(pieces.add(["bytes:\\x88"], "안"), [{ text: "안", count: 3 }]);
   assert.deepEqual(pieces.add(["녕"], "녕"), [{ text: "녕", count: 1 }]);
   assert.deepEqual(pieces.end(), []);
 });
@@ -29,22 +29,22 @@ test("text that was held back finds its tokens", () => {
 
 test("bytes that are no character become what the server made of them", () => {
   const pieces = pieceMaker();
-  assert.deepEqual(pieces.add(["<0xEC>", "<0xEC>"], ""), []);
+  assert.deepEqual(pieces.add(["bytes:\\xec", "bytes:\\xec"], ""), []);
   assert.deepEqual(pieces.add(["a"], "\uFFFD\uFFFDa"), [{ text: "\uFFFD\uFFFDa", count: 3 }]);
 });
 
 test("a byte picked by hand is completed by the stream, whatever the server made of its rest", () => {
   for (const text of ["\uFFFD\uFFFD", "", "안"]) {
-    const pieces = pieceMaker(["<0xEC>"]);
-    assert.deepEqual(pieces.add(["<0x95>"], ""), []);
-    assert.deepEqual(pieces.add(["<0x88>"], text), [{ text: "안", count: 3 }]);
+    const pieces = pieceMaker(["bytes:\\xec"]);
+    assert.deepEqual(pieces.add(["bytes:\\x95"], ""), []);
+    assert.deepEqual(pieces.add(["bytes:\\x88"], text), [{ text: "안", count: 3 }]);
     assert.deepEqual(pieces.add([" x"], " x"), [{ text: " x", count: 1 }]);
   }
 });
 
 test("half a character at the end is known as such", () => {
   const pieces = pieceMaker();
-  pieces.add(["a", "<0xEC>"], "a");
+  pieces.add(["a", "bytes:\\xec"], "a");
   assert.deepEqual(pieces.add([], "\uFFFD"), [{ text: "\uFFFD", count: 1 }]);
 });
 
@@ -114,9 +114,9 @@ test("events are found wherever the chunks are cut", () => {
 });
 
 test("chips hold whole characters, and bytes that are none stand alone", () => {
-  const tokens = ["a", "<0xEC>", "<0x95>", "<0x88>", "<0xFF>", "b"].map((text, id) => ({ id, text }));
+  const tokens = ["a", "bytes:\\xec", "bytes:\\x95", "bytes:\\x88", "bytes:\\xff", "b"].map((text, id) => ({ id, text, isByte: text.startsWith("bytes") }));
   const chips = grouped(tokens);
   assert.deepEqual(chips.map(chip => chip.ids), [[0], [1, 2, 3], [4], [5]]);
-  assert.deepEqual(chips.map(chip => chip.text), ["a", "안", "<0xFF>", "b"]);
+  assert.deepEqual(chips.map(chip => chip.text), ["a", "안", "FF", "b"]);
   assert.equal(chips[1].bytes, "EC 95 88");
 });

@@ -4,7 +4,7 @@
 import { byId, element, walkable } from "./element.js";
 import { count, say } from "./language.js";
 import { chanceOf, stepsOf } from "./manuscript.js";
-import { shownToken } from "./shown_token.js";
+import { isSpecial, shownToken } from "./shown_token.js";
 
 const card = byId("alternatives");
 let onClose = () => {};
@@ -34,14 +34,14 @@ export function openCard(part, rectangles, pick, closed) {
   const list = element("ol", {}, ...choices(step, pick));
   card.setAttribute("aria-label", say("alternatives"));
   card.replaceChildren(head(part), list, element("p", { class: "hint" }, hint(step)));
-  walkable(list, [...list.querySelectorAll("button")]);
+  walkable(list, [...list.querySelectorAll("button:enabled")]);
   card.hidden = false;
   place(rectangles);
 }
 
 /** Moves the focus to the first choice. */
 export function enterCard() {
-  card.querySelector("li button")?.focus();
+  card.querySelector("li button:enabled")?.focus();
 }
 
 function head(part) {
@@ -68,7 +68,7 @@ function choices(step, pick) {
 function choice(other, isOwn, pick) {
   const bar = element("span", { class: "bar" });
   bar.style.width = `${Math.exp(other.chance) * 100}%`;
-  const button = element("button", { type: "button", "aria-current": isOwn ? "true" : undefined, onclick: () => pick(other) },
+  const button = element("button", { type: "button", disabled: isSpecial(other.token) && other.token !== "</s>", "aria-current": isOwn ? "true" : undefined, onclick: () => pick(other) },
     bar, shownToken(other.token), element("span", { class: "chance figure" }, percentage(other.chance)));
   return element("li", {}, button);
 }

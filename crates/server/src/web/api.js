@@ -12,7 +12,7 @@ export class ServerError extends Error {
   }
 }
 
-const KINDS = { 401: "key", 403: "key", 404: "missing", 408: "slow", 413: "large", 429: "busy", 503: "loading" };
+const KINDS = { 401: "key", 404: "missing", 408: "slow", 413: "large", 429: "busy", 503: "loading" };
 
 // Kept for this tab only.
 let key = sessionStorage.getItem("kollama.key") ?? "";

@@ -6,7 +6,7 @@ import { allDocuments, getDocument, keepDocument, newId, titleOf } from "./docum
 import { byId, element, isComposing } from "./element.js";
 import { count, inEveryLanguage, say } from "./language.js";
 import { requested } from "./parameters.js";
-import { modelName, modelNow, onNews } from "./server.js";
+import { modelName, onNews, serverInformation } from "./server.js";
 import { openShelf, tellNotKept } from "./shelf.js";
 import { problemIsOver, tellActivity, tellError, tellFigures } from "./status.js";
 
@@ -150,14 +150,13 @@ function begin(nextId, nextMessages) {
 }
 
 function showWhetherItCan() {
-  const model = modelNow();
-  const can = model?.chat !== false;
+  const can = serverInformation().chat !== false;
   byId("no-chat").hidden = can;
   for (const part of ["chat-bar", "messages-scroll", "composer"]) byId(part).hidden = !can;
   byId("chat-side").hidden = !can;
   byId("chat").classList.toggle("alone", !can);
   const link = element("a", { href: "#notebook" }, say("to-notebook"));
-  byId("no-chat").replaceChildren(element("h2", {}, say("no-chat-title")), element("p", {}, say("no-chat", { name: model?.name ?? "" })), element("p", {}, link));
+  byId("no-chat").replaceChildren(element("h2", {}, say("no-chat-title")), element("p", {}, say("no-chat", { name: modelName() ?? "" })), element("p", {}, link));
 }
 
 /** Starts the chat. */

@@ -3,20 +3,20 @@
 import { element, walkable } from "./element.js";
 import { count, say } from "./language.js";
 import { visible } from "./shown_token.js";
-import { bytesOf, byteOf, hexadecimal, textOf } from "./token_bytes.js";
+import { bytesOf, hexadecimal, textOf } from "./token_bytes.js";
 
 /** More chips than this are not shown. */
 const MOST = 3000;
 
-/** Tokens, {id, text}, as chips: {text, ids, isBytes}. */
+/** Tokens, {id, text, isByte}, as chips: {text, ids, isBytes, bytes}. */
 export function grouped(tokens) {
   const chips = [];
   for (let at = 0; at < tokens.length; at++) {
-    const end = byteOf(tokens[at].text) === undefined ? at + 1 : endOfCharacter(tokens, at);
+    const end = tokens[at].isByte ? endOfCharacter(tokens, at) : at + 1;
     const group = tokens.slice(at, end);
-    const text = textOf(group.map(token => token.text)) ?? group.map(token => token.text).join("");
-    const isBytes = byteOf(tokens[at].text) !== undefined;
-    chips.push({ text, ids: group.map(token => token.id), isBytes, bytes: hexadecimal(group.flatMap(token => [...bytesOf(token.text)])) });
+    const bytes = hexadecimal(group.flatMap(token => [...bytesOf(token.text)]));
+    const text = textOf(group.map(token => token.text)) ?? bytes;
+    chips.push({ text, ids: group.map(token => token.id), isBytes: tokens[at].isByte, bytes });
     at = end - 1;
   }
   return chips;
@@ -25,7 +25,7 @@ export function grouped(tokens) {
 /** Where the byte tokens from `at` on make a character; right behind the first where they never do. */
 function endOfCharacter(tokens, at) {
   for (let end = at + 1; end <= Math.min(at + 4, tokens.length); end++) {
-    if (byteOf(tokens[end - 1].text) === undefined) break;
+    if (!tokens[end - 1].isByte) break;
     if (textOf(tokens.slice(at, end).map(token => token.text)) !== undefined) return end;
   }
   return at + 1;

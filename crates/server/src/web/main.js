@@ -8,7 +8,7 @@ import { startModel, watchModel } from "./model.js";
 import { startNotebook } from "./notebook.js";
 import { startParameters, startSides } from "./parameters.js";
 import { modelName, onKey, onNews, serverInformation, useModel, watch } from "./server.js";
-import { startStatus, tellActivity, tellFigures } from "./status.js";
+import { startStatus, tellActivity, tellError, tellFigures } from "./status.js";
 import { startTheme } from "./theme.js";
 import { showTokens, startTokens } from "./tokens.js";
 
@@ -51,9 +51,9 @@ function showModelNames() {
   const { models } = serverInformation();
   const select = byId("model-name");
   select.hidden = models.length < 2;
-  select.replaceChildren(...models.map(({ name }) => element("option", { value: name, selected: name === modelName() }, name)));
+  select.replaceChildren(...models.map(name => element("option", { value: name, selected: name === modelName() }, name)));
 }
-byId("model-name").addEventListener("change", event => useModel(event.target.value));
+byId("model-name").addEventListener("change", event => useModel(event.target.value).catch(tellError));
 onNews(() => {
   showModelNames();
   if (!byId("notebook").hidden) notebook.showFigures();

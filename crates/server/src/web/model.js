@@ -2,7 +2,7 @@
 
 import { byId, element } from "./element.js";
 import { count, inEveryLanguage, say, size } from "./language.js";
-import { askInformation, modelNow, onNews, serverState } from "./server.js";
+import { askInformation, isModelKnown, onNews, serverInformation, serverState } from "./server.js";
 
 const EVERY = 2000;
 const KEPT = 60;
@@ -14,25 +14,21 @@ let timer;
 let speeds = [];
 
 function show() {
-  const model = modelNow();
   const place = byId("model-card");
-  if (!model) return place.replaceChildren(element("p", { class: "quiet" }, say(`server-${serverState()}`)));
-  place.replaceChildren(element("h2", {}, model.name), element("p", { class: "quiet" }, say(model.chat ? "kind-chat" : "kind-base")),
-    tiles(model), ...now(model), element("h3", {}, say("configuration")), facts(model));
+  if (!isModelKnown()) return place.replaceChildren(element("p", { class: "quiet" }, say(`server-${serverState()}`)));
+  const model = serverInformation();
+  place.replaceChildren(element("h2", {}, model.model), element("p", { class: "quiet" }, say(model.chat ? "kind-chat" : "kind-base")),
+    sizes(model), element("h3", {}, say("now")), now(model), element("h3", {}, say("configuration")), facts(model));
 }
 
-function tile(words, value) {
-  return element("div", { class: "tile" }, element("b", {}, value), element("span", {}, words));
+function tile(words, value, ...more) {
+  return element("div", { class: "tile" }, element("b", {}, value), element("span", {}, words), ...more);
 }
 
-function tiles(model) {
-  const all = [
-    model.parameters && tile(say("parameter-count"), short(model.parameters)),
-    model.weights_bytes && tile(say("weights", { dtype: model.dtype ?? "" }), size(model.weights_bytes)),
-    model.context && tile(say("context-length"), count(model.context)),
-    model.config?.vocab_size && tile(say("vocabulary"), count(model.config.vocab_size)),
-  ];
-  return element("div", { class: "tiles" }, ...all.filter(Boolean));
+function sizes({ parameters, memory, weights, context, vocabulary }) {
+  return element("div", { class: "tiles" }, tile(say("parameter-count"), short(parameters)),
+    tile(say("weights", { dtype: weights ?? "" }), size(memory?.weight_bytes ?? 0)),
+    tile(say("context-length"), count(context ?? 0)), tile(say("vocabulary"), count(vocabulary)));
 }
 
 /** A number of parameters in millions or billions. */
@@ -42,25 +38,20 @@ function short(number) {
   return count(number);
 }
 
-function now(model) {
-  const { speed, cache, running, waiting } = model;
-  const tiles_ = [
-    tile(say("speed-now"), count(speed?.tokens_per_second ?? 0, 1)),
-    tile(say("running"), count(running ?? 0)),
-    tile(say("queue"), count(waiting ?? 0)),
-  ];
-  if (cache) tiles_.push(cacheTile(cache));
-  tiles_[0].append(spark());
-  return [element("h3", {}, say("now")), element("div", { class: "tiles" }, ...tiles_)];
+function now({ speed, memory, cache }) {
+  const tiles = [tile(say("speed-now"), count(speedOf({ speed }), 1), spark()),
+    tile(say("running"), count(speed?.running ?? 0)), tile(say("queue"), count(speed?.waiting ?? 0))];
+  return element("div", { class: "tiles" }, ...tiles, ...(memory ? [cacheTile(memory, cache)] : []));
 }
 
-function cacheTile({ used_bytes, limit_bytes }) {
-  const share = limit_bytes ? Math.min(1, used_bytes / limit_bytes) : 0;
+const speedOf = ({ speed }) => speed?.written_tokens_per_second ?? 0;
+
+/** Memory for keys and values: how much of it is lent to texts being written, or kept to be used again. */
+function cacheTile({ cache_bytes, cache_rows, cache_rows_lent, cache_rows_kept }, dtype) {
+  const share = (cache_rows_lent + cache_rows_kept) / Math.max(1, cache_rows);
   const fill = element("i");
-  fill.style.width = `${share * 100}%`;
-  const made = tile(say("cache", { most: size(limit_bytes ?? 0) }), size(used_bytes));
-  made.append(element("div", { class: "meter" }, fill));
-  return made;
+  fill.style.width = `${Math.min(1, share) * 100}%`;
+  return tile(say("cache", { dtype: dtype ?? "", share: count(share * 100) }), size(cache_bytes), element("div", { class: "meter" }, fill));
 }
 
 /** The speeds of the last two minutes as a line. */
@@ -87,7 +78,7 @@ function facts({ config = {} }) {
 async function look() {
   if (byId("model").hidden || document.visibilityState === "hidden") return;
   if (serverState() === "ready") await askInformation().catch(() => {});
-  speeds = [...speeds, modelNow()?.speed?.tokens_per_second ?? 0].slice(-KEPT);
+  speeds = [...speeds, speedOf(serverInformation())].slice(-KEPT);
   show();
 }
 

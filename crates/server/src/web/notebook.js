@@ -156,7 +156,7 @@ export function startNotebook() {
     const base = cut(now(), start);
     paper.field.focus();
     closeCard();
-    if (other.isEnd) return revise(base, start);
+    if (other.token === "</s>") return revise(base, start);
     writeAt(base, start, async () => idsBefore(run, at), [{ ...run.steps[at], ...other }]);
   }
 

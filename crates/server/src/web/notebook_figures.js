@@ -2,7 +2,7 @@
 
 import { ask } from "./api.js";
 import { count, say } from "./language.js";
-import { modelName, modelNow, serverState } from "./server.js";
+import { modelName, serverInformation, serverState } from "./server.js";
 import { tellFigures } from "./status.js";
 
 let [countedText, tokens] = ["", 0];
@@ -28,6 +28,6 @@ function written({ tokens, seconds }) {
 }
 
 function context() {
-  const most = modelNow()?.context;
+  const most = serverInformation().context;
   return most ? say("context", { n: count(tokens), most: count(most) }) : "";
 }

@@ -4,12 +4,12 @@
 import { sentenceAnnouncer } from "./announce.js";
 import { grown } from "./manuscript.js";
 import { pieceMaker } from "./pieces.js";
-import { byteOf } from "./token_bytes.js";
+import { isBytes } from "./token_bytes.js";
 
 /** A writer at a place of `base`; `counted(tokens, seconds)` hears how far it is. */
 export function startWriter({ history, paper, shaded, base, place, run, counted }) {
   const picked = run.steps[0]?.token;
-  const isByte = picked !== undefined && byteOf(picked) !== undefined;
+  const isByte = picked !== undefined && isBytes(picked);
   const pieces = pieceMaker(isByte ? [picked] : []);
   const sentences = sentenceAnnouncer();
   const began = performance.now();

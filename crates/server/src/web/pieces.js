@@ -1,7 +1,7 @@
 // A stream of tokens and a stream of text, put together: which tokens wrote which stretch of the text. The
 // text may come later than its tokens (half a character, what might become a stop text) and in other lengths.
 
-import { byteOf, textOf } from "./token_bytes.js";
+import { isBytes, textOf } from "./token_bytes.js";
 
 /**
  * Takes tokens and text as they come, gives back `[{text, count}]`: stretches of whole characters, each with
@@ -24,7 +24,7 @@ export function pieceMaker(given = []) {
   }
 
   function fitted(written, count) {
-    if (completes && tokens.slice(0, count).every(token => byteOf(token) !== undefined)) {
+    if (completes && tokens.slice(0, count).every(isBytes)) {
       completes = false;
       if (!text.startsWith(written)) text = written + text.replace(/^\uFFFD+/, "");
     }

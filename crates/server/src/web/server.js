@@ -15,26 +15,31 @@ export function onNews(work) {
 
 /** "waiting" for the first answer, "ready", "loading" or "gone". */
 export const serverState = () => state;
-/** What the server told of itself. */
+/** What the server told of itself and of the model in use. */
 export const serverInformation = () => information;
 
-/** The model in use, as the server tells of it; undefined before the first answer. */
-export function modelNow() {
-  const { models } = information;
-  return models.find(model => model.name === recall("model", "")) ?? models[0];
-}
-/** Its name, or nothing. */
-export const modelName = () => modelNow()?.name;
+/** Whether anything is known of the model in use. */
+export const isModelKnown = () => information.model !== undefined;
+/** The name of the model in use; undefined before the first answer. */
+export const modelName = () => information.model;
 
 /** Uses another model from now on. */
-export function useModel(name) {
+export async function useModel(name) {
   remember("model", name);
-  news.dispatchEvent(new Event("news"));
+  await askInformation();
 }
 
-/** Asks again what the server has to tell. */
+/** Asks again what the server has to tell of itself and of the model in use. */
 export async function askInformation() {
-  information = { models: [], tokenizers: [], ...(await ask("info")) };
+  const wanted = recall("model", "");
+  const name = information.models.length === 0 || information.models.includes(wanted) ? wanted : "";
+  try {
+    information = await ask(name ? `info?model=${encodeURIComponent(name)}` : "info");
+  } catch (error) {
+    // A model that was there once need not be there now.
+    if (!name || !["missing", "refused"].includes(error.kind)) throw error;
+    information = await ask("info");
+  }
   news.dispatchEvent(new Event("news"));
 }
 

@@ -1,9 +1,10 @@
 // How a token is shown where its letters alone would not show it: spaces, line ends, bytes.
 
 import { element } from "./element.js";
-import { byteOf } from "./token_bytes.js";
+import { bytesOf, hexadecimal, isBytes } from "./token_bytes.js";
 
 const SIGNS = { " ": "␣", "▁": "␣", "\n": "⏎", "\t": "⇥" };
+const SPECIAL = /^<(s|\/s|unk|pad)>$/;
 const HIDDEN = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Co}\p{Cn}\u00a0\u3000]/u;
 
 /** A character that shows itself, or a sign for one that does not. */
@@ -16,9 +17,12 @@ function codePoint(character) {
   return "U+" + character.codePointAt(0).toString(16).toUpperCase().padStart(4, "0");
 }
 
+/** Whether a token is a mark of the model and not text. */
+export const isSpecial = token => SPECIAL.test(token);
+
 /** A token in letters and signs. */
 export function shownToken(token) {
-  const byte = byteOf(token);
-  if (byte !== undefined) return element("span", { class: "token byte" }, token.slice(1, -1));
+  if (isBytes(token)) return element("span", { class: "token byte" }, hexadecimal(bytesOf(token)));
+  if (isSpecial(token)) return element("span", { class: "token mark" }, token);
   return element("span", { class: "token" }, ...[...token].map(visible));
 }

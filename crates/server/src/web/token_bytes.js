@@ -1,17 +1,20 @@
-// The bytes that tokens stand for, and where among them whole characters end.
+// The bytes that tokens stand for. A token that is no text by itself is written `bytes:\\xec`, as the API has it.
 
 const ENCODER = new TextEncoder();
+const BYTES = /^bytes:((?:\\x[0-9a-f]{2})+)$/;
 
-/** The byte of a byte token such as `<0xEC>`, or undefined. */
-export function byteOf(token) {
-  const found = /^<0x([0-9A-Fa-f]{2})>$/.exec(token);
-  return found ? parseInt(found[1], 16) : undefined;
-}
+/** Whether a token is bytes that are no text by themselves. */
+export const isBytes = token => BYTES.test(token);
 
 /** The bytes that a token puts into the text. */
 export function bytesOf(token) {
-  const byte = byteOf(token);
-  return byte === undefined ? ENCODER.encode(token) : Uint8Array.of(byte);
+  const found = BYTES.exec(token);
+  return found ? Uint8Array.from(found[1].slice(2).split("\\x"), byte => parseInt(byte, 16)) : ENCODER.encode(token);
+}
+
+/** Bytes as a token. */
+export function tokenOf(bytes) {
+  return "bytes:" + [...bytes].map(byte => "\\x" + byte.toString(16).padStart(2, "0")).join("");
 }
 
 /** The text of some tokens, or undefined where they do not make whole characters. */

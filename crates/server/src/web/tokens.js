@@ -7,6 +7,7 @@ import { count, inEveryLanguage, say } from "./language.js";
 import { recall, remember } from "./remembered.js";
 import { onNews, serverInformation } from "./server.js";
 import { problemIsOver, tellError } from "./status.js";
+import { tokenOf } from "./token_bytes.js";
 
 const SAMPLES = ["sample-1", "sample-2", "sample-3", "sample-4"];
 
@@ -17,7 +18,7 @@ let answers = [];
 
 /** The tokenizers of the two sides: what was chosen, else the first two. */
 function sides() {
-  const names = serverInformation().tokenizers.map(one => one.name);
+  const names = serverInformation().tokenizers;
   const pick = (side, otherwise) => (names.includes(chosen[side]) ? chosen[side] : otherwise);
   return names.length < 2 ? names : [pick(0, names.at(-1)), pick(1, names[0])];
 }
@@ -36,10 +37,9 @@ async function compare() {
   }
 }
 
-/** A token as the API gives it: a byte token has no text of its own. */
+/** A token as the API gives it: what is no text by itself has bytes. */
 function shown({ id, text, bytes, is_byte }) {
-  const byte = Array.isArray(bytes) ? bytes[0] : parseInt(bytes, 16);
-  return { id, text: is_byte ? `<0x${byte.toString(16).toUpperCase().padStart(2, "0")}>` : text };
+  return { id, text: text ?? tokenOf(bytes), isByte: is_byte };
 }
 
 function show() {
@@ -70,10 +70,8 @@ function against(answer, side) {
 }
 
 function choice(name, side) {
-  const names = serverInformation().tokenizers;
-  const size = one => (one.size ? ` (${count(one.size)})` : "");
   const select = element("select", { "aria-label": say("tokenizer", { side: "AB"[side] }) },
-    ...names.map(one => element("option", { value: one.name, selected: one.name === name }, one.name + size(one))));
+    ...serverInformation().tokenizers.map(one => element("option", { value: one, selected: one === name }, one)));
   select.addEventListener("change", () => {
     chosen = sides();
     chosen[side] = select.value;

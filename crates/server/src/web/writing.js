@@ -1,7 +1,7 @@
 // One writing of the model: ids go to the server, tokens come back with their chances and the other choices.
 
 import { ask, stream } from "./api.js";
-import { modelName, modelNow } from "./server.js";
+import { modelName, serverInformation } from "./server.js";
 
 /** How many other choices are asked for with every token. */
 export const CHOICES = 8;
@@ -14,7 +14,7 @@ export async function promptIds(text, signal) {
 
 /** Ids that fit into the model beside what it shall write: the beginning mark and the last of them. */
 export function fitting(ids, wanted) {
-  const room = modelNow()?.context ? Math.max(8, modelNow().context - wanted) : Infinity;
+  const room = Math.max(8, (serverInformation().context ?? Infinity) - wanted);
   return ids.length <= room ? ids : [ids[0], ...ids.slice(ids.length - room + 1)];
 }
 
@@ -22,9 +22,8 @@ export function fitting(ids, wanted) {
 export function stepsOfAnswer(choice) {
   const given = choice.logprobs;
   if (!given?.tokens) return [];
-  const ids = given.token_ids ?? choice.token_ids ?? [];
   return given.tokens.map((token, at) => ({
-    id: ids[at],
+    id: given.token_ids[at],
     token,
     chance: given.token_logprobs[at],
     others: others(given, at),
@@ -32,9 +31,9 @@ export function stepsOfAnswer(choice) {
 }
 
 function others(given, at) {
-  const chances = Object.entries(given.top_logprobs?.[at] ?? {});
-  const ids = given.top_token_ids?.[at] ?? [];
-  return chances.map(([token, chance], rank) => ({ id: ids[rank], token, chance }));
+  // Numbers among the names of an object come first, whatever was written; ids stand by their chance.
+  const chances = Object.entries(given.top_logprobs[at] ?? {}).sort((one, other) => other[1] - one[1]);
+  return chances.map(([token, chance], rank) => ({ id: given.top_token_ids[at][rank], token, chance }));
 }
 
 /**
