@@ -43,7 +43,7 @@ function shownMessage({ role, content }, at) {
   const own = role === "user" ? [button("edit", () => edit(at))] : [button("copy", () => navigator.clipboard?.writeText(content))];
   const last = at === messages.length - 1 && role === "assistant" ? [button("regenerate", () => answerAgain(at))] : [];
   const doings = underWay ? [] : [...own, ...last];
-  return element("li", { class: role }, element("span", { class: "who" }, say(role)), element("div", { class: "words" }, content),
+  return element("li", { class: role }, element("span", { class: "who" }, say(role)), element("div", { class: "words" }, content.trimStart()),
     element("div", { class: "doings" }, ...doings));
 }
 
@@ -105,7 +105,7 @@ async function receive(asked, reply, signal) {
     if (text === "") continue;
     const follows = seesEnd();
     reply.content += text;
-    words.textContent = reply.content;
+    words.textContent = reply.content.trimStart();
     if (follows) toEnd();
     sentences.add(text);
   }

@@ -1,4 +1,4 @@
-// The bytes that tokens stand for. A token that is no text by itself is written `bytes:\\xec`, as the API has it.
+// The bytes that tokens stand for. A token that is no text by itself is written `bytes:\xec`, as the API has it.
 
 const ENCODER = new TextEncoder();
 const BYTES = /^bytes:((?:\\x[0-9a-f]{2})+)$/;

@@ -51,7 +51,7 @@ export const ENGLISH = {
   "no-token-here": "The model has not read the token here. Probabilities lets it read the text.",
   "id": "id {id}",
   "heats": "Probability of each token",
-  "read-all": "Read the whole text",
+  "read-all": "Read the rest",
   "bits": "{n} bits per byte",
 
   "writing": "Writing …",
@@ -103,7 +103,7 @@ export const ENGLISH = {
   "new-conversation": "New",
   "messages": "Conversation",
   "your-message": "Your message",
-  "your-message-placeholder": "Write a message. Enter sends it, Shift+Enter begins a line.",
+  "your-message-placeholder": "Write a message. Enter sends it.",
   "send": "Send",
   "user": "You",
   "assistant": "Model",

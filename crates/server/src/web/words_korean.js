@@ -51,7 +51,7 @@ export const KOREAN = {
   "no-token-here": "이 자리의 토큰은 아직 모델이 읽지 않았습니다. ‘확률 보기’를 누르면 읽습니다.",
   "id": "번호 {id}",
   "heats": "토큰의 확률",
-  "read-all": "글 전체 읽기",
+  "read-all": "나머지 읽기",
   "bits": "바이트당 {n}비트",
 
   "writing": "쓰는 중 …",
@@ -103,7 +103,7 @@ export const KOREAN = {
   "new-conversation": "새 대화",
   "messages": "대화",
   "your-message": "보낼 말",
-  "your-message-placeholder": "할 말을 쓰세요. Enter로 보내고 Shift+Enter로 줄을 바꿉니다.",
+  "your-message-placeholder": "할 말을 쓰고 Enter로 보내세요.",
   "send": "보내기",
   "user": "나",
   "assistant": "모델",
