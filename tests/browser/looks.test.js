@@ -84,7 +84,7 @@ test("the language is the browser's until it is switched, and remembered", async
   await page.waitForSelector("html[data-ready]");
   assert.equal(await page.textContent("#continue"), "Continue");
   const untranslated = await page.evaluate(() => [...document.querySelectorAll("body *")]
-    .filter(one => one.children.length === 0 && /[가-힣]/.test(one.textContent) && one.id !== "language" && !one.closest(".openings, textarea, .mirror"))
+    .filter(one => one.children.length === 0 && /[가-힣]/.test(one.textContent) && one.id !== "language" && !one.closest("noscript, .openings, textarea, .mirror"))
     .map(one => one.outerHTML));
   assert.deepEqual(untranslated, []);
 });

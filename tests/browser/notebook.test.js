@@ -198,6 +198,7 @@ test("documents are listed, opened, exported, imported and deleted", async () =>
   await page.click("#new-document");
   await page.fill("#text", "Second document");
   await page.click("#documents");
+  await page.waitForSelector("#shelf[open]");
   assert.deepEqual(await page.locator("#shelf li b").allTextContents(), ["Second document", "First document"]);
   const download = page.waitForEvent("download");
   await page.getByRole("button", { name: "Export" }).click();
@@ -205,6 +206,7 @@ test("documents are listed, opened, exported, imported and deleted", async () =>
   await page.locator("#shelf li").nth(1).getByRole("button").first().click();
   assert.equal(await textOf(page), "First document");
   await page.click("#documents");
+  await page.waitForSelector("#shelf[open]");
   const remove = page.locator("#shelf li").nth(1).getByRole("button").nth(1);
   await remove.click();
   await remove.click();

@@ -64,6 +64,7 @@ function send() {
   if (content === "" || underWay) return;
   messages = [...messages, { role: "user", content }];
   field.value = "";
+  field.focus();
   answer();
 }
 
@@ -171,7 +172,7 @@ export function startChat() {
     send();
   });
   byId("stop-chat").addEventListener("click", stopChat);
-  byId("chat").addEventListener("keydown", event => event.key === "Escape" && stopChat());
+  document.addEventListener("keydown", event => event.key === "Escape" && !isComposing(event) && stopChat());
   byId("new-conversation").addEventListener("click", () => {
     sessionStorage.removeItem(OPEN);
     begin(newId(), []);

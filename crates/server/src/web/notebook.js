@@ -49,13 +49,23 @@ export function startNotebook() {
     byId("undo").disabled = writing || !history.canUndo();
     byId("redo").disabled = writing || !history.canRedo();
     byId("regenerate").disabled = writing || !now().last;
-    byId("write-here").disabled = writing || caret() === now().text.length;
+    showCaret();
     byId("shade").setAttribute("aria-pressed", shaded);
     byId("openings").hidden = now().text !== "" || writing;
     legend.show(shaded, writing);
+    keepFocus();
   }
 
   const caret = () => paper.field.selectionEnd;
+  const showCaret = () => (byId("write-here").disabled = Boolean(underWay) || caret() === now().text.length);
+
+  /** A button that has gone hands its focus to the one in its place. */
+  function keepFocus() {
+    const { activeElement: focused } = document;
+    const isLost = focused?.closest(".actions") && (focused.hidden || focused.disabled);
+    if (isLost) byId(underWay ? "stop" : "continue").focus();
+  }
+
   const showFigures = () => tellNotebookFigures(now(), speed, Boolean(underWay));
   const countLater = whenQuiet(350, showFigures);
 
@@ -165,18 +175,20 @@ export function startNotebook() {
     if (underWay || now().text === "") return;
     underway("reading", async signal => {
       const { text } = now();
-      const { steps } = await read(fitting(await promptIds(text, signal), 1), signal);
-      if (now().text === text) history.amend(readBy({ ...newRun([]), steps }));
+      const answer = await read(fitting(await promptIds(text, signal), 1), signal);
+      if (now().text === text) history.amend(readBy({ ...newRun([]), steps: answer.steps }, answer.text));
       return "read";
     });
   }
 
-  function readBy(run) {
+  /** The manuscript as a run has read it: a long one only from some place on. */
+  function readBy(run, text) {
     // The mark where a text begins has no place in it.
-    const first = run.steps.findIndex(step => step.token !== "<s>");
+    const first = run.steps[0]?.token === "<s>" ? 1 : 0;
     const pieces = pieceMaker();
-    const tokens = run.steps.slice(Math.max(0, first)).map(step => step.token);
-    return asRead(now(), run, Math.max(0, first), [...pieces.add(tokens, now().text), ...pieces.end()]);
+    const tokens = run.steps.slice(first).map(step => step.token);
+    const found = [...pieces.add(tokens, text), ...pieces.end()];
+    return now().text.endsWith(text) ? asRead(now(), run, first, found) : now();
   }
 
   function shade() {
@@ -197,7 +209,7 @@ export function startNotebook() {
   /** Work that waits until nothing is under way. */
   const idle = work => () => underWay || work();
   startHands({
-    paper, now, caret, openCardAt, showState, stop, shade,
+    paper, now, caret, openCardAt, showCaret, stop, shade,
     history: () => history,
     isWriting: () => Boolean(underWay),
     typed() {

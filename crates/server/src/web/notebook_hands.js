@@ -47,8 +47,9 @@ export function startHands(notebook) {
     if (!notebook.openCardAt(near.find(isHit))) closeCard();
   }
 
-  byId("notebook").addEventListener("keydown", event => {
-    const work = isComposing(event) ? undefined : workOf(event);
+  document.addEventListener("keydown", event => {
+    const isElsewhere = byId("notebook").hidden || document.querySelector("dialog[open]");
+    const work = isElsewhere || isComposing(event) ? undefined : workOf(event);
     if (!work) return;
     event.preventDefault();
     work();
@@ -67,7 +68,7 @@ export function startHands(notebook) {
     notebook.typed();
   });
   field.addEventListener("click", clicked);
-  document.addEventListener("selectionchange", () => document.activeElement === field && notebook.showState());
+  document.addEventListener("selectionchange", () => document.activeElement === field && notebook.showCaret());
 
   const { goOn, writeHere, regenerate, shade } = notebook;
   const buttons = { continue: goOn, stop, "write-here": writeHere, regenerate, undo, redo, shade };

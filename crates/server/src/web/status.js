@@ -52,7 +52,7 @@ export function problemIsOver() {
 export function tellError(error) {
   if (error.name === "AbortError") return;
   if (!(error instanceof ServerError)) throw error;
-  if (error.kind === "gone" || error.kind === "loading") serverIsGone();
+  if (["gone", "loading", "key"].includes(error.kind)) serverIsGone();
   const { kind, detail, seconds } = error;
   tellProblem(() => say(`error-${kind}`, { detail, seconds: seconds || 1 }));
 }

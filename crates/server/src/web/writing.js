@@ -12,9 +12,12 @@ export async function promptIds(text, signal) {
   return ids;
 }
 
-/** Ids that fit into the model beside what it shall write: the beginning mark and the last of them. */
+const context = () => serverInformation().context ?? Infinity;
+
+/** Ids that fit into the model beside what it shall write, in half of it at least: the mark where a text
+    begins, and the last of them. */
 export function fitting(ids, wanted) {
-  const room = Math.max(8, (serverInformation().context ?? Infinity) - wanted);
+  const room = Math.max(context() - wanted, Math.floor(context() / 2));
   return ids.length <= room ? ids : [ids[0], ...ids.slice(ids.length - room + 1)];
 }
 
@@ -41,7 +44,8 @@ function others(given, at) {
  * what was counted: `{reason, usage}`.
  */
 export async function write(ids, parameters, signal, more) {
-  const body = { model: modelName(), prompt: ids, logprobs: CHOICES, stream_options: { include_usage: true }, ...parameters };
+  const max_tokens = Math.max(1, Math.min(parameters.max_tokens, context() - ids.length));
+  const body = { model: modelName(), prompt: ids, logprobs: CHOICES, stream_options: { include_usage: true }, ...parameters, max_tokens };
   let [reason, usage] = ["", undefined];
   for await (const event of stream("v1/completions", body, signal)) {
     usage = event.usage ?? usage;
