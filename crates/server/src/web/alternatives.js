@@ -47,8 +47,7 @@ export function enterCard() {
 function head(part) {
   const steps = stepsOf(part);
   const chance = chanceOf(part);
-  const tokens = steps.length === 1 ? [shownToken(steps[0].token)] : steps.map(step => shownToken(step.token));
-  return element("header", {}, element("b", {}, ...tokens),
+  return element("header", {}, element("b", {}, ...steps.map(step => shownToken(step.token))),
     element("span", { class: "quiet small figure" }, say("id", { id: steps.map(step => step.id).join(" ") })),
     element("b", { class: "chance figure" }, chance === undefined ? "–" : percentage(chance)));
 }

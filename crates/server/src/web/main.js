@@ -36,6 +36,7 @@ function show() {
   document.title = `kollama · ${say(wanted)}`;
   if (wanted !== "notebook") notebook.stop();
   if (wanted !== "chat") stopChat();
+  byId("keys").hidden = wanted !== "notebook";
   watchModel(wanted === "model");
   ({ notebook: notebook.showFigures, chat: showChatFigures, tokens: showTokens })[wanted]?.();
   if (wanted === "tokens" || wanted === "model") tellFigures(() => []);

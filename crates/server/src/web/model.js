@@ -39,9 +39,9 @@ function short(number) {
 }
 
 function now({ speed, memory, cache }) {
-  const tiles = [tile(say("speed-now"), count(speedOf({ speed }), 1), spark()),
-    tile(say("running"), count(speed?.running ?? 0)), tile(say("queue"), count(speed?.waiting ?? 0))];
-  return element("div", { class: "tiles" }, ...tiles, ...(memory ? [cacheTile(memory, cache)] : []));
+  const running = tile(say("running", { n: count(speed?.waiting ?? 0) }), count(speed?.running ?? 0));
+  return element("div", { class: "tiles" }, tile(say("speed-now"), count(speedOf({ speed }), 1), spark()), running,
+    ...(memory ? [cacheTile(memory, cache)] : []));
 }
 
 const speedOf = ({ speed }) => speed?.written_tokens_per_second ?? 0;
