@@ -15,12 +15,19 @@ use kollama_llama::{Batch, KvCache, Llama, LlamaConfig};
 use kollama_tokenizer::Tokenizer;
 use std::collections::VecDeque;
 use std::ops::Range;
+use std::sync::Arc;
+
+/// Tokens that a cache must hold to be worth having.
+const FEWEST_ROWS: usize = 16;
+/// More sequences of the model's full length are not reserved memory for.
+const MOST_WHOLE_SEQUENCES: usize = 256;
 
 /// A model, its tokenizer, its cache, and the sequences that are being written.
 pub struct Engine<'t> {
-    llama: Llama,
+    llama: Arc<Llama>,
     tokenizer: &'t Tokenizer,
     cache: KvCache,
+    kept: DType,
     slots: Slots,
     prefixes: Prefixes,
     waiting: VecDeque<(RequestId, (Request, Details))>,
@@ -60,21 +67,23 @@ impl<'t> Engine<'t> {
     /// `cache_rows` bounds the tokens of all running sequences together; a request that would
     /// never fit is turned away by [`Engine::submit`].
     pub fn new(
-        llama: Llama,
+        llama: impl Into<Arc<Llama>>,
         tokenizer: &'t Tokenizer,
         cache_rows: usize,
     ) -> Result<Engine<'t>, EngineError> {
+        let llama = llama.into();
         let kept = llama.cache_dtype();
         Engine::with_cache(llama, tokenizer, cache_rows, kept)
     }
 
     /// As [`Engine::new`], with keys and values kept as `kept` (see [`KvCache::new_as`]).
     pub fn with_cache(
-        llama: Llama,
+        llama: impl Into<Arc<Llama>>,
         tokenizer: &'t Tokenizer,
         cache_rows: usize,
         kept: DType,
     ) -> Result<Engine<'t>, EngineError> {
+        let llama = llama.into();
         let cache = KvCache::new_as(&llama.config, &llama.device, cache_rows, kept)?;
         let logits = Matrix::zeros(&llama.device, 1, llama.config.vocab_size, DType::F32)?;
         Ok(Engine {
@@ -83,6 +92,7 @@ impl<'t> Engine<'t> {
             llama,
             tokenizer,
             cache,
+            kept,
             slots: Slots::new(cache_rows),
             prefixes: Prefixes::default(),
             status: Status { rows: cache_rows, ..Status::default() },
@@ -93,6 +103,23 @@ impl<'t> Engine<'t> {
             next_id: 0,
             speculates: true,
         })
+    }
+
+    /// As [`Engine::with_cache`], for as many tokens as `bytes` hold the keys and values of.
+    pub fn within(
+        llama: Llama,
+        tokenizer: &'t Tokenizer,
+        bytes: u64,
+        kept: DType,
+    ) -> Result<Engine<'t>, EngineError> {
+        let columns = llama.config.heads().key_columns();
+        let row = 2 * llama.config.num_hidden_layers * kept.matrix_bytes(1, columns);
+        let rows = usize::try_from(bytes / row as u64).unwrap_or(usize::MAX);
+        if rows < FEWEST_ROWS {
+            return Err(EngineError::TooLittleMemory { bytes, needed: (FEWEST_ROWS * row) as u64 });
+        }
+        let most = llama.config.max_position_embeddings.saturating_mul(MOST_WHOLE_SEQUENCES);
+        Engine::with_cache(llama, tokenizer, rows.min(most), kept)
     }
 
     /// The model.
@@ -109,6 +136,21 @@ impl<'t> Engine<'t> {
     /// Tokens of prompt and answer together at most.
     pub fn longest(&self) -> usize {
         self.llama.config.max_position_embeddings.min(self.cache.rows())
+    }
+
+    /// How weights are held, in a word.
+    pub fn weights(&self) -> &'static str {
+        word(self.llama.parameters.head().dtype())
+    }
+
+    /// Bytes of the weights.
+    pub fn weight_bytes(&self) -> usize {
+        self.llama.parameters.bytes()
+    }
+
+    /// How keys and values are kept, in a word.
+    pub fn kept_as(&self) -> &'static str {
+        word(self.kept)
     }
 
     /// The cache.
@@ -220,7 +262,8 @@ impl<'t> Engine<'t> {
             // Log-probabilities need every row of the prompt.
             let prompt = if asked.1.of_prompt { &[][..] } else { &asked.0.prompt };
             let follows = self.find_reader(prompt);
-            let kept = self.prefixes.find(prompt).filter(|kept| follows.is_none_or(|f| f.1 <= kept.1));
+            let kept =
+                self.prefixes.find(prompt).filter(|kept| follows.is_none_or(|f| f.1 <= kept.1));
             let source = kept.map(|(index, _)| self.prefixes.touch(index));
             let Some(slot) = self.take_slot(rows) else { return };
             let mut sequence = Sequence::new(id, asked, slot, self.tokenizer);
@@ -420,6 +463,16 @@ fn choose(
     let told = said.zip(chosen).zip(asked);
     let logprobs = told.and_then(|((said, token), count)| logprobs_of(&said, token, count));
     (sequence.write(chosen, logprobs, end_tokens), guessed)
+}
+
+/// The word for a type on the command line.
+fn word(dtype: DType) -> &'static str {
+    match dtype {
+        DType::F32 => "f32",
+        DType::Bf16 | DType::PackedBf16 => "bf16",
+        DType::Q8 | DType::Q8Rows => "q8",
+        DType::Q4 => "q4",
+    }
 }
 
 /// Every token that ends an answer: `eos_token_id`, which a model's file may give as a list.
