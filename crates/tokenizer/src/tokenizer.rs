@@ -83,6 +83,23 @@ impl Tokenizer {
         DecodeStream::new(&self.inner.decoder)
     }
 
+    /// What an id adds to a text: its bytes, perhaps part of a character, with a blank for `▁`;
+    /// nothing for a special piece.
+    pub fn bytes_of(&self, id: TokenId) -> &[u8] {
+        self.inner.decoder.bytes_of(id)
+    }
+
+    /// Whether an id is a byte piece.
+    pub fn is_byte(&self, id: TokenId) -> bool {
+        self.inner.decoder.is_byte(id)
+    }
+
+    /// Whether a blank at the very start of what [`bytes_of`](Tokenizer::bytes_of) gives is the mark
+    /// before a text, which [`decode`](Tokenizer::decode) takes away.
+    pub fn strips_first_blank(&self) -> bool {
+        self.inner.decoder.strips_first_blank()
+    }
+
     /// Number of pieces; ids run from 0 to one less.
     pub fn vocab_size(&self) -> usize {
         self.inner.definition.vocabulary.len()
