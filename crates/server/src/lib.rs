@@ -33,6 +33,8 @@
 //! - `GET /info?model=NAME`: `model`, `models`, `tokenizers`, `config`, `parameters`, `weights`,
 //!   `cache`, `context`, `memory`, `speed`, `chat`.
 //!
+//! - `GET /`, `GET /page/FILE`: the page.
+//!
 //! With a key every path but `/health` and the page asks for `Authorization: Bearer KEY`.
 
 #![forbid(unsafe_code)]
@@ -50,6 +52,7 @@ mod information;
 mod listener;
 mod metrics;
 mod model;
+mod page;
 mod parameters;
 mod router;
 mod settings;

@@ -6,6 +6,7 @@ use crate::chat::chat;
 use crate::completions::completions;
 use crate::house::House;
 use crate::information::{health, info, metrics, model, models};
+use crate::page;
 use crate::tokens::{detokenize, tokenize};
 use axum::Router;
 use axum::http::{HeaderName, HeaderValue, Method, StatusCode, header};
@@ -27,7 +28,7 @@ pub fn router(house: Arc<House>) -> Router {
         .route("/info", get(info))
         .route_layer(from_fn_with_state(house.clone(), read_body))
         .route_layer(from_fn_with_state(house.clone(), ask_for_key));
-    let open = Router::new().route("/health", get(health));
+    let open = page::routes().route("/health", get(health));
     let routes = guarded
         .merge(open)
         .fallback(async || ApiError::new(StatusCode::NOT_FOUND, "there is no such path"))

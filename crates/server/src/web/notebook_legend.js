@@ -46,7 +46,7 @@ export function startLegend({ now, readAll }) {
 }
 
 function steps() {
-  const percent = value => `${count(value * 100)} %`;
+  const percent = share => `${count(share * 100, share < 0.01 ? 1 : 0)} %`;
   const words = [`≥ ${percent(HEATS[0])}`, ...HEATS.map(limit => `< ${percent(limit)}`)];
   return words.map((text, heat) => element("li", { class: `heat-${heat}` }, text));
 }

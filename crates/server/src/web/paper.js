@@ -8,7 +8,7 @@ const paints = typeof Highlight === "function" && CSS.highlights;
 /** Names of the colours: `heat-1` to `heat-4` for ever less likely tokens. */
 const COLOURS = ["written", "heat-1", "heat-2", "heat-3", "heat-4", "chosen"];
 /** Probabilities below which a token is painted hotter. */
-export const HEATS = [0.5, 0.2, 0.05, 0.01];
+export const HEATS = [0.5, 0.1, 0.01, 0.001];
 
 /** The heat of a part: 0 for a likely one to 4, undefined where nothing is known. */
 export function heatOf(part) {
