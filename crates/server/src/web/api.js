@@ -75,6 +75,8 @@ export async function* stream(path, body, signal) {
     for (const data of parse(decoder.decode(value, { stream: true }))) {
       if (data === "[DONE]") return;
       yield parsed(data);
+      // Much may have come at once: what is stopped stops here, too.
+      signal?.throwIfAborted();
     }
   }
 }

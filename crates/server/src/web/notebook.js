@@ -119,6 +119,7 @@ export function startNotebook() {
   function finished(ended) {
     tellActivity(() => say(`ended-${ended}`));
     show();
+    showFigures();
   }
 
   function stop() {

@@ -24,7 +24,7 @@ export async function tellNotebookFigures({ text }, speed, isWriting) {
 function written({ tokens, seconds }) {
   if (tokens === 0) return "";
   const speed = seconds > 0.3 ? ` · ${say("per-second", { n: count(tokens / seconds, 1) })}` : "";
-  return say("written", { n: count(tokens) }) + speed;
+  return say(tokens === 1 ? "written-one" : "written", { n: count(tokens) }) + speed;
 }
 
 function context() {

@@ -63,6 +63,7 @@ export function startHands(notebook) {
   });
   field.addEventListener("compositionstart", stop);
   field.addEventListener("input", () => {
+    stop();
     closeCard();
     history().type(edited(now(), field.value), performance.now());
     notebook.typed();

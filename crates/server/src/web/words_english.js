@@ -62,6 +62,7 @@ export const ENGLISH = {
   "ended-failed": "Could not go on",
   "ended-abort": "The server ended the text",
   "ended-read": "Read",
+  "written-one": "{n} token",
   "written": "{n} tokens",
   "per-second": "{n} tokens/s",
   "context": "{n} of {most} tokens of context",

@@ -62,6 +62,7 @@ export const KOREAN = {
   "ended-failed": "이어 쓰지 못했습니다",
   "ended-abort": "서버가 글을 끝냈습니다",
   "ended-read": "다 읽었습니다",
+  "written-one": "토큰 {n}개",
   "written": "토큰 {n}개",
   "per-second": "초당 {n}개",
   "context": "문맥 {most}토큰 중 {n}",
