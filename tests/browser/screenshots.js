@@ -23,8 +23,7 @@ async function choose(page) {
   await page.click("#shade");
   await page.waitForFunction(() => /%/.test(document.querySelector("#legend").textContent));
   await page.waitForSelector("#continue", { state: "visible" });
-  // The least expected token of the first lines.
-  await page.evaluate(() => document.querySelector("#text").setSelectionRange(14, 14));
+  await page.evaluate(() => document.querySelector("#text").setSelectionRange(11, 11));
   await page.press("#text", "Alt+ArrowDown");
   await page.waitForSelector("#alternatives", { state: "visible" });
 }
@@ -37,10 +36,14 @@ async function tokens(page) {
 }
 
 async function model(page) {
-  await write(page);
   await page.click('nav a[href="#model"]');
   await page.waitForSelector("#model-card td");
-  await page.waitForTimeout(2500);
+  for (let at = 0; at < 24; at++) {
+    const body = JSON.stringify({ prompt: TEXT.repeat(1 + (at % 3)), max_tokens: 60 * (1 + (at % 4)) });
+    await Promise.all(Array.from({ length: 1 + (at % 3) }, () =>
+      fetch(new URL("v1/completions", address), { method: "POST", headers: { "content-type": "application/json" }, body }).then(answer => answer.text())));
+    await page.waitForTimeout(300);
+  }
 }
 
 const PICTURES = [
@@ -56,6 +59,7 @@ const PICTURES = [
 const browser = await chromium.launch({ executablePath: process.env.KOLLAMA_CHROMIUM, args: ["--no-sandbox"] });
 for (const [name, doing, options] of PICTURES) {
   const page = await (await browser.newContext(options)).newPage();
+  await page.addInitScript(() => localStorage.setItem("kollama.parameters", JSON.stringify({ seed: "11", temperature: 0.6, max_tokens: 96 })));
   await page.goto(address);
   await page.waitForSelector("html[data-ready]");
   await page.waitForSelector("#connection[data-state=ready]");

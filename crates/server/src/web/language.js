@@ -8,6 +8,9 @@ import { KOREAN } from "./words_korean.js";
 const WORDS = { en: ENGLISH, ko: KOREAN };
 const PLACES = { say: "textContent", sayLabel: "aria-label", sayTitle: "title", sayPlaceholder: "placeholder" };
 
+// Keys have other names there.
+const IS_MAC = /^(Mac|iP)/.test(globalThis.navigator?.platform ?? "");
+
 /** The language now: "en" or "ko". */
 export function language() {
   return document.documentElement.lang === "ko" ? "ko" : "en";
@@ -16,7 +19,7 @@ export function language() {
 /** The words of a name, with values in the place of `{…}`. */
 export function say(name, values = {}) {
   const words = WORDS[language()][name] ?? name;
-  return words.replace(/\{(\w+)\}/g, (_, key) => values[key] ?? "");
+  return (IS_MAC ? words.replaceAll("Ctrl", "⌘").replaceAll("Alt", "⌥") : words).replace(/\{(\w+)\}/g, (_, key) => values[key] ?? "");
 }
 
 /** A number as the language writes it. */

@@ -71,7 +71,7 @@ const KEYS = [["Ctrl Enter", "continue-title"], ["Esc", "stop-title"], ["Ctrl Sh
   ["Alt Enter", "write-here-title"], ["Alt ↓", "alternatives-title"], ["Ctrl Z", "undo-title"], ["Ctrl Shift Z", "redo-title"]];
 byId("keys").addEventListener("click", () => {
   const dialog = byId("keys-dialog");
-  const rows = KEYS.flatMap(([keys, words]) => [element("dt", {}, ...keys.split(" ").flatMap(key => [element("kbd", {}, key), " "])), element("dd", {}, say(words))]);
+  const rows = KEYS.flatMap(([keys, words]) => [element("dt", {}, ...keys.split(" ").flatMap(key => [element("kbd", {}, say(key)), " "])), element("dd", {}, say(words))]);
   dialog.replaceChildren(element("h2", { id: "keys-title" }, say("keys")), element("dl", { class: "keys" }, ...rows),
     element("button", { type: "button", onclick: () => dialog.close() }, say("close")));
   dialog.showModal();

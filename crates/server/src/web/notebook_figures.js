@@ -1,6 +1,7 @@
 // What the status line says of the notebook: tokens and speed of the last writing, how full the model is.
 
 import { ask } from "./api.js";
+import { byId } from "./element.js";
 import { count, say } from "./language.js";
 import { modelName, serverInformation, serverState } from "./server.js";
 import { tellFigures } from "./status.js";
@@ -9,7 +10,7 @@ let [countedText, tokens] = ["", 0];
 
 /** Shows the figures of a manuscript and of the last writing, {tokens, seconds}. */
 export async function tellNotebookFigures({ text }, speed, isWriting) {
-  const show = () => tellFigures(() => [written(speed), context(), say("characters", { n: count([...text].length) })]);
+  const show = () => byId("notebook").hidden || tellFigures(() => [written(speed), context(), say("characters", { n: count([...text].length) })]);
   show();
   if (text === countedText || serverState() !== "ready" || isWriting) return;
   countedText = text;
