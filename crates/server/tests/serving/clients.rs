@@ -78,6 +78,43 @@ fn openais_own_client_is_served() {
     );
 }
 
+/// In the form of Llama's own: special pieces within the text, blanks that are taken away.
+const TEMPLATE: &str = "{% for message in messages %}{% if message['role'] == 'user' %}\
+    {{ bos_token + '[INST] ' + message['content'].strip() + ' [/INST]' }}\
+    {% elif message['role'] == 'assistant' %}{{ ' ' + message['content'] + eos_token }}\
+    {% else %}{{ raise_exception('no such role: ' + message['role'] | tojson) }}{% endif %}{% endfor %}";
+
+#[test]
+fn a_conversation_becomes_the_ids_that_transformers_makes_of_it() {
+    let Some(folder) = data("stories260k/hf") else { return };
+    let copy = tempfile::tempdir().unwrap().keep().join("chat");
+    std::fs::create_dir(&copy).unwrap();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let entry = entry.unwrap();
+        std::fs::copy(entry.path(), copy.join(entry.file_name())).unwrap();
+    }
+    std::fs::write(copy.join("chat_template.jinja"), TEMPLATE).unwrap();
+    let messages = json!([
+        { "role": "user", "content": "  Tell me of Lily.\n" },
+        { "role": "assistant", "content": "Lily was 작은 girl." },
+        { "role": "user", "content": "And then?" },
+    ]);
+    let (folder, input) = (copy.display().to_string(), messages.to_string());
+    let Some(told) = run("transformers_chat.py", &[&folder], &input) else { return };
+    let server = Server::over(settings(), &copy);
+    let chat = server.post(
+        "/v1/chat/completions",
+        json!({ "messages": messages, "max_tokens": 4, "temperature": 0 }),
+    );
+    let ids = told[0]["ids"].as_array().unwrap();
+    let usage = &chat.json()["usage"];
+    assert_eq!(usage["prompt_tokens"], ids.len(), "{chat:?}");
+    let again = server.complete(json!({ "prompt": ids, "max_tokens": 4, "temperature": 0 }));
+    let known = &again["usage"]["prompt_tokens_details"]["cached_tokens"];
+    assert_eq!(*known, ids.len() - 1, "the same ids have been read before");
+    assert_eq!(again["choices"][0]["text"], chat.json()["choices"][0]["message"]["content"]);
+}
+
 /// Context and continuation of both alternatives of the first documents.
 fn copa() -> Option<Vec<[String; 2]>> {
     let packed = std::fs::File::open(data("kobest/COPA/test.tsv.zst")?).unwrap();

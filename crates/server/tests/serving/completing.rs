@@ -23,7 +23,8 @@ fn streamed(server: &Server, mut body: Value) -> (Vec<String>, Vec<Value>) {
     for choice in events.iter().flat_map(|event| event["choices"].as_array().unwrap()) {
         texts[choice["index"].as_u64().unwrap() as usize] += choice["text"].as_str().unwrap();
     }
-    texts.retain(|text| !text.is_empty());
+    let choices = body["n"].as_u64().unwrap_or(1);
+    texts.truncate(choices as usize);
     (texts, events)
 }
 

@@ -1,14 +1,15 @@
 """lm-eval's own client of completions: reads [context, continuation] a line, asks the server at
 argv[1] with the tokenizer of the folder argv[2], and prints what it sent and what it made of the
-answers. Ends with code 3 where lm-eval is not installed."""
+answers. Ends with code 3 where lm-eval[api] is not installed."""
 import json
 import sys
 
 try:
     from lm_eval.api.instance import Instance
     from lm_eval.models.openai_completions import LocalCompletionsAPI
+    import tenacity  # Of lm-eval's `api` extra, without which its client only fails later.
 except ImportError as error:
-    print(f"lm-eval is not installed: {error}", file=sys.stderr)
+    print(f"lm-eval[api] is not installed: {error}", file=sys.stderr)
     sys.exit(3)
 
 url, folder = sys.argv[1:]
