@@ -39,6 +39,7 @@ pub struct Engine<'t> {
     end_tokens: Vec<u32>,
     next_id: u64,
     speculates: bool,
+    shares: bool,
     status: Status,
 }
 
@@ -102,6 +103,7 @@ impl<'t> Engine<'t> {
             sampler: Sampler::default(),
             next_id: 0,
             speculates: true,
+            shares: true,
         })
     }
 
@@ -131,6 +133,12 @@ impl<'t> Engine<'t> {
     /// the one before them, where that pays; it does from the start. The answers are the same.
     pub fn set_speculation(&mut self, on: bool) {
         self.speculates = on;
+    }
+
+    /// Whether what one sequence has read serves others that begin alike; it does from the start. The
+    /// answers are the same.
+    pub fn set_sharing(&mut self, on: bool) {
+        self.shares = on;
     }
 
     /// Tokens of prompt and answer together at most.
@@ -260,7 +268,8 @@ impl<'t> Engine<'t> {
             }
             let Some((id, asked)) = self.waiting.pop_front() else { return };
             // Log-probabilities need every row of the prompt.
-            let prompt = if asked.1.of_prompt { &[][..] } else { &asked.0.prompt };
+            let shares = self.shares && !asked.1.of_prompt;
+            let prompt = if shares { &asked.0.prompt } else { &[][..] };
             let follows = self.find_reader(prompt);
             let kept =
                 self.prefixes.find(prompt).filter(|kept| follows.is_none_or(|f| f.1 <= kept.1));
@@ -418,7 +427,7 @@ impl<'t> Engine<'t> {
         let Some(index) = self.running.iter().position(|s| s.id == id) else { return };
         let Sequence { mut tokens, read, slot, .. } = self.running.remove(index);
         tokens.truncate(read);
-        if tokens.len() < SHORTEST {
+        if tokens.len() < SHORTEST || !self.shares {
             return self.slots.give_back(slot);
         }
         let end = slot.start + tokens.len();

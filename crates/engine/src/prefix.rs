@@ -5,6 +5,8 @@ use std::ops::Range;
 
 /// Tokens that must be alike for a copy to be worth it.
 pub const SHORTEST: usize = 8;
+/// Slots that are kept at most: all are looked through for every request.
+const MOST: usize = 256;
 
 /// Rows that no running sequence holds, and the tokens that were read into them.
 pub struct Kept {
@@ -23,11 +25,14 @@ pub struct Prefixes {
 }
 
 impl Prefixes {
-    /// Keeps `tokens`, read into all of `slot`, and returns slots that became needless: of what is a
-    /// beginning of it.
+    /// Keeps `tokens`, read into all of `slot`, and returns slots that are kept no more: of what is a
+    /// beginning of it, and the oldest where there are too many.
     pub fn keep(&mut self, tokens: Vec<u32>, slot: Range<usize>) -> Vec<Range<usize>> {
         let needless = self.kept.extract_if(.., |kept| tokens.starts_with(&kept.tokens));
-        let needless = needless.map(|kept| kept.slot).collect();
+        let mut needless: Vec<_> = needless.map(|kept| kept.slot).collect();
+        if self.kept.len() >= MOST {
+            needless.extend(self.give_up());
+        }
         self.clock += 1;
         self.kept.push(Kept { tokens, slot, used: self.clock });
         needless

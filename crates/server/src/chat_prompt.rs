@@ -90,7 +90,11 @@ impl ChatPrompt {
             let (at, length, id) =
                 next.map_or((rest.len(), 0, None), |(a, l, id)| (a, l, Some(id)));
             if at > 0 {
-                tokenizer.encode(&rest[..at].replace(APART, ""), &mut ids);
+                let between = rest[..at].replace(APART, "");
+                match ids.is_empty() {
+                    true => tokenizer.encode(&between, &mut ids),
+                    false => tokenizer.encode_after_piece(&between, &mut ids),
+                }
             }
             ids.extend(id);
             rest = &rest[at + length..];

@@ -121,11 +121,12 @@ impl Shift<'_> {
         while self.take_orders(orders) {
             self.abort_what_nobody_waits_for();
             let began = Instant::now();
-            match self.engine.step() {
+            let stepped = self.engine.step();
+            self.metrics.step(self.engine.status(), began.elapsed());
+            match stepped {
                 Ok(emissions) => emissions.into_iter().for_each(|emission| self.deliver(emission)),
                 Err(error) => self.fail(&error.to_string()),
             }
-            self.metrics.step(self.engine.status(), began.elapsed());
         }
         let all: Vec<RequestId> = self.jobs.keys().copied().collect();
         all.into_iter().for_each(|id| self.abort(id, Abort::ServerEnds));

@@ -7,6 +7,7 @@ use crate::batch::{EncodedBatch, encode_batch};
 use crate::decoder::{DecodeStream, Decoder};
 use crate::definition::Definition;
 use crate::encoder::Encoder;
+use crate::normalizer::{Prefix, PrefixPlace};
 use crate::offsets::offsets;
 use crate::vocabulary::TokenId;
 
@@ -42,6 +43,18 @@ impl Tokenizer {
     /// `tokenizer.json` as Hugging Face does, from a `tokenizer.model` as SentencePiece does.
     pub fn encode(&self, text: &str, ids: &mut Vec<TokenId>) {
         self.inner.encoder.encode(&self.inner.definition, text, ids);
+    }
+
+    /// The same for a text that stands behind a special piece: no mark is put before it where only
+    /// the beginning of a whole text has one.
+    pub fn encode_after_piece(&self, text: &str, ids: &mut Vec<TokenId>) {
+        let Inner { definition, encoder, .. } = &*self.inner;
+        if definition.normalizer.place == PrefixPlace::EachStretch || encoder.cuts_out() {
+            return self.encode(text, ids);
+        }
+        let part = std::iter::once((text, Prefix::Never));
+        let mut ends = Vec::new();
+        encoder.with_space(|space| encoder.encode_parts(space, definition, part, (ids, &mut ends)));
     }
 
     /// The ids of a text, as [`encode`](Tokenizer::encode) gives them.
