@@ -105,6 +105,18 @@ test("typing in one go is undone in one go", () => {
   assert.equal(history.canRedo(), false);
 });
 
+test("half a syllable is never what undoing goes back to", () => {
+  const history = revisions("");
+  history.type("ㅎ", 0);
+  history.type("하", 5000, true);
+  history.type("한", 10000, true);
+  history.type("한ㄱ", 15000);
+  history.undo();
+  assert.equal(history.now(), "한");
+  history.undo();
+  assert.equal(history.now(), "");
+});
+
 test("events are found wherever the chunks are cut", () => {
   const whole = 'data: {"a":1}\n\n: a comment\n\ndata: one\r\ndata: two\r\n\r\ndata: [DONE]\n\n';
   for (let at = 0; at <= whole.length; at++) {

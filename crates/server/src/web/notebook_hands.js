@@ -61,11 +61,17 @@ export function startHands(notebook) {
     event.preventDefault();
     work();
   });
-  field.addEventListener("compositionstart", stop);
-  field.addEventListener("input", () => {
+  let inSyllable = false;
+  field.addEventListener("compositionstart", () => {
+    inSyllable = false;
+    stop();
+  });
+  field.addEventListener("input", ({ isComposing: composes }) => {
     stop();
     closeCard();
-    history().type(edited(now(), field.value), performance.now());
+    // Half a syllable is never what undoing goes back to.
+    history().type(edited(now(), field.value), performance.now(), composes && inSyllable);
+    inSyllable = composes;
     notebook.typed();
   });
   field.addEventListener("click", clicked);

@@ -19,9 +19,9 @@ export function revisions(first) {
       keep(value);
       typedAt = -Infinity;
     },
-    /** Another value by typing, at a time in milliseconds. */
-    type(value, time) {
-      if (time - typedAt < ONE_GO && past.length > 0) [present, future] = [value, []];
+    /** Another value by typing, at a time in milliseconds; `goesOn` where it is the same syllable still. */
+    type(value, time, goesOn = false) {
+      if ((goesOn || time - typedAt < ONE_GO) && past.length > 0) [present, future] = [value, []];
       else keep(value);
       typedAt = time;
     },
