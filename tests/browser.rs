@@ -28,6 +28,7 @@ fn the_page_does_in_a_browser_what_it_says() {
     place.edit_json("talking/tokenizer_config.json", |config| {
         config["chat_template"] = TEMPLATE.into();
     });
+    place.write("key", "secret\n");
     let status = Command::new("node")
         .args(["--test", "--test-concurrency=2", "--test-reporter=spec"])
         .current_dir(&folder)

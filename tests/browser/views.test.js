@@ -35,6 +35,26 @@ test("the model view tells the shape of the model and its speed", async () => {
   assert.deepEqual(complaints, []);
 });
 
+test("a key is asked for, and a wrong one is told of", async () => {
+  const guarded = await serve("--api-key-file", "key");
+  try {
+    const page = await guarded.browser.newPage({ locale: "en-US" });
+    await page.goto(guarded.address);
+    await page.waitForSelector("#key-dialog[open]");
+    await page.fill("#key-field", "not this one");
+    await page.press("#key-field", "Enter");
+    await page.waitForFunction(() => /did not accept/.test(document.querySelector("#key-words").textContent) && document.querySelector("#key-dialog").open);
+    await page.fill("#key-field", "secret");
+    await page.press("#key-field", "Enter");
+    await page.waitForSelector("#connection[data-state=ready]");
+    await page.fill("#text", "The old man ");
+    await page.press("#text", "Control+Enter");
+    await page.waitForFunction(() => document.querySelector("#text").value.length > 20);
+  } finally {
+    await guarded.close();
+  }
+});
+
 test("a base model says that it cannot chat", async () => {
   const { page } = await opened(served, { view: "#chat" });
   await page.selectOption("#model-name", "korean");

@@ -64,6 +64,9 @@ onKey(() => byId("key-dialog").open || byId("key-dialog").showModal());
 byId("key-form").addEventListener("submit", () => {
   useKey(byId("key-field").value.trim());
   byId("key-field").value = "";
+  // Should the page ask again, this one was not accepted.
+  byId("key-words").dataset.say = "key-wrong";
+  byId("key-words").textContent = say("key-wrong");
   watch();
 });
 
@@ -71,7 +74,7 @@ const KEYS = [["Ctrl Enter", "continue-title"], ["Esc", "stop-title"], ["Ctrl Sh
   ["Alt Enter", "write-here-title"], ["Alt ↓", "alternatives-title"], ["Ctrl Z", "undo-title"], ["Ctrl Shift Z", "redo-title"]];
 byId("keys").addEventListener("click", () => {
   const dialog = byId("keys-dialog");
-  const rows = KEYS.flatMap(([keys, words]) => [element("dt", {}, ...keys.split(" ").flatMap(key => [element("kbd", {}, say(key)), " "])), element("dd", {}, say(words))]);
+  const rows = KEYS.flatMap(([keys, words]) => [element("dt", {}, ...keys.split(" ").flatMap(key => [element("kbd", {}, say(key)), " "])), element("dd", {}, say(words).replace(/ \([^)]*\)$/, ""))]);
   dialog.replaceChildren(element("h2", { id: "keys-title" }, say("keys")), element("dl", { class: "keys" }, ...rows),
     element("button", { type: "button", onclick: () => dialog.close() }, say("close")));
   dialog.showModal();

@@ -30,5 +30,5 @@ function written({ tokens, seconds }) {
 
 function context() {
   const most = serverInformation().context;
-  return most ? say("context", { n: count(tokens), most: count(most) }) : "";
+  return most ? say(tokens > most ? "context-over" : "context", { n: count(tokens), most: count(most) }) : "";
 }

@@ -12,10 +12,11 @@ export function startLegend({ now, readAll }) {
   const place = byId("legend");
   let [shown, busy] = [false, false];
 
-  /** Whether there is text whose probabilities are not known. */
+  /** Whether there is text whose probabilities are not known, but could be: of a long one, the end is read. */
   function isMissing() {
     const { text, parts } = now();
-    return parts.reduce((sum, part) => sum + part.end - part.start, 0) < text.length;
+    const first = parts[0]?.run.prompt.length === 0 ? parts[0].start : 0;
+    return parts.reduce((sum, part) => sum + part.end - part.start, first) < text.length;
   }
 
   function fill() {

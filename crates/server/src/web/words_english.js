@@ -66,6 +66,7 @@ export const ENGLISH = {
   "written": "{n} tokens",
   "per-second": "{n} tokens/s",
   "context": "{n} of {most} tokens of context",
+  "context-over": "{n} tokens, of which the model reads the last {most}",
   "characters": "{n} characters",
   "keys": "Keys",
 
@@ -191,5 +192,6 @@ export const ENGLISH = {
   "key-title": "A key is needed",
   "key-label": "API key",
   "key-help": "It is kept until this tab is closed.",
+  "key-wrong": "The server did not accept this key.",
   "key-use": "Use it",
 };

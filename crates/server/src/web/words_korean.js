@@ -66,6 +66,7 @@ export const KOREAN = {
   "written": "토큰 {n}개",
   "per-second": "초당 {n}개",
   "context": "문맥 {most}토큰 중 {n}",
+  "context-over": "{n}토큰, 모델은 마지막 {most}토큰까지 읽음",
   "characters": "{n}자",
   "keys": "단축키",
 
@@ -191,5 +192,6 @@ export const KOREAN = {
   "key-title": "키가 필요합니다",
   "key-label": "API 키",
   "key-help": "이 탭을 닫을 때까지만 보관합니다.",
+  "key-wrong": "서버가 이 키를 받아들이지 않았습니다.",
   "key-use": "쓰기",
 };
