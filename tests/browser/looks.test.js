@@ -83,9 +83,17 @@ test("the language is the browser's until it is switched, and remembered", async
   await page.reload();
   await page.waitForSelector("html[data-ready]");
   assert.equal(await page.textContent("#continue"), "Continue");
-  const untranslated = await page.evaluate(() => [...document.querySelectorAll("body *")]
-    .filter(one => one.children.length === 0 && /[가-힣]/.test(one.textContent) && one.id !== "language" && !one.closest("noscript, .openings, textarea, .mirror"))
-    .map(one => one.outerHTML));
+  const untranslated = await page.evaluate(() =>
+    [...document.querySelectorAll("body *")]
+      .filter(
+        one =>
+          one.children.length === 0 &&
+          /[가-힣]/.test(one.textContent) &&
+          one.id !== "language" &&
+          !one.closest("noscript, .openings, textarea, .mirror"),
+      )
+      .map(one => one.outerHTML),
+  );
   assert.deepEqual(untranslated, []);
 });
 
@@ -125,7 +133,9 @@ test("parameters are remembered, and limits hold", async () => {
 test("nothing comes from elsewhere, and nobody complains", async () => {
   const { page, complaints, requests } = await opened(served);
   for (const view of VIEWS) await filled(page, view);
-  const foreign = requests.filter(url => !url.startsWith(served.address) && !url.startsWith("data:") && !url.startsWith("blob:"));
+  const foreign = requests.filter(
+    url => !url.startsWith(served.address) && !url.startsWith("data:") && !url.startsWith("blob:"),
+  );
   assert.deepEqual(foreign, []);
   assert.deepEqual(complaints, []);
   const answer = await fetch(served.address);
@@ -135,7 +145,9 @@ test("nothing comes from elsewhere, and nobody complains", async () => {
 
 test("a page that has not changed is not sent again", async () => {
   const first = await fetch(served.address + "page/main.js");
-  const again = await fetch(served.address + "page/main.js", { headers: { "if-none-match": first.headers.get("etag") } });
+  const again = await fetch(served.address + "page/main.js", {
+    headers: { "if-none-match": first.headers.get("etag") },
+  });
   assert.equal(first.status, 200);
   assert.equal(again.status, 304);
   assert.equal((await fetch(served.address + "page/../lib.rs")).status, 404);
@@ -147,8 +159,9 @@ test("what is going on is said politely, the stream by sentences", async () => {
   await page.fill("#text", "The old man ");
   await page.evaluate(() => {
     globalThis.said = [];
-    new MutationObserver(changes => changes.forEach(change => change.addedNodes.forEach(node => said.push(node.textContent))))
-      .observe(document.querySelector("#announcer"), { childList: true });
+    new MutationObserver(changes =>
+      changes.forEach(change => change.addedNodes.forEach(node => said.push(node.textContent))),
+    ).observe(document.querySelector("#announcer"), { childList: true });
   });
   await page.click("#continue");
   await page.waitForSelector("#continue", { state: "visible" });

@@ -17,14 +17,19 @@ export function contrasts(page) {
       const own = colour(getComputedStyle(node).backgroundColor);
       return own[3] === 0 ? above : over(own, above);
     };
-    const light = ([r, g, b]) => [r, g, b].map(value => value / 255)
-      .map(value => (value <= 0.04045 ? value / 12.92 : ((value + 0.055) / 1.055) ** 2.4))
-      .reduce((sum, value, at) => sum + value * [0.2126, 0.7152, 0.0722][at], 0);
+    const light = ([r, g, b]) =>
+      [r, g, b]
+        .map(value => value / 255)
+        .map(value => (value <= 0.04045 ? value / 12.92 : ((value + 0.055) / 1.055) ** 2.4))
+        .reduce((sum, value, at) => sum + value * [0.2126, 0.7152, 0.0722][at], 0);
     const contrast = (one, other) => {
       const [high, low] = [light(one), light(other)].sort((a, b) => b - a);
       return (high + 0.05) / (low + 0.05);
     };
-    const isSeen = node => node.checkVisibility({ visibilityProperty: true }) && node.getClientRects().length > 0 && !node.closest(".unseen, .mirror, .skip, :disabled");
+    const isSeen = node =>
+      node.checkVisibility({ visibilityProperty: true }) &&
+      node.getClientRects().length > 0 &&
+      !node.closest(".unseen, .mirror, .skip, :disabled");
     const found = [];
     const measure = (what, ink, ground, style) => {
       const size = parseFloat(style.fontSize);
@@ -32,30 +37,48 @@ export function contrasts(page) {
       found.push({ what, contrast: contrast(over(ink, ground), ground), needed: isLarge ? 3 : 4.5 });
     };
     for (const node of document.querySelectorAll("body *")) {
-      const hasText = [...node.childNodes].some(child => child.nodeType === 3 && child.data.trim() !== "") || "value" in node;
+      const hasText =
+        [...node.childNodes].some(child => child.nodeType === 3 && child.data.trim() !== "") || "value" in node;
       if (!hasText || !isSeen(node) || node.matches("option, script, input[type=range]")) continue;
       const style = getComputedStyle(node);
       const name = `${node.tagName}#${node.id}.${node.className} ${node.textContent.trim().slice(0, 30)}`;
       measure(name, colour(style.color), groundOf(node), style);
-      if (node.placeholder) measure(name, colour(getComputedStyle(node, "::placeholder").color), groundOf(node), style);
+      if (node.placeholder)
+        measure(name, colour(getComputedStyle(node, "::placeholder").color), groundOf(node), style);
     }
     // Tokens are painted behind the ink of the sheet, bars behind the words of the card.
     const root = getComputedStyle(document.documentElement);
     const probe = document.body.appendChild(document.createElement("i"));
     const painted = name => ((probe.style.color = `var(--${name})`), colour(getComputedStyle(probe).color));
-    for (const name of ["written", "chosen", "heat-1", "heat-2", "heat-3", "heat-4", "accent-soft"]) measure(name, painted("ink"), painted(name), root);
+    for (const name of ["written", "chosen", "heat-1", "heat-2", "heat-3", "heat-4", "accent-soft"])
+      measure(name, painted("ink"), painted(name), root);
     probe.remove();
     return found;
   });
 }
 
-const NAMED = ["button", "link", "textbox", "combobox", "slider", "spinbutton", "dialog", "list", "navigation", "region", "toolbar", "img"];
+const NAMED = [
+  "button",
+  "link",
+  "textbox",
+  "combobox",
+  "slider",
+  "spinbutton",
+  "dialog",
+  "list",
+  "navigation",
+  "region",
+  "toolbar",
+  "img",
+];
 
 /** Roles of controls without a name, as a reader of the screen would be told of them. */
 export async function controlsWithoutName(page) {
   const devtools = await page.context().newCDPSession(page);
   const { nodes } = await devtools.send("Accessibility.getFullAXTree");
-  const needed = nodes.filter(node => !node.ignored && NAMED.includes(node.role?.value) && node.role.value !== "list");
+  const needed = nodes.filter(
+    node => !node.ignored && NAMED.includes(node.role?.value) && node.role.value !== "list",
+  );
   return needed.filter(node => !node.name?.value).map(node => `${node.role.value} ${node.backendDOMNodeId}`);
 }
 
@@ -72,8 +95,16 @@ export async function focusWalk(page) {
       node.dataset.reached = "true";
       const marks = [node, node.parentElement ?? node].map(one => getComputedStyle(one));
       const { bottom, top, width } = node.getBoundingClientRect();
-      const marked = marks.some(style => style.outlineStyle !== "none" && parseFloat(style.outlineWidth) >= 2) && width > 0 && bottom > 0 && top < innerHeight;
-      return { path: `${node.tagName}#${node.id} ${node.textContent.slice(0, 20)}`, marked, isBody: node === document.body };
+      const marked =
+        marks.some(style => style.outlineStyle !== "none" && parseFloat(style.outlineWidth) >= 2) &&
+        width > 0 &&
+        bottom > 0 &&
+        top < innerHeight;
+      return {
+        path: `${node.tagName}#${node.id} ${node.textContent.slice(0, 20)}`,
+        marked,
+        isBody: node === document.body,
+      };
     });
     if (isBody || (steps > 0 && path.includes("#skip"))) break;
     if (!marked) unmarked.push(path);
@@ -81,7 +112,14 @@ export async function focusWalk(page) {
   }
   const missed = await page.evaluate(() => {
     const all = [...document.querySelectorAll("a[href], button, input, select, textarea, summary, [tabindex='0']")];
-    const missing = all.filter(node => node.checkVisibility() && !node.disabled && node.tabIndex >= 0 && !node.dataset.reached && !node.closest("dialog:not([open])"));
+    const missing = all.filter(
+      node =>
+        node.checkVisibility() &&
+        !node.disabled &&
+        node.tabIndex >= 0 &&
+        !node.dataset.reached &&
+        !node.closest("dialog:not([open])"),
+    );
     all.forEach(node => delete node.dataset.reached);
     return missing.map(node => node.outerHTML.slice(0, 120));
   });
@@ -92,7 +130,8 @@ export async function focusWalk(page) {
 export function tooWide(page) {
   return page.evaluate(() => {
     const width = document.documentElement.clientWidth;
-    const wide = [...document.querySelectorAll("body *")].filter(node => node.checkVisibility() && !node.closest(".unseen"))
+    const wide = [...document.querySelectorAll("body *")]
+      .filter(node => node.checkVisibility() && !node.closest(".unseen"))
       .filter(node => node.getBoundingClientRect().right > width + 0.5 || node.getBoundingClientRect().left < -0.5);
     const scrolls = document.documentElement.scrollWidth > width ? ["the page scrolls sideways"] : [];
     return [...scrolls, ...wide.map(node => node.outerHTML.slice(0, 120))];

@@ -30,18 +30,21 @@ async function written(page, doing) {
 
 /** Presses Escape, or types a letter before the text, in the midst of the stream: once there are some characters. */
 function interrupt(page, how) {
-  return page.evaluate(([length, isTyped]) => {
-    const text = document.querySelector("#text");
-    const watcher = new MutationObserver(() => {
-      if (text.value.length < length) return;
-      watcher.disconnect();
-      if (!isTyped) return document.dispatchEvent(new KeyboardEvent("keydown", { key: "Escape" }));
-      text.focus();
-      text.setSelectionRange(0, 0);
-      document.execCommand("insertText", false, "X");
-    });
-    watcher.observe(document.querySelector("#mirror"), { characterData: true, subtree: true });
-  }, [START.length + 10, how === "type"]);
+  return page.evaluate(
+    ([length, isTyped]) => {
+      const text = document.querySelector("#text");
+      const watcher = new MutationObserver(() => {
+        if (text.value.length < length) return;
+        watcher.disconnect();
+        if (!isTyped) return document.dispatchEvent(new KeyboardEvent("keydown", { key: "Escape" }));
+        text.focus();
+        text.setSelectionRange(0, 0);
+        document.execCommand("insertText", false, "X");
+      });
+      watcher.observe(document.querySelector("#mirror"), { characterData: true, subtree: true });
+    },
+    [START.length + 10, how === "type"],
+  );
 }
 
 test("the text goes on from what was typed, and undo and redo go through it", async () => {
@@ -112,7 +115,10 @@ test("a token is clicked, another is chosen, and the text goes on from there", a
   assert.ok((await choices.count()) >= 8);
   assert.equal(await page.locator("#alternatives li button[aria-current]").count(), 1);
   const chances = await page.locator("#alternatives li .chance").allTextContents();
-  assert.ok(chances.every(chance => /^(< )?\d+(\.\d+)? %$/.test(chance)), chances.join());
+  assert.ok(
+    chances.every(chance => /^(< )?\d+(\.\d+)? %$/.test(chance)),
+    chances.join(),
+  );
   const other = page.locator("#alternatives li button:not([aria-current]):has(.token:not(.byte))").first();
   const token = (await other.locator(".token").textContent()).replaceAll("␣", " ").replaceAll("⏎", "\n");
   const next = await written(page, () => other.press("Enter"));
@@ -144,7 +150,9 @@ test("the probabilities of any text can be seen", async () => {
   const { page, complaints } = await started(24, "오늘은 날씨가 좋네요.");
   await page.click("#shade");
   await page.waitForFunction(() => /bits per byte/.test(document.querySelector("#legend").textContent));
-  const painted = await page.evaluate(() => [1, 2, 3, 4].reduce((sum, heat) => sum + CSS.highlights.get(`heat-${heat}`).size, 0));
+  const painted = await page.evaluate(() =>
+    [1, 2, 3, 4].reduce((sum, heat) => sum + CSS.highlights.get(`heat-${heat}`).size, 0),
+  );
   assert.ok(painted > 3, String(painted));
   await page.press("#text", "Control+End");
   await page.press("#text", "Alt+ArrowDown");
@@ -181,7 +189,13 @@ test("Korean is composed syllable by syllable, and no key is taken for another m
   page.on("request", request => request.url().endsWith("completions") && asked.push(request.url()));
   for (const text of ["ㅎ", "하", "한"]) {
     await devtools.send("Input.imeSetComposition", { text, selectionStart: 1, selectionEnd: 1 });
-    await devtools.send("Input.dispatchKeyEvent", { type: "rawKeyDown", windowsVirtualKeyCode: 229, key: "Enter", code: "Enter", modifiers: 2 });
+    await devtools.send("Input.dispatchKeyEvent", {
+      type: "rawKeyDown",
+      windowsVirtualKeyCode: 229,
+      key: "Enter",
+      code: "Enter",
+      modifiers: 2,
+    });
   }
   await devtools.send("Input.insertText", { text: "한" });
   assert.equal(await textOf(page), "한");
@@ -227,7 +241,9 @@ test("documents are listed, opened, exported, imported and deleted", async () =>
 
 test("an error of the server is told in words, and nothing is lost", async () => {
   const { page } = await started();
-  await page.route("**/v1/completions", route => route.fulfill({ status: 429, headers: { "retry-after": "3" }, body: "{}" }));
+  await page.route("**/v1/completions", route =>
+    route.fulfill({ status: 429, headers: { "retry-after": "3" }, body: "{}" }),
+  );
   await page.click("#continue");
   await page.waitForSelector("#notice", { state: "visible" });
   assert.match(await page.textContent("#notice-words"), /busy.*3 s/);

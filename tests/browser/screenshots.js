@@ -9,7 +9,8 @@ const [address, folder] = process.argv.slice(2);
 const DESK = { viewport: { width: 1280, height: 760 } };
 const PHONE = { viewport: { width: 390, height: 780 }, isMobile: true, hasTouch: true };
 const TEXT = "이 영화는 ";
-const SAMPLE = "안녕하세요, 오늘은 날씨가 좋네요. 훈민정음은 1443년에 창제되었다. 뷁, 햏 같은 글자도 쓸 수 있다.\nThe quick brown fox jumps over the lazy dog.";
+const SAMPLE =
+  "안녕하세요, 오늘은 날씨가 좋네요. 훈민정음은 1443년에 창제되었다. 뷁, 햏 같은 글자도 쓸 수 있다.\nThe quick brown fox jumps over the lazy dog.";
 
 async function write(page) {
   await page.fill("#text", TEXT);
@@ -40,8 +41,15 @@ async function model(page) {
   await page.waitForSelector("#model-card td");
   for (let at = 0; at < 24; at++) {
     const body = JSON.stringify({ prompt: TEXT.repeat(1 + (at % 3)), max_tokens: 60 * (1 + (at % 4)) });
-    await Promise.all(Array.from({ length: 1 + (at % 3) }, () =>
-      fetch(new URL("v1/completions", address), { method: "POST", headers: { "content-type": "application/json" }, body }).then(answer => answer.text())));
+    await Promise.all(
+      Array.from({ length: 1 + (at % 3) }, () =>
+        fetch(new URL("v1/completions", address), {
+          method: "POST",
+          headers: { "content-type": "application/json" },
+          body,
+        }).then(answer => answer.text()),
+      ),
+    );
     await page.waitForTimeout(300);
   }
 }
@@ -59,7 +67,9 @@ const PICTURES = [
 const browser = await chromium.launch({ executablePath: process.env.KOLLAMA_CHROMIUM, args: ["--no-sandbox"] });
 for (const [name, doing, options] of PICTURES) {
   const page = await (await browser.newContext(options)).newPage();
-  await page.addInitScript(() => localStorage.setItem("kollama.parameters", JSON.stringify({ seed: "11", temperature: 0.6, max_tokens: 96 })));
+  await page.addInitScript(() =>
+    localStorage.setItem("kollama.parameters", JSON.stringify({ seed: "11", temperature: 0.6, max_tokens: 96 })),
+  );
   await page.goto(address);
   await page.waitForSelector("html[data-ready]");
   await page.waitForSelector("#connection[data-state=ready]");

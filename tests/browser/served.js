@@ -19,8 +19,20 @@ function freePort() {
 
 /** Starts the program; resolves once it answers. */
 async function started(port, more) {
-  const line = ["serve", "--model", "korean=first/train", "--compare-tokenizer", "first/base", "--port", port, ...more];
-  const child = spawn(KOLLAMA_PROGRAM, line.map(String), { cwd: KOLLAMA_PLACE, stdio: ["ignore", "ignore", "pipe"] });
+  const line = [
+    "serve",
+    "--model",
+    "korean=first/train",
+    "--compare-tokenizer",
+    "first/base",
+    "--port",
+    port,
+    ...more,
+  ];
+  const child = spawn(KOLLAMA_PROGRAM, line.map(String), {
+    cwd: KOLLAMA_PLACE,
+    stdio: ["ignore", "ignore", "pipe"],
+  });
   let talk = "";
   child.stderr.on("data", data => (talk += data));
   for (let tries = 0; tries < 300; tries++) {
@@ -45,7 +57,10 @@ export async function serve(...more) {
   const port = await freePort();
   const address = `http://127.0.0.1:${port}/`;
   let child = await started(port, more);
-  const browser = await chromium.launch({ executablePath: KOLLAMA_CHROMIUM, args: ["--no-sandbox", "--disable-dev-shm-usage"] });
+  const browser = await chromium.launch({
+    executablePath: KOLLAMA_CHROMIUM,
+    args: ["--no-sandbox", "--disable-dev-shm-usage"],
+  });
   return {
     address,
     browser,
@@ -62,7 +77,11 @@ export async function serve(...more) {
 
 /** The page in a window of its own, with everything that it complained of and asked for. */
 export async function opened(served, options = {}) {
-  const context = await served.browser.newContext({ locale: "en-US", viewport: { width: 1280, height: 800 }, ...options });
+  const context = await served.browser.newContext({
+    locale: "en-US",
+    viewport: { width: 1280, height: 800 },
+    ...options,
+  });
   const page = await context.newPage();
   const complaints = [];
   const requests = [];

@@ -3,7 +3,18 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { grouped } from "../../crates/server/src/web/chips.js";
-import { asRead, cut, edited, exchanged, grown, idsUpTo, newRun, packed, plain, unpacked } from "../../crates/server/src/web/manuscript.js";
+import {
+  asRead,
+  cut,
+  edited,
+  exchanged,
+  grown,
+  idsUpTo,
+  newRun,
+  packed,
+  plain,
+  unpacked,
+} from "../../crates/server/src/web/manuscript.js";
 import { pieceMaker } from "../../crates/server/src/web/pieces.js";
 import { revisions } from "../../crates/server/src/web/revisions.js";
 import { eventParser } from "../../crates/server/src/web/server_events.js";
@@ -24,7 +35,10 @@ test("text that was held back finds its tokens", () => {
   const pieces = pieceMaker();
   assert.deepEqual(pieces.add([" 날", "씨"], ""), []);
   assert.deepEqual(pieces.add(["가"], " 날"), [{ text: " 날", count: 1 }]);
-  assert.deepEqual(pieces.add([], "씨가"), [{ text: "씨", count: 1 }, { text: "가", count: 1 }]);
+  assert.deepEqual(pieces.add([], "씨가"), [
+    { text: "씨", count: 1 },
+    { text: "가", count: 1 },
+  ]);
 });
 
 test("bytes that are no character become what the server made of them", () => {
@@ -49,12 +63,19 @@ test("half a character at the end is known as such", () => {
 });
 
 test("tokens are known only up to the first change", () => {
-  const text = grown(plain("A "), 2, run("one ", "two ", "three"), 0, [{ text: "one ", count: 1 }, { text: "two ", count: 1 }, { text: "three", count: 1 }]);
+  const text = grown(plain("A "), 2, run("one ", "two ", "three"), 0, [
+    { text: "one ", count: 1 },
+    { text: "two ", count: 1 },
+    { text: "three", count: 1 },
+  ]);
   assert.equal(text.text, "A one two three");
   assert.deepEqual(idsUpTo(text, 15), [1, 10, 11, 12]);
   assert.deepEqual(idsUpTo(text, 6), [1, 10]);
   const changed = edited(text, "A one 2 three");
-  assert.deepEqual(changed.parts.map(part => [part.start, part.end]), [[2, 6]]);
+  assert.deepEqual(
+    changed.parts.map(part => [part.start, part.end]),
+    [[2, 6]],
+  );
   assert.equal(idsUpTo(changed, 13), undefined);
   assert.equal(changed.last, undefined);
   assert.deepEqual(edited(text, "A one two three, four").parts.length, 3);
@@ -64,15 +85,27 @@ test("what the model wrote stays marked where the text around it changes", () =>
   const text = grown(plain("A Z"), 2, run("bcd"), 0, [{ text: "bcd", count: 1 }]);
   assert.equal(text.text, "A bcdZ");
   assert.deepEqual(edited(text, "AAA bcdZ").written, [[4, 7]]);
-  assert.deepEqual(edited(text, "A bXdZ").written, [[2, 3], [4, 5]]);
+  assert.deepEqual(edited(text, "A bXdZ").written, [
+    [2, 3],
+    [4, 5],
+  ]);
   assert.deepEqual(cut(text, 3).written, [[2, 3]]);
   assert.deepEqual(exchanged(text, 2, 5, "").written, []);
 });
 
 test("reading gives chances to the text as it stands", () => {
   const whole = run("<s>", "A", " b");
-  const text = asRead(plain("xA b"), whole, 1, [{ text: "A", count: 1 }, { text: " b", count: 1 }]);
-  assert.deepEqual(text.parts.map(part => [part.start, part.end, part.at]), [[1, 2, 1], [2, 4, 2]]);
+  const text = asRead(plain("xA b"), whole, 1, [
+    { text: "A", count: 1 },
+    { text: " b", count: 1 },
+  ]);
+  assert.deepEqual(
+    text.parts.map(part => [part.start, part.end, part.at]),
+    [
+      [1, 2, 1],
+      [2, 4, 2],
+    ],
+  );
   assert.deepEqual(text.written, []);
 });
 
@@ -81,7 +114,12 @@ test("a manuscript comes back from JSON, and a damaged one as its text", () => {
   const back = unpacked(JSON.parse(JSON.stringify(packed(text))));
   assert.deepEqual(back, text);
   assert.equal(back.parts[0].run, back.last.run);
-  for (const damage of [{ parts: [[0, 99, 0, 0, 1]] }, { runs: null }, { written: [[5, 1]] }, { parts: [[0, 1, 7, 0, 1]] }]) {
+  for (const damage of [
+    { parts: [[0, 99, 0, 0, 1]] },
+    { runs: null },
+    { written: [[5, 1]] },
+    { parts: [[0, 1, 7, 0, 1]] },
+  ]) {
     assert.deepEqual(unpacked({ ...packed(text), ...damage }), plain("A one"));
   }
   assert.equal(unpacked({ text: 3 }), undefined);
@@ -121,14 +159,28 @@ test("events are found wherever the chunks are cut", () => {
   const whole = 'data: {"a":1}\n\n: a comment\n\ndata: one\r\ndata: two\r\n\r\ndata: [DONE]\n\n';
   for (let at = 0; at <= whole.length; at++) {
     const parse = eventParser();
-    assert.deepEqual([...parse(whole.slice(0, at)), ...parse(whole.slice(at))], ['{"a":1}', "one\ntwo", "[DONE]"], String(at));
+    assert.deepEqual(
+      [...parse(whole.slice(0, at)), ...parse(whole.slice(at))],
+      ['{"a":1}', "one\ntwo", "[DONE]"],
+      String(at),
+    );
   }
 });
 
 test("chips hold whole characters, and bytes that are none stand alone", () => {
-  const tokens = ["a", "bytes:\\xec", "bytes:\\x95", "bytes:\\x88", "bytes:\\xff", "b"].map((text, id) => ({ id, text, isByte: text.startsWith("bytes") }));
+  const tokens = ["a", "bytes:\\xec", "bytes:\\x95", "bytes:\\x88", "bytes:\\xff", "b"].map((text, id) => ({
+    id,
+    text,
+    isByte: text.startsWith("bytes"),
+  }));
   const chips = grouped(tokens);
-  assert.deepEqual(chips.map(chip => chip.ids), [[0], [1, 2, 3], [4], [5]]);
-  assert.deepEqual(chips.map(chip => chip.text), ["a", "안", "FF", "b"]);
+  assert.deepEqual(
+    chips.map(chip => chip.ids),
+    [[0], [1, 2, 3], [4], [5]],
+  );
+  assert.deepEqual(
+    chips.map(chip => chip.text),
+    ["a", "안", "FF", "b"],
+  );
   assert.equal(chips[1].bytes, "EC 95 88");
 });

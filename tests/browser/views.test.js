@@ -16,10 +16,19 @@ test("two tokenizers are set side by side, and the extended one needs fewer toke
   const [long, longShare, short, shortShare] = counts;
   assert.ok(short < long && shortShare < longShare, counts.join());
   assert.ok((await page.locator(".chip.bytes").count()) > 0, "rare syllables are written with byte tokens");
-  const whole = (await page.locator(".tokenizer").nth(1).locator(".chip").evaluateAll(chips =>
-    chips.map(chip => [...chip.childNodes].map(node => node.textContent).join("")))).join("");
+  const whole = (
+    await page
+      .locator(".tokenizer")
+      .nth(1)
+      .locator(".chip")
+      .evaluateAll(chips => chips.map(chip => [...chip.childNodes].map(node => node.textContent).join("")))
+  ).join("");
   assert.equal(whole.replaceAll("␣", " ").trim(), "오늘은 날씨가 좋네요. 뷁");
-  const ids = (await page.locator(".tokenizer").nth(0).locator(".chip").evaluateAll(chips => chips.reduce((sum, chip) => sum + Number(chip.dataset.count ?? 1), 0)));
+  const ids = await page
+    .locator(".tokenizer")
+    .nth(0)
+    .locator(".chip")
+    .evaluateAll(chips => chips.reduce((sum, chip) => sum + Number(chip.dataset.count ?? 1), 0));
   assert.equal(ids, long, "every token has its chip");
   await page.locator(".chip").first().focus();
   await page.keyboard.press("ArrowRight");
@@ -31,7 +40,8 @@ test("the model view tells the shape of the model and its speed", async () => {
   const { page, complaints } = await opened(served, { view: "#model" });
   await page.waitForSelector("#model-card td");
   const text = await page.textContent("#model-card");
-  for (const part of ["Layers", "Vocabulary", "3,072", "tokens/s", "parameters"]) assert.ok(text.includes(part), `${part} in ${text}`);
+  for (const part of ["Layers", "Vocabulary", "3,072", "tokens/s", "parameters"])
+    assert.ok(text.includes(part), `${part} in ${text}`);
   assert.deepEqual(complaints, []);
 });
 
@@ -43,7 +53,11 @@ test("a key is asked for, and a wrong one is told of", async () => {
     await page.waitForSelector("#key-dialog[open]");
     await page.fill("#key-field", "not this one");
     await page.press("#key-field", "Enter");
-    await page.waitForFunction(() => /did not accept/.test(document.querySelector("#key-words").textContent) && document.querySelector("#key-dialog").open);
+    await page.waitForFunction(
+      () =>
+        /did not accept/.test(document.querySelector("#key-words").textContent) &&
+        document.querySelector("#key-dialog").open,
+    );
     await page.fill("#key-field", "secret");
     await page.press("#key-field", "Enter");
     await page.waitForSelector("#connection[data-state=ready]");
@@ -71,7 +85,12 @@ test("a model with a template chats: Enter sends, but never in the midst of a sy
   const devtools = await context.newCDPSession(page);
   await page.focus("#say-something");
   await devtools.send("Input.imeSetComposition", { text: "안녀", selectionStart: 2, selectionEnd: 2 });
-  await devtools.send("Input.dispatchKeyEvent", { type: "rawKeyDown", windowsVirtualKeyCode: 229, key: "Enter", code: "Enter" });
+  await devtools.send("Input.dispatchKeyEvent", {
+    type: "rawKeyDown",
+    windowsVirtualKeyCode: 229,
+    key: "Enter",
+    code: "Enter",
+  });
   assert.equal(await page.locator("#messages li").count(), 0, "nothing was sent");
   await devtools.send("Input.insertText", { text: "안녕" });
   await page.keyboard.press("Shift+Enter");

@@ -47,9 +47,13 @@ export function enterCard() {
 function head(part) {
   const steps = stepsOf(part);
   const chance = chanceOf(part);
-  return element("header", {}, element("b", {}, ...steps.map(step => shownToken(step.token))),
+  return element(
+    "header",
+    {},
+    element("b", {}, ...steps.map(step => shownToken(step.token))),
     element("span", { class: "quiet small figure" }, say("id", { id: steps.map(step => step.id).join(" ") })),
-    element("b", { class: "chance figure" }, chance === undefined ? "–" : percentage(chance)));
+    element("b", { class: "chance figure" }, chance === undefined ? "–" : percentage(chance)),
+  );
 }
 
 function hint(step) {
@@ -67,8 +71,18 @@ function choices(step, pick) {
 function choice(other, isOwn, pick) {
   const bar = element("span", { class: "bar" });
   bar.style.width = `${Math.exp(other.chance) * 100}%`;
-  const button = element("button", { type: "button", disabled: isSpecial(other.token) && other.token !== "</s>", "aria-current": isOwn ? "true" : undefined, onclick: () => pick(other) },
-    bar, shownToken(other.token), element("span", { class: "chance figure" }, percentage(other.chance)));
+  const button = element(
+    "button",
+    {
+      type: "button",
+      disabled: isSpecial(other.token) && other.token !== "</s>",
+      "aria-current": isOwn ? "true" : undefined,
+      onclick: () => pick(other),
+    },
+    bar,
+    shownToken(other.token),
+    element("span", { class: "chance figure" }, percentage(other.chance)),
+  );
   return element("li", {}, button);
 }
 

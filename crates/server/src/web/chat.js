@@ -40,11 +40,20 @@ function show() {
 
 function shownMessage({ role, content }, at) {
   const button = (name, work) => element("button", { type: "button", class: "plain", onclick: work }, say(name));
-  const own = role === "user" ? [button("edit", () => edit(at))] : [button("copy", () => navigator.clipboard?.writeText(content))];
-  const last = at === messages.length - 1 && role === "assistant" ? [button("regenerate", () => answerAgain(at))] : [];
+  const own =
+    role === "user"
+      ? [button("edit", () => edit(at))]
+      : [button("copy", () => navigator.clipboard?.writeText(content))];
+  const last =
+    at === messages.length - 1 && role === "assistant" ? [button("regenerate", () => answerAgain(at))] : [];
   const doings = underWay ? [] : [...own, ...last];
-  return element("li", { class: role }, element("span", { class: "who" }, say(role)), element("div", { class: "words" }, content.trimStart()),
-    element("div", { class: "doings" }, ...doings));
+  return element(
+    "li",
+    { class: role },
+    element("span", { class: "who" }, say(role)),
+    element("div", { class: "words" }, content.trimStart()),
+    element("div", { class: "doings" }, ...doings),
+  );
 }
 
 function edit(at) {
@@ -118,7 +127,13 @@ async function receive(asked, reply, signal) {
 
 /** What the status line says of the chat. */
 export function showChatFigures() {
-  tellFigures(() => speed.tokens === 0 ? [] : [`${say("written", { n: count(speed.tokens) })} · ${say("per-second", { n: count(speed.tokens / speed.seconds, 1) })}`]);
+  tellFigures(() =>
+    speed.tokens === 0
+      ? []
+      : [
+          `${say("written", { n: count(speed.tokens) })} · ${say("per-second", { n: count(speed.tokens / speed.seconds, 1) })}`,
+        ],
+  );
 }
 
 /** Ends the answer under way. */
@@ -136,7 +151,9 @@ async function keep() {
   }
 }
 
-const isSound = body => Array.isArray(body?.messages) && body.messages.every(one => ROLES.includes(one?.role) && typeof one.content === "string");
+const isSound = body =>
+  Array.isArray(body?.messages) &&
+  body.messages.every(one => ROLES.includes(one?.role) && typeof one.content === "string");
 
 function open(record) {
   if (!isSound(record.body)) return;
@@ -157,7 +174,11 @@ function showWhetherItCan() {
   byId("chat-side").hidden = !can;
   byId("chat").classList.toggle("alone", !can);
   const link = element("a", { href: "#notebook" }, say("to-notebook"));
-  byId("no-chat").replaceChildren(element("h2", {}, say("no-chat-title")), element("p", {}, say("no-chat", { name: modelName() ?? "" })), element("p", {}, link));
+  byId("no-chat").replaceChildren(
+    element("h2", {}, say("no-chat-title")),
+    element("p", {}, say("no-chat", { name: modelName() ?? "" })),
+    element("p", {}, link),
+  );
 }
 
 /** Starts the chat. */
@@ -178,7 +199,13 @@ export function startChat() {
     begin(newId(), []);
     field.focus();
   });
-  const shelf = { kind: "talk", current: () => id, open, removed: gone => (gone === undefined || gone === id) && begin(newId(), []), isSound };
+  const shelf = {
+    kind: "talk",
+    current: () => id,
+    open,
+    removed: gone => (gone === undefined || gone === id) && begin(newId(), []),
+    isSound,
+  };
   byId("conversations").addEventListener("click", () => openShelf(shelf));
   onNews(showWhetherItCan);
   inEveryLanguage(() => {

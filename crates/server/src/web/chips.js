@@ -34,8 +34,13 @@ function endOfCharacter(tokens, at) {
 /** Chips as a row; `tell(words)` hears of the chip that is pointed at or walked to. */
 export function chipRow(chips, label, tell) {
   const items = chips.slice(0, MOST).map(chip => item(chip, tell));
-  const withLineEnds = items.flatMap((made, at) => chips[at].text.endsWith("\n") ? [made, element("li", { class: "line-end", "aria-hidden": "true" })] : [made]);
-  const rest = chips.length > MOST ? [element("li", { class: "quiet" }, say("more-chips", { n: count(chips.length - MOST) }))] : [];
+  const withLineEnds = items.flatMap((made, at) =>
+    chips[at].text.endsWith("\n") ? [made, element("li", { class: "line-end", "aria-hidden": "true" })] : [made],
+  );
+  const rest =
+    chips.length > MOST
+      ? [element("li", { class: "quiet" }, say("more-chips", { n: count(chips.length - MOST) }))]
+      : [];
   const row = element("ol", { class: "chips", "aria-label": label }, ...withLineEnds, ...rest);
   walkable(row, items);
   return row;
@@ -43,8 +48,20 @@ export function chipRow(chips, label, tell) {
 
 function item(chip, tell) {
   const several = chip.ids.length > 1;
-  const made = element("li", { class: chip.isBytes ? "chip bytes" : "chip", "data-count": several ? chip.ids.length : undefined }, ...[...chip.text].map(visible));
-  const words = () => tell(say(several ? "chip-bytes" : "chip", { text: made.firstChild ? made.textContent : "", ids: chip.ids.join(" "), bytes: chip.bytes, n: chip.ids.length }));
+  const made = element(
+    "li",
+    { class: chip.isBytes ? "chip bytes" : "chip", "data-count": several ? chip.ids.length : undefined },
+    ...[...chip.text].map(visible),
+  );
+  const words = () =>
+    tell(
+      say(several ? "chip-bytes" : "chip", {
+        text: made.firstChild ? made.textContent : "",
+        ids: chip.ids.join(" "),
+        bytes: chip.bytes,
+        n: chip.ids.length,
+      }),
+    );
   made.addEventListener("focus", words);
   made.addEventListener("pointerenter", words);
   return made;

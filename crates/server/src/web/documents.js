@@ -43,13 +43,21 @@ export class StoreError extends Error {
 
 /** All documents of a kind, the last changed first. */
 export async function allDocuments(kind) {
-  const all = await ask("readonly", store => store.getAll(), () => [...here.values()]);
+  const all = await ask(
+    "readonly",
+    store => store.getAll(),
+    () => [...here.values()],
+  );
   return all.filter(one => one.kind === kind).sort((a, b) => b.changed - a.changed);
 }
 
 /** One document, or undefined. */
 export function getDocument(id) {
-  return ask("readonly", store => store.get(id), () => here.get(id));
+  return ask(
+    "readonly",
+    store => store.get(id),
+    () => here.get(id),
+  );
 }
 
 /** Keeps a document under its id; gives the record. */
@@ -57,15 +65,31 @@ export async function keepDocument(id, kind, title, body) {
   const size = JSON.stringify(body).length;
   if (size > LARGEST) throw new StoreError("large");
   const known = await getDocument(id);
-  if (!known && (await ask("readonly", store => store.count(), () => here.size)) >= MOST) throw new StoreError("many");
+  if (
+    !known &&
+    (await ask(
+      "readonly",
+      store => store.count(),
+      () => here.size,
+    )) >= MOST
+  )
+    throw new StoreError("many");
   const record = { id, kind, title, changed: Date.now(), size, body };
-  await ask("readwrite", store => store.put(record), () => here.set(id, record));
+  await ask(
+    "readwrite",
+    store => store.put(record),
+    () => here.set(id, record),
+  );
   return record;
 }
 
 /** Removes a document. */
 export function removeDocument(id) {
-  return ask("readwrite", store => store.delete(id), () => here.delete(id));
+  return ask(
+    "readwrite",
+    store => store.delete(id),
+    () => here.delete(id),
+  );
 }
 
 /** An id that no other document has. */
@@ -92,6 +116,7 @@ export async function imported(text, kind, isSound) {
   }
   const right = file?.format === "kollama-documents" && file.kind === kind && Array.isArray(file.documents);
   if (!right || !file.documents.every(one => isSound(one?.body))) return undefined;
-  for (const { title, body } of file.documents) await keepDocument(newId(), kind, titleOf(String(title ?? "")), body);
+  for (const { title, body } of file.documents)
+    await keepDocument(newId(), kind, titleOf(String(title ?? "")), body);
   return file.documents.length;
 }

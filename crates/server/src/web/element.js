@@ -41,7 +41,14 @@ export function walkable(row, items) {
   row.addEventListener("keydown", event => {
     const at = items.indexOf(event.target);
     if (at < 0) return;
-    const steps = { ArrowRight: at + 1, ArrowDown: at + 1, ArrowLeft: at - 1, ArrowUp: at - 1, Home: 0, End: items.length - 1 };
+    const steps = {
+      ArrowRight: at + 1,
+      ArrowDown: at + 1,
+      ArrowLeft: at - 1,
+      ArrowUp: at - 1,
+      Home: 0,
+      End: items.length - 1,
+    };
     const next = items[steps[event.key]];
     if (!next) return;
     event.preventDefault();

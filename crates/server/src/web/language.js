@@ -19,7 +19,10 @@ export function language() {
 /** The words of a name, with values in the place of `{…}`. */
 export function say(name, values = {}) {
   const words = WORDS[language()][name] ?? name;
-  return (IS_MAC ? words.replaceAll("Ctrl", "⌘").replaceAll("Alt", "⌥") : words).replace(/\{(\w+)\}/g, (_, key) => values[key] ?? "");
+  return (IS_MAC ? words.replaceAll("Ctrl", "⌘").replaceAll("Alt", "⌥") : words).replace(
+    /\{(\w+)\}/g,
+    (_, key) => values[key] ?? "",
+  );
 }
 
 /** A number as the language writes it. */

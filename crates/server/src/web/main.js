@@ -52,7 +52,9 @@ function showModelNames() {
   const { models } = serverInformation();
   const select = byId("model-name");
   select.hidden = models.length < 2;
-  select.replaceChildren(...models.map(name => element("option", { value: name, selected: name === modelName() }, name)));
+  select.replaceChildren(
+    ...models.map(name => element("option", { value: name, selected: name === modelName() }, name)),
+  );
 }
 byId("model-name").addEventListener("change", event => useModel(event.target.value).catch(tellError));
 onNews(() => {
@@ -70,13 +72,26 @@ byId("key-form").addEventListener("submit", () => {
   watch();
 });
 
-const KEYS = [["Ctrl Enter", "continue-title"], ["Esc", "stop-title"], ["Ctrl Shift Enter", "regenerate-title"],
-  ["Alt Enter", "write-here-title"], ["Alt ↓", "alternatives-title"], ["Ctrl Z", "undo-title"], ["Ctrl Shift Z", "redo-title"]];
+const KEYS = [
+  ["Ctrl Enter", "continue-title"],
+  ["Esc", "stop-title"],
+  ["Ctrl Shift Enter", "regenerate-title"],
+  ["Alt Enter", "write-here-title"],
+  ["Alt ↓", "alternatives-title"],
+  ["Ctrl Z", "undo-title"],
+  ["Ctrl Shift Z", "redo-title"],
+];
 byId("keys").addEventListener("click", () => {
   const dialog = byId("keys-dialog");
-  const rows = KEYS.flatMap(([keys, words]) => [element("dt", {}, ...keys.split(" ").flatMap(key => [element("kbd", {}, say(key)), " "])), element("dd", {}, say(words).replace(/ \([^)]*\)$/, ""))]);
-  dialog.replaceChildren(element("h2", { id: "keys-title" }, say("keys")), element("dl", { class: "keys" }, ...rows),
-    element("button", { type: "button", onclick: () => dialog.close() }, say("close")));
+  const rows = KEYS.flatMap(([keys, words]) => [
+    element("dt", {}, ...keys.split(" ").flatMap(key => [element("kbd", {}, say(key)), " "])),
+    element("dd", {}, say(words).replace(/ \([^)]*\)$/, "")),
+  ]);
+  dialog.replaceChildren(
+    element("h2", { id: "keys-title" }, say("keys")),
+    element("dl", { class: "keys" }, ...rows),
+    element("button", { type: "button", onclick: () => dialog.close() }, say("close")),
+  );
   dialog.showModal();
 });
 

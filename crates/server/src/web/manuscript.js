@@ -100,7 +100,9 @@ export function stepsOf(part) {
 /** The chance of a part: of all its tokens together. Undefined where the model never gave one. */
 export function chanceOf(part) {
   const chances = stepsOf(part).map(step => step.chance);
-  return chances.some(chance => typeof chance !== "number") ? undefined : chances.reduce((sum, one) => sum + one, 0);
+  return chances.some(chance => typeof chance !== "number")
+    ? undefined
+    : chances.reduce((sum, one) => sum + one, 0);
 }
 
 /** The ids that stood before a step of a run. */
@@ -137,12 +139,18 @@ export function unpacked(value) {
 }
 
 function known({ text, runs, parts, written, last }) {
-  const isRun = run => run.prompt.every(Number.isInteger) && run.steps.every(step => Number.isInteger(step.id) && Array.isArray(step.others));
+  const isRun = run =>
+    run.prompt.every(Number.isInteger) &&
+    run.steps.every(step => Number.isInteger(step.id) && Array.isArray(step.others));
   const isStretch = (start, end) => 0 <= start && start <= end && end <= text.length;
   const found = parts.map(([start, end, run, at, count]) => ({ start, end, run: runs[run], at, count }));
-  const isPart = ({ start, end, run, at, count }) => isStretch(start, end) && 0 <= at && 0 < count && at + count <= run.steps.length;
+  const isPart = ({ start, end, run, at, count }) =>
+    isStretch(start, end) && 0 <= at && 0 < count && at + count <= run.steps.length;
   const lastRun = last && { run: runs[last[0]], start: last[1], end: last[2] };
-  const isSound = runs.every(isRun) && found.every(isPart) && written.every(one => isStretch(...one))
-    && (!lastRun || (lastRun.run.prompt && isStretch(lastRun.start, lastRun.end)));
+  const isSound =
+    runs.every(isRun) &&
+    found.every(isPart) &&
+    written.every(one => isStretch(...one)) &&
+    (!lastRun || (lastRun.run.prompt && isStretch(lastRun.start, lastRun.end)));
   return isSound ? { text, parts: found, written, last: lastRun ?? undefined } : plain(text);
 }

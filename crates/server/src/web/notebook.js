@@ -203,14 +203,25 @@ export function startNotebook() {
   function openCardAt(part) {
     if (underWay || !part) return false;
     paper.choose(part);
-    openCard(part, paper.rectangles(part), other => pick(part, other), () => paper.choose(undefined));
+    openCard(
+      part,
+      paper.rectangles(part),
+      other => pick(part, other),
+      () => paper.choose(undefined),
+    );
     return true;
   }
 
   /** Work that waits until nothing is under way. */
   const idle = work => () => underWay || work();
   startHands({
-    paper, now, caret, openCardAt, showCaret, stop, shade,
+    paper,
+    now,
+    caret,
+    openCardAt,
+    showCaret,
+    stop,
+    shade,
     history: () => history,
     isWriting: () => Boolean(underWay),
     typed() {
@@ -219,11 +230,15 @@ export function startNotebook() {
       desk.changed();
       countLater();
     },
-    goOn: idle(goOn), writeHere: idle(writeHere), regenerate: idle(regenerate), show,
+    goOn: idle(goOn),
+    writeHere: idle(writeHere),
+    regenerate: idle(regenerate),
+    show,
   });
 
   inEveryLanguage(() => {
-    const opening = text => element("button", { type: "button", onclick: () => revise(plain(text), text.length) }, text);
+    const opening = text =>
+      element("button", { type: "button", onclick: () => revise(plain(text), text.length) }, text);
     byId("openings").replaceChildren(...OPENINGS.map(name => opening(say(name))));
     showState();
     showFigures();

@@ -10,7 +10,9 @@ let [countedText, tokens] = ["", 0];
 
 /** Shows the figures of a manuscript and of the last writing, {tokens, seconds}. */
 export async function tellNotebookFigures({ text }, speed, isWriting) {
-  const show = () => byId("notebook").hidden || tellFigures(() => [written(speed), context(), say("characters", { n: count([...text].length) })]);
+  const show = () =>
+    byId("notebook").hidden ||
+    tellFigures(() => [written(speed), context(), say("characters", { n: count([...text].length) })]);
   show();
   if (text === countedText || serverState() !== "ready" || isWriting) return;
   countedText = text;

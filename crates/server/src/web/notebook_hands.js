@@ -41,8 +41,13 @@ export function startHands(notebook) {
 
   function clicked({ clientX, clientY }) {
     const { selectionStart: place, selectionEnd } = field;
-    const isHit = part => paper.rectangles(part).some(({ left, right, top, bottom }) =>
-      left <= clientX && clientX <= right && top <= clientY && clientY <= bottom);
+    const isHit = part =>
+      paper
+        .rectangles(part)
+        .some(
+          ({ left, right, top, bottom }) =>
+            left <= clientX && clientX <= right && top <= clientY && clientY <= bottom,
+        );
     const near = place === selectionEnd ? now().parts.filter(part => part.start <= place && place <= part.end) : [];
     if (!notebook.openCardAt(near.find(isHit))) closeCard();
   }
@@ -85,6 +90,7 @@ export function startHands(notebook) {
 /** Where the last difference to an earlier text ends. */
 function endOfDifference(before, after) {
   let behind = 0;
-  while (behind < before.length && behind < after.length && before.at(-1 - behind) === after.at(-1 - behind)) behind++;
+  while (behind < before.length && behind < after.length && before.at(-1 - behind) === after.at(-1 - behind))
+    behind++;
   return after.length - behind;
 }

@@ -23,7 +23,12 @@ export function startLegend({ now, readAll }) {
     place.hidden = !shown;
     if (!shown) return;
     const button = element("button", { type: "button", onclick: readAll, disabled: busy }, say("read-all"));
-    place.replaceChildren(element("span", {}, say("heats")), element("ul", {}, ...steps()), foreseen(), isMissing() ? button : "");
+    place.replaceChildren(
+      element("span", {}, say("heats")),
+      element("ul", {}, ...steps()),
+      foreseen(),
+      isMissing() ? button : "",
+    );
   }
 
   /** Bits per byte and per token of what is known. */

@@ -36,7 +36,12 @@ export function startWriter({ history, paper, shaded, base, place, run, counted 
   return {
     add(steps, text) {
       run.steps.push(...steps);
-      put(pieces.add(steps.map(step => step.token), text));
+      put(
+        pieces.add(
+          steps.map(step => step.token),
+          text,
+        ),
+      );
       counted(run.steps.length - run.given, (performance.now() - began) / 1000);
     },
     /** Half a character at the end is left out: it is written anew when the text goes on. */

@@ -37,7 +37,10 @@ function set(more) {
 /** The parameters as fields of a request. `stop` holds one text a line, in which \n is a line end. */
 export function requested() {
   const { stop, seed, ...numbers } = values;
-  const stops = stop.split("\n").filter(Boolean).map(line => line.replaceAll("\\n", "\n"));
+  const stops = stop
+    .split("\n")
+    .filter(Boolean)
+    .map(line => line.replaceAll("\\n", "\n"));
   const fields = { ...numbers };
   if (stops.length > 0) fields.stop = stops;
   fields.seed = seed === "" ? Math.floor(Math.random() * 2 ** 31) : Number(seed);
@@ -50,15 +53,28 @@ export function startParameters(place) {
 }
 
 function head(place) {
-  const close = element("button", { type: "button", class: "plain close-side", onclick: () => place.dispatchEvent(new Event("close")) }, say("close"));
+  const close = element(
+    "button",
+    { type: "button", class: "plain close-side", onclick: () => place.dispatchEvent(new Event("close")) },
+    say("close"),
+  );
   const reset = element("button", { type: "button", class: "plain", onclick: () => set(START) }, say("reset"));
-  return element("div", { class: "side-head" }, element("h2", {}, say("parameters")), element("span", {}, reset, close));
+  return element(
+    "div",
+    { class: "side-head" },
+    element("h2", {}, say("parameters")),
+    element("span", {}, reset, close),
+  );
 }
 
 function presets() {
   const isSet = preset => Object.entries(preset).every(([name, value]) => values[name] === value);
   const buttons = Object.entries(PRESETS).map(([name, preset]) => {
-    const button = element("button", { type: "button", title: say(`preset-${name}-title`), onclick: () => set(preset) }, say(`preset-${name}`));
+    const button = element(
+      "button",
+      { type: "button", title: say(`preset-${name}-title`), onclick: () => set(preset) },
+      say(`preset-${name}`),
+    );
     follow(button, () => button.setAttribute("aria-pressed", isSet(preset)));
     return button;
   });
@@ -69,8 +85,14 @@ const main = place => NUMBERS.filter(one => !one.more).map(one => number(one, pl
 
 function more(place) {
   const open = place.querySelector("details")?.open;
-  return element("details", { open }, element("summary", {}, say("more")),
-    ...NUMBERS.filter(one => one.more).map(one => number(one, place)), words("stop", "textarea", place), words("seed", "input", place));
+  return element(
+    "details",
+    { open },
+    element("summary", {}, say("more")),
+    ...NUMBERS.filter(one => one.more).map(one => number(one, place)),
+    words("stop", "textarea", place),
+    words("seed", "input", place),
+  );
 }
 
 /** Keeps a control as the values are, for as long as it is in the page. */
@@ -83,24 +105,53 @@ function follow(control, show) {
 function number({ name, least, most, step, widest }, place) {
   const id = `${place.id}-${name}`;
   const put = value => set({ [name]: Math.min(most, Math.max(least, value)) });
-  const field = element("input", { id, type: "number", min: least, max: most, step, "aria-describedby": `${id}-words`,
-    onchange: () => (field.value === "" || isNaN(field.valueAsNumber) ? (field.value = values[name]) : put(field.valueAsNumber)) });
-  const slider = element("input", { type: "range", min: least, max: widest ?? most, step, "aria-label": say(name), "aria-describedby": `${id}-words`,
-    oninput: () => put(slider.valueAsNumber) });
+  const field = element("input", {
+    id,
+    type: "number",
+    min: least,
+    max: most,
+    step,
+    "aria-describedby": `${id}-words`,
+    onchange: () =>
+      field.value === "" || isNaN(field.valueAsNumber) ? (field.value = values[name]) : put(field.valueAsNumber),
+  });
+  const slider = element("input", {
+    type: "range",
+    min: least,
+    max: widest ?? most,
+    step,
+    "aria-label": say(name),
+    "aria-describedby": `${id}-words`,
+    oninput: () => put(slider.valueAsNumber),
+  });
   follow(field, () => ([field.value, slider.value] = [values[name], values[name]]));
-  return element("div", { class: "parameter" },
-    element("div", { class: "line" }, element("label", { for: id }, say(name)), field), slider,
-    element("p", { id: `${id}-words` }, say(`${name}-words`)));
+  return element(
+    "div",
+    { class: "parameter" },
+    element("div", { class: "line" }, element("label", { for: id }, say(name)), field),
+    slider,
+    element("p", { id: `${id}-words` }, say(`${name}-words`)),
+  );
 }
 
 function words(name, kind, place) {
   const id = `${place.id}-${name}`;
   const shape = kind === "textarea" ? { rows: 2 } : { inputmode: "numeric", autocomplete: "off" };
-  const field = element(kind, { id, class: "words", "aria-describedby": `${id}-words`, ...shape,
-    onchange: () => set({ [name]: name === "seed" ? field.value.replace(/\D/g, "").slice(0, 9) : field.value }) });
+  const field = element(kind, {
+    id,
+    class: "words",
+    "aria-describedby": `${id}-words`,
+    ...shape,
+    onchange: () => set({ [name]: name === "seed" ? field.value.replace(/\D/g, "").slice(0, 9) : field.value }),
+  });
   follow(field, () => (field.value = values[name]));
-  return element("div", { class: "parameter" }, element("label", { for: id }, say(name === "stop" ? "stop_texts" : name)), field,
-    element("p", { id: `${id}-words` }, say(`${name}-words`)));
+  return element(
+    "div",
+    { class: "parameter" },
+    element("label", { for: id }, say(name === "stop" ? "stop_texts" : name)),
+    field,
+    element("p", { id: `${id}-words` }, say(`${name}-words`)),
+  );
 }
 
 /** The button of a view that shows its side where the window is narrow. */

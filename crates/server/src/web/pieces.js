@@ -40,7 +40,7 @@ export function pieceMaker(given = []) {
   }
 
   function* whatIsCertain() {
-    for (let piece; tokens.length > 0 && (piece = next()); ) yield piece;
+    for (let piece; tokens.length > 0 && (piece = next());) yield piece;
   }
 
   return {

@@ -20,7 +20,8 @@ async function fill(desk) {
   drawer.replaceChildren(
     element("div", { class: "side-head" }, element("h2", { id: "shelf-title" }, say(`shelf-${desk.kind}`)), close),
     element("ul", {}, ...empty, ...records.map(record => row(record, desk))),
-    element("div", {}, element("p", { class: "quiet small" }, say("shelf-words")), doings(records, desk)));
+    element("div", {}, element("p", { class: "quiet small" }, say("shelf-words")), doings(records, desk)),
+  );
 }
 
 function row(record, desk) {
@@ -36,9 +37,17 @@ function row(record, desk) {
     await fill(desk);
     drawer.querySelector("li button, .row button")?.focus();
   };
-  return element("li", { "aria-current": record.id === desk.current() ? "true" : undefined },
-    element("button", { type: "button", onclick: open }, element("b", {}, title), element("span", { class: "quiet small" }, `${when} · ${size(record.size)}`)),
-    sure("delete", remove, `${say("delete")}: ${title}`));
+  return element(
+    "li",
+    { "aria-current": record.id === desk.current() ? "true" : undefined },
+    element(
+      "button",
+      { type: "button", onclick: open },
+      element("b", {}, title),
+      element("span", { class: "quiet small" }, `${when} · ${size(record.size)}`),
+    ),
+    sure("delete", remove, `${say("delete")}: ${title}`),
+  );
 }
 
 /** A button that acts at the second press. */
@@ -59,22 +68,39 @@ function sure(name, work, label) {
 }
 
 function doings(records, desk) {
-  const file = element("input", { type: "file", accept: "application/json,.json", class: "unseen", tabindex: "-1", "aria-label": say("import") });
+  const file = element("input", {
+    type: "file",
+    accept: "application/json,.json",
+    class: "unseen",
+    tabindex: "-1",
+    "aria-label": say("import"),
+  });
   file.addEventListener("change", () => take(file.files[0], desk));
   const removeAll = async () => {
     for (const record of records) await removeDocument(record.id);
     await desk.removed(undefined);
     await fill(desk);
   };
-  return element("p", { class: "row" },
-    element("button", { type: "button", onclick: () => save(desk.kind), disabled: records.length === 0 }, say("export")),
-    element("button", { type: "button", onclick: () => file.click() }, say("import")), file,
-    records.length > 0 ? sure("delete-all", removeAll) : "");
+  return element(
+    "p",
+    { class: "row" },
+    element(
+      "button",
+      { type: "button", onclick: () => save(desk.kind), disabled: records.length === 0 },
+      say("export"),
+    ),
+    element("button", { type: "button", onclick: () => file.click() }, say("import")),
+    file,
+    records.length > 0 ? sure("delete-all", removeAll) : "",
+  );
 }
 
 async function save(kind) {
   const address = URL.createObjectURL(new Blob([await exported(kind)], { type: "application/json" }));
-  element("a", { href: address, download: `kollama-${kind}-${new Date().toISOString().slice(0, 10)}.json` }).click();
+  element("a", {
+    href: address,
+    download: `kollama-${kind}-${new Date().toISOString().slice(0, 10)}.json`,
+  }).click();
   setTimeout(() => URL.revokeObjectURL(address), 10_000);
 }
 

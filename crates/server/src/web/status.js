@@ -10,7 +10,12 @@ import { onNews, serverIsGone, serverState } from "./server.js";
 let [activity, figures] = [() => "", () => []];
 
 const showActivity = () => (byId("activity").textContent = activity());
-const showFigures = () => byId("figures").replaceChildren(...figures().filter(Boolean).map(text => element("span", {}, text)));
+const showFigures = () =>
+  byId("figures").replaceChildren(
+    ...figures()
+      .filter(Boolean)
+      .map(text => element("span", {}, text)),
+  );
 
 function showConnection() {
   const place = byId("connection");

@@ -9,7 +9,9 @@ export const isBytes = token => BYTES.test(token);
 /** The bytes that a token puts into the text. */
 export function bytesOf(token) {
   const found = BYTES.exec(token);
-  return found ? Uint8Array.from(found[1].slice(2).split("\\x"), byte => parseInt(byte, 16)) : ENCODER.encode(token);
+  return found
+    ? Uint8Array.from(found[1].slice(2).split("\\x"), byte => parseInt(byte, 16))
+    : ENCODER.encode(token);
 }
 
 /** Bytes as a token. */

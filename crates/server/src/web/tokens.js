@@ -29,7 +29,11 @@ async function compare() {
   const text = field.value;
   try {
     const all = await Promise.all(sides().map(model => ask("tokenize", { model, text }, signal)));
-    answers = all.map(({ tokens, characters }) => ({ chips: grouped(tokens.map(shown)), tokens: tokens.length, characters }));
+    answers = all.map(({ tokens, characters }) => ({
+      chips: grouped(tokens.map(shown)),
+      tokens: tokens.length,
+      characters,
+    }));
     problemIsOver();
     show();
   } catch (error) {
@@ -44,8 +48,10 @@ function shown({ id, text, bytes, is_byte }) {
 
 function show() {
   const most = Math.max(...answers.map(answer => answer.tokens), 1);
-  byId("comparison").replaceChildren(...answers.map((answer, side) => column(answer, side, most)),
-    ...(sides().length === 1 ? [element("p", { class: "tokenizer quiet" }, say("one-tokenizer"))] : []));
+  byId("comparison").replaceChildren(
+    ...answers.map((answer, side) => column(answer, side, most)),
+    ...(sides().length === 1 ? [element("p", { class: "tokenizer quiet" }, say("one-tokenizer"))] : []),
+  );
 }
 
 function column(answer, side, most) {
@@ -53,25 +59,44 @@ function column(answer, side, most) {
   bar.style.width = `${Math.max(1, (100 * answer.tokens) / most)}%`;
   const ratio = count(answer.tokens / Math.max(1, answer.characters), 3);
   const name = sides()[side];
-  return element("article", { class: "tokenizer" },
-    element("header", {}, element("span", { class: side === 1 ? "letter b" : "letter" }, "AB"[side]), choice(name, side)),
-    element("p", { class: "numbers" },
+  return element(
+    "article",
+    { class: "tokenizer" },
+    element(
+      "header",
+      {},
+      element("span", { class: side === 1 ? "letter b" : "letter" }, "AB"[side]),
+      choice(name, side),
+    ),
+    element(
+      "p",
+      { class: "numbers" },
       element("span", {}, element("b", { class: "figure" }, count(answer.tokens)), " ", say("tokens-count")),
       element("span", {}, element("b", { class: "figure" }, ratio), " ", say("per-character")),
-      against(answer, side)),
-    bar, chipRow(answer.chips, say("tokens-of", { name }), words => (byId("token-detail").textContent = words)));
+      against(answer, side),
+    ),
+    bar,
+    chipRow(answer.chips, say("tokens-of", { name }), words => (byId("token-detail").textContent = words)),
+  );
 }
 
 /** How much shorter or longer the second side is. */
 function against(answer, side) {
   if (side === 0 || answers[0].tokens === 0) return "";
   const share = answer.tokens / answers[0].tokens - 1;
-  return element("span", { class: "against" }, element("b", { class: "figure" }, `${share > 0 ? "+" : "−"}${count(Math.abs(share) * 100)} %`));
+  return element(
+    "span",
+    { class: "against" },
+    element("b", { class: "figure" }, `${share > 0 ? "+" : "−"}${count(Math.abs(share) * 100)} %`),
+  );
 }
 
 function choice(name, side) {
-  const select = element("select", { "aria-label": say("tokenizer", { side: "AB"[side] }) },
-    ...serverInformation().tokenizers.map(one => element("option", { value: one, selected: one === name }, one)));
+  const select = element(
+    "select",
+    { "aria-label": say("tokenizer", { side: "AB"[side] }) },
+    ...serverInformation().tokenizers.map(one => element("option", { value: one, selected: one === name }, one)),
+  );
   select.addEventListener("change", () => {
     chosen = sides();
     chosen[side] = select.value;
@@ -91,7 +116,11 @@ export function startTokens() {
   });
   onNews(() => !byId("tokens").hidden && compareSoon());
   inEveryLanguage(() => {
-    byId("samples").replaceChildren(...SAMPLES.map(name => element("button", { type: "button", title: say(name), onclick: () => use(say(name)) }, say(`${name}-name`))));
+    byId("samples").replaceChildren(
+      ...SAMPLES.map(name =>
+        element("button", { type: "button", title: say(name), onclick: () => use(say(name)) }, say(`${name}-name`)),
+      ),
+    );
     byId("token-detail").textContent = "";
     show();
   });

@@ -45,7 +45,14 @@ function others(given, at) {
  */
 export async function write(ids, parameters, signal, more) {
   const max_tokens = Math.max(1, Math.min(parameters.max_tokens, context() - ids.length));
-  const body = { model: modelName(), prompt: ids, logprobs: CHOICES, stream_options: { include_usage: true }, ...parameters, max_tokens };
+  const body = {
+    model: modelName(),
+    prompt: ids,
+    logprobs: CHOICES,
+    stream_options: { include_usage: true },
+    ...parameters,
+    max_tokens,
+  };
   let [reason, usage] = ["", undefined];
   for await (const event of stream("v1/completions", body, signal)) {
     usage = event.usage ?? usage;
