@@ -82,6 +82,8 @@ export async function opened(served, options = {}) {
     viewport: { width: 1280, height: 800 },
     ...options,
   });
+  // Patient: the machine may have other things to do.
+  context.setDefaultTimeout(120_000);
   const page = await context.newPage();
   const complaints = [];
   const requests = [];

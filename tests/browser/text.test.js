@@ -20,7 +20,7 @@ import { revisions } from "../../crates/server/src/web/revisions.js";
 import { eventParser } from "../../crates/server/src/web/server_events.js";
 
 const step = (id, token) => ({ id, token, chance: -1, others: [] });
-const run = (...tokens) => ({ ...newRun([1]), steps: tokens.map((token, at) => step(at + 10, token)) });
+const run = (...tokens) => ({ ...newRun("m", [1]), steps: tokens.map((token, at) => step(at + 10, token)) });
 
 test("byte tokens make one piece, and no half character is ever shown", () => {
   const pieces = pieceMaker();
@@ -69,14 +69,15 @@ test("tokens are known only up to the first change", () => {
     { text: "three", count: 1 },
   ]);
   assert.equal(text.text, "A one two three");
-  assert.deepEqual(idsUpTo(text, 15), [1, 10, 11, 12]);
-  assert.deepEqual(idsUpTo(text, 6), [1, 10]);
+  assert.deepEqual(idsUpTo(text, 15, "m"), [1, 10, 11, 12]);
+  assert.deepEqual(idsUpTo(text, 6, "m"), [1, 10]);
+  assert.equal(idsUpTo(text, 15, "another model"), undefined);
   const changed = edited(text, "A one 2 three");
   assert.deepEqual(
     changed.parts.map(part => [part.start, part.end]),
     [[2, 6]],
   );
-  assert.equal(idsUpTo(changed, 13), undefined);
+  assert.equal(idsUpTo(changed, 13, "m"), undefined);
   assert.equal(changed.last, undefined);
   assert.deepEqual(edited(text, "A one two three, four").parts.length, 3);
 });

@@ -5,7 +5,7 @@ import { restoreChat, showChatFigures, startChat, stopChat } from "./chat.js";
 import { byId, element } from "./element.js";
 import { inEveryLanguage, say, startLanguage } from "./language.js";
 import { startModel, watchModel } from "./model.js";
-import { startNotebook } from "./notebook.js";
+import { restoreNotebook, showNotebookFigures, startNotebook, stopWriting } from "./notebook.js";
 import { startParameters, startSides } from "./parameters.js";
 import { modelName, onKey, onNews, serverInformation, useModel, watch } from "./server.js";
 import { startStatus, tellActivity, tellError, tellFigures } from "./status.js";
@@ -23,7 +23,7 @@ startSides();
 startChat();
 startTokens();
 startModel();
-const notebook = startNotebook();
+startNotebook();
 
 function show() {
   const wanted = VIEWS.includes(location.hash.slice(1)) ? location.hash.slice(1) : "notebook";
@@ -34,15 +34,17 @@ function show() {
   }
   byId("skip").href = `#${wanted}`;
   document.title = `kollama · ${say(wanted)}`;
-  if (wanted !== "notebook") notebook.stop();
+  if (wanted !== "notebook") stopWriting();
   if (wanted !== "chat") stopChat();
   byId("keys").hidden = wanted !== "notebook";
   watchModel(wanted === "model");
-  ({ notebook: notebook.showFigures, chat: showChatFigures, tokens: showTokens })[wanted]?.();
+  ({ notebook: showNotebookFigures, chat: showChatFigures, tokens: showTokens })[wanted]?.();
   if (wanted === "tokens" || wanted === "model") tellFigures(() => []);
-  tellActivity(() => "");
 }
-addEventListener("hashchange", show);
+addEventListener("hashchange", () => {
+  tellActivity(() => "");
+  show();
+});
 byId("skip").addEventListener("click", event => {
   event.preventDefault();
   document.querySelector(".view:not([hidden])").focus();
@@ -59,7 +61,7 @@ function showModelNames() {
 byId("model-name").addEventListener("change", event => useModel(event.target.value).catch(tellError));
 onNews(() => {
   showModelNames();
-  if (!byId("notebook").hidden) notebook.showFigures();
+  if (!byId("notebook").hidden) showNotebookFigures();
 });
 
 onKey(() => byId("key-dialog").open || byId("key-dialog").showModal());
@@ -97,4 +99,4 @@ byId("keys").addEventListener("click", () => {
 
 inEveryLanguage(show);
 watch();
-Promise.all([notebook.restore(), restoreChat()]).finally(() => (document.documentElement.dataset.ready = "true"));
+Promise.all([restoreNotebook(), restoreChat()]).finally(() => (document.documentElement.dataset.ready = "true"));

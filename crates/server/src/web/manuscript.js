@@ -1,7 +1,7 @@
 // A text, and what is known of its tokens. Values that never change: every edit gives a new one, so that
 // undoing is going back to an old one.
 //
-// A run is one reading or writing of the model: `prompt`, the ids before it, and `steps`, its tokens:
+// A run is one reading or writing of a `model`: `prompt`, the ids before it, and `steps`, its tokens:
 // {id, token, chance, others: [{id, token, chance}]}, where a chance is the logarithm of a probability.
 // `given` of its first steps were picked by hand. A part, {start, end, run, at, count}, is a stretch of text
 // that `count` steps of a run from `at` on have written: several where byte tokens make one character. What
@@ -13,9 +13,9 @@ export function plain(text) {
   return { text, parts: [], written: [], last: undefined };
 }
 
-/** A run that has no step yet. */
-export function newRun(prompt, given = []) {
-  return { prompt, given: given.length, steps: [...given] };
+/** A run of a model that has no step yet but those that are given. */
+export function newRun(model, prompt, given = []) {
+  return { model, prompt, given: given.length, steps: [...given] };
 }
 
 /** The manuscript with another text: what stands before the first difference stays known. */
@@ -110,10 +110,11 @@ export function idsBefore(run, at) {
   return [...run.prompt, ...run.steps.slice(0, at).map(step => step.id)];
 }
 
-/** The ids that wrote the text up to a place, where they are known to the last one; or undefined. */
-export function idsUpTo({ parts }, place) {
+/** The ids of a model that wrote the text up to a place, where they are known to the last one; or undefined. */
+export function idsUpTo({ parts }, place, model) {
   const last = parts.findLast(part => part.end <= place);
-  return last?.end === place ? idsBefore(last.run, last.at + last.count) : undefined;
+  const isKnown = last?.end === place && last.run.model === model;
+  return isKnown ? idsBefore(last.run, last.at + last.count) : undefined;
 }
 
 /** As JSON, in which a run is named by its number. */
