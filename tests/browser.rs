@@ -42,12 +42,20 @@ fn the_page_does_in_a_browser_what_it_says() {
 
 /// Where Chromium is, or what is not there.
 fn everything_needed(folder: &Path) -> Result<PathBuf, &'static str> {
-    let node = Command::new("node").arg("--version").output();
-    node.map_err(|_| "node is not there, the page is not tested in a browser")?;
+    if node_version().is_none_or(|version| version < 20) {
+        return Err("node 20 or newer is not there, the page is not tested in a browser");
+    }
     if !folder.join("node_modules").exists() {
         return Err("`npm ci` was not run in tests/browser, the page is not tested in a browser");
     }
     chromium().ok_or("Chromium is not there (KOLLAMA_CHROMIUM names it), the page is not tested")
+}
+
+/// The first number of what node calls itself.
+fn node_version() -> Option<u32> {
+    let answer = Command::new("node").arg("--version").output().ok()?;
+    let version = String::from_utf8(answer.stdout).ok()?;
+    version.trim_start_matches('v').split('.').next()?.parse().ok()
 }
 
 fn chromium() -> Option<PathBuf> {

@@ -66,18 +66,27 @@ export async function ask(path, body, signal) {
 export async function* stream(path, body, signal) {
   const response = await send(path, { ...body, stream: true }, signal);
   const reader = response.body.getReader();
-  const decoder = new TextDecoder();
-  const parse = eventParser();
-  for (;;) {
-    const { done, value } = await read(reader);
-    // A stream that ends without its last word was cut off.
-    if (done) throw new ServerError("broken");
-    for (const data of parse(decoder.decode(value, { stream: true }))) {
+  try {
+    for await (const data of eventsOf(reader)) {
       if (data === "[DONE]") return;
       yield parsed(data);
       // Much may have come at once: what is stopped stops here, too.
       signal?.throwIfAborted();
     }
+    // A stream that ends without its last word was cut off.
+    throw new ServerError("broken");
+  } finally {
+    reader.cancel().catch(() => {});
+  }
+}
+
+async function* eventsOf(reader) {
+  const decoder = new TextDecoder();
+  const parse = eventParser();
+  for (;;) {
+    const { done, value } = await read(reader);
+    if (done) return;
+    yield* parse(decoder.decode(value, { stream: true }));
   }
 }
 
