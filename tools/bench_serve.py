@@ -5,9 +5,9 @@
         --gguf GGUF/1b-Q8_0.gguf --streams 8 --tokens 128 --rounds 3 [--prefix 2000] [--json]
 
 MODEL is a folder of the same shape (`kollama model init`). Every stream is a client with a connection of
-its own that reads server-sent events; prompts are 16 random ids, tokens are drawn at temperature 1, so that
-no guess comes true, and no end token is ever drawn. A rate is all tokens by the time from the first request to the last
-event. llama.cpp is called through its C interface, which its server calls too: one `llama_decode` with
+its own that reads server-sent events; prompts are 16 random ids, tokens are drawn among the 40 likeliest,
+so that no guess comes true, and no end token is drawn. A rate is all tokens by the time from the first
+request to the last event. llama.cpp is called through its C interface, which its server calls too: one `llama_decode` with
 the next token of every sequence, without HTTP and without sampling, which its server has besides. The sides
 take turns, round after round; medians are printed. With --prefix, a prompt of so many ids is asked for
 twice, each time with another last id, and the times to the first token are compared. Needs
@@ -55,7 +55,7 @@ class Server:
     def stream(self, prompt, tokens, seen):
         """Asks for an answer; puts the time of every event into `seen`."""
         connection = http.client.HTTPConnection(self.address)
-        body = {"prompt": prompt, "max_tokens": tokens, "temperature": 1, "seed": prompt[0],
+        body = {"prompt": prompt, "max_tokens": tokens, "temperature": 1, "top_k": 40, "seed": prompt[0],
                 "logit_bias": {"2": -100}, "stream": True}
         connection.request("POST", "/v1/completions", json.dumps(body),
                            {"Content-Type": "application/json"})

@@ -69,6 +69,10 @@ pub async fn answer(
     let requests = requests(&asking, context);
     let Asking { prompts, parameters, echo, logprobs, is_chat, .. } = asking;
     let limit = house.settings.queue;
+    if requests.len() > limit {
+        let problem = format!("{} answers, and this server writes {limit} at most", requests.len());
+        return Err(ApiError::field("n", problem));
+    }
     let places = house.places.clone().try_acquire_many_owned(requests.len() as u32);
     let places = places.map_err(|_| {
         model.metrics.refused.fetch_add(1, Ordering::Relaxed);

@@ -38,8 +38,9 @@ impl House {
 
     /// Whether every model is there and the server is not ending.
     pub fn is_ready(&self) -> bool {
-        let loaded = self.models.iter().all(|model| model.loaded.get().is_some());
-        loaded && !self.is_ending.load(Ordering::Relaxed)
+        let is_there =
+            |model: &Arc<Model>| model.loaded.get().is_some() && !model.worker.has_ended();
+        self.models.iter().all(is_there) && !self.is_ending.load(Ordering::Relaxed)
     }
 
     /// Answers that are written or wait.

@@ -25,6 +25,8 @@ use tokio_io_timeout::TimeoutStream;
 
 /// Bytes of a head.
 const HEAD_BYTES: usize = 64 << 10;
+/// How long the step that runs at the end may take.
+const LAST_STEP: Duration = Duration::from_secs(30);
 /// How long connections without an answer to write are waited for at the end.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 /// How often the end looks whether answers are still written.
@@ -157,15 +159,18 @@ async fn end(house: &House, connections: GracefulShutdown) {
     house.is_ending.store(true, Ordering::Relaxed);
     let closed = connections.shutdown();
     tokio::pin!(closed);
-    let written = async {
-        while house.answers_in_flight() > 0 {
-            tokio::time::sleep(LOOK_EVERY).await;
-        }
-    };
     tokio::select! {
         () = &mut closed => {}
-        _ = tokio::time::timeout(house.settings.shutdown_timeout, written) => {}
+        _ = tokio::time::timeout(house.settings.shutdown_timeout, written(house)) => {}
     }
     house.models.iter().for_each(|model| model.worker.end());
+    let _ = tokio::time::timeout(LAST_STEP, written(house)).await;
     let _ = tokio::time::timeout(LAST_WORDS, closed).await;
+}
+
+/// Waits until no answer is written or waits.
+async fn written(house: &House) {
+    while house.answers_in_flight() > 0 {
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
 }

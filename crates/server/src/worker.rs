@@ -10,6 +10,7 @@ use std::collections::HashMap;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
 use std::sync::{Arc, OnceLock};
+use std::thread::JoinHandle;
 use std::time::Instant;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
@@ -58,6 +59,7 @@ pub struct Asked {
 /// The way to the thread.
 pub struct Worker {
     orders: Sender<Order>,
+    thread: JoinHandle<()>,
 }
 
 enum Order {
@@ -82,7 +84,7 @@ impl Worker {
         failed: impl FnOnce(String) + Send + 'static,
     ) -> Worker {
         let (orders, taken) = channel();
-        std::thread::spawn(move || match opening(&tokenizer) {
+        let thread = std::thread::spawn(move || match opening(&tokenizer) {
             Ok(engine) => {
                 metrics.idle(engine.status());
                 let _ = loaded.set(describe(&engine));
@@ -90,7 +92,7 @@ impl Worker {
             }
             Err(problem) => failed(problem),
         });
-        Worker { orders }
+        Worker { orders, thread }
     }
 
     /// Puts answers in the engine's queue. Whoever drops the receiver ends them.
@@ -101,6 +103,11 @@ impl Worker {
         self.orders.send(Order::Write(asked, events, answer)).map_err(|_| gone())?;
         answered.await.map_err(|_| gone())??;
         Ok(receiver)
+    }
+
+    /// Whether the thread is gone.
+    pub fn has_ended(&self) -> bool {
+        self.thread.is_finished()
     }
 
     /// Ends every answer, then the thread.

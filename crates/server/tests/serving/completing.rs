@@ -16,7 +16,7 @@ fn texts(answer: &Value) -> Vec<String> {
 /// The texts of a stream's answers, joined.
 fn streamed(server: &Server, mut body: Value) -> (Vec<String>, Vec<Value>) {
     body["stream"] = true.into();
-    let answer = server.post("/v1/completions", body);
+    let answer = server.post("/v1/completions", &body);
     assert_eq!(answer.status, 200, "{answer:?}");
     let events = answer.events();
     let mut texts = vec![String::new(); 8];
