@@ -8,7 +8,7 @@ import { chromium } from "playwright-core";
 const [address, folder] = process.argv.slice(2);
 const DESK = { viewport: { width: 1280, height: 760 } };
 const PHONE = { viewport: { width: 390, height: 780 }, isMobile: true, hasTouch: true };
-const TEXT = "이 영화는 ";
+const TEXT = "이 영화는";
 const SAMPLE =
   "안녕하세요, 오늘은 날씨가 좋네요. 훈민정음은 1443년에 창제되었다. 뷁, 햏 같은 글자도 쓸 수 있다.\nThe quick brown fox jumps over the lazy dog.";
 
@@ -24,7 +24,7 @@ async function choose(page) {
   await page.click("#shade");
   await page.waitForFunction(() => /%/.test(document.querySelector("#legend").textContent));
   await page.waitForSelector("#continue", { state: "visible" });
-  await page.evaluate(() => document.querySelector("#text").setSelectionRange(11, 11));
+  await page.evaluate(() => document.querySelector("#text").setSelectionRange(22, 22));
   await page.press("#text", "Alt+ArrowDown");
   await page.waitForSelector("#alternatives", { state: "visible" });
 }
@@ -68,7 +68,7 @@ const browser = await chromium.launch({ executablePath: process.env.KOLLAMA_CHRO
 for (const [name, doing, options] of PICTURES) {
   const page = await (await browser.newContext(options)).newPage();
   await page.addInitScript(() =>
-    localStorage.setItem("kollama.parameters", JSON.stringify({ seed: "11", temperature: 0.6, max_tokens: 96 })),
+    localStorage.setItem("kollama.parameters", JSON.stringify({ seed: "2", temperature: 0.6, max_tokens: 90 })),
   );
   await page.goto(address);
   await page.waitForSelector("html[data-ready]");
