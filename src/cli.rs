@@ -73,8 +73,10 @@ pub enum Command {
     #[command(after_help = "Example:\n  \
         echo '{\"context\":\"하늘은\",\"continuation\":\" 푸르다\"}' | kollama score --model run")]
     Score(Score),
-    /// Serve a model over HTTP (not supported yet)
-    #[command(after_help = "Example:\n  kollama serve --model run --port 8080")]
+    /// Serve models over HTTP, as OpenAI's clients ask
+    #[command(after_help = "Example:\n  kollama serve --model run --port 8080\n  \
+                            curl 127.0.0.1:8080/v1/completions -H 'Content-Type: application/json' \\\n    \
+                            -d '{\"prompt\": \"옛날 옛적에\", \"max_tokens\": 64}'")]
     Serve(Serve),
     /// Write the model card of a run (not supported yet)
     #[command(after_help = "Example:\n  kollama card --run runs/korean-small --out card")]
@@ -612,10 +614,10 @@ pub struct Score {
     pub held: Held,
 }
 
-/// What the model is held as by `eval`, `generate` and `score`.
-#[derive(Args)]
+/// What the model is held as by `eval`, `generate`, `score` and `serve`.
+#[derive(Args, Clone)]
 pub struct Held {
-    /// How weights are held. auto: a quantised folder as it is; else `generate` as the folder stores them,
+    /// How weights are held. auto: a quantised folder as it is; else `generate` and `serve` as the folder stores them,
     /// `eval` and `score` as f32
     #[arg(long, value_enum, default_value_t = Weights::Auto)]
     pub weights: Weights,
@@ -627,15 +629,57 @@ pub struct Held {
 /// Flags of `serve`.
 #[derive(Args)]
 pub struct Serve {
-    /// Model folder
-    #[arg(long, value_name = "DIR")]
-    pub model: PathBuf,
+    /// Model folder, or a name for it and the folder; may be given more than once
+    #[arg(long, required = true, value_name = "[NAME=]DIR")]
+    pub model: Vec<String>,
+    /// Another tokenizer to compare texts with
+    #[arg(long, value_name = "DIR|FILE")]
+    pub compare_tokenizer: Option<PathBuf>,
     /// Address to listen on
     #[arg(long, default_value = "127.0.0.1")]
     pub host: String,
-    /// Port to listen on
+    /// Port to listen on; 0 is any that is free
     #[arg(long, default_value_t = 8080)]
     pub port: u16,
+    /// File whose first line clients must send as `Authorization: Bearer KEY` [default: the
+    /// environment's KOLLAMA_API_KEY, if set]
+    #[arg(long, value_name = "FILE")]
+    pub api_key_file: Option<PathBuf>,
+    /// Let web pages of this origin call, as https://example.org
+    #[arg(long, value_name = "ORIGIN")]
+    pub allow_origin: Option<String>,
+    /// Memory for keys and values of each model: bytes, or with K, M or G
+    #[arg(long, value_name = "SIZE", default_value = "1G", value_parser = size)]
+    pub kv_memory: u64,
+    /// Answers that may be written or wait at once; one more is refused with 429
+    #[arg(long, value_name = "N", default_value_t = 256, value_parser = clap::value_parser!(u32).range(1..=65_536))]
+    pub queue: u32,
+    /// Seconds that a request may take
+    #[arg(long, value_name = "S", default_value_t = 600, value_parser = clap::value_parser!(u64).range(1..))]
+    pub request_timeout: u64,
+    /// Seconds that a client may take to send a request, or to take what it is sent
+    #[arg(long, value_name = "S", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..))]
+    pub idle_timeout: u64,
+    /// Seconds that answers may go on after SIGTERM or Ctrl-C
+    #[arg(long, value_name = "S", default_value_t = 30)]
+    pub shutdown_timeout: u64,
+    /// What the model is held as
+    #[command(flatten)]
+    pub held: Held,
+}
+
+/// A number of bytes: `4096`, `512M`, `2G`.
+fn size(text: &str) -> Result<u64, String> {
+    let digits = text.trim_end_matches(|c: char| !c.is_ascii_digit());
+    let shift = match &text[digits.len()..] {
+        "" => 0,
+        "K" => 10,
+        "M" => 20,
+        "G" => 30,
+        _ => return Err("expected a number with K, M, G or nothing after it".to_owned()),
+    };
+    let number: u64 = digits.parse().map_err(|_| "expected a number, as 512M".to_owned())?;
+    number.checked_mul(1 << shift).ok_or_else(|| "no memory is that large".to_owned())
 }
 
 /// Flags of `card`.

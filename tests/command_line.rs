@@ -47,7 +47,6 @@ fn what_is_not_there_yet_says_so_and_fails() {
     let place = Workplace::with_rows();
     let before = place.contents();
     for line in [
-        "serve --model model",
         "card --run run --out card",
         "model export-gguf model --out model.gguf",
         "corpus clean english.txt",

@@ -81,6 +81,7 @@ impl Round {
     fn run(engine: &mut Engine<'_>) -> Result<Round> {
         let ids = |length: usize| (0..length).map(|place| (place * 7919 % VOCABULARY) as u32);
         engine.set_speculation(false);
+        engine.set_sharing(false);
         engine.submit(request(ids(PROMPT).collect()))?;
         let began = Instant::now();
         engine.step()?;

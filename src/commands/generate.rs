@@ -66,6 +66,7 @@ fn request(flags: &Flags, tokenizer: &Tokenizer) -> Result<Request> {
         top_p: flags.top_p,
         min_p: flags.min_p,
         seed: flags.seed,
+        ..Sampling::GREEDY
     };
     let (max_new_tokens, stop) = (flags.max_new_tokens.get(), flags.stop.clone());
     Ok(Request { prompt, max_new_tokens, sampling, stop })

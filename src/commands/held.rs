@@ -12,7 +12,7 @@ use std::path::Path;
 pub enum Purpose {
     /// `eval`, `score`
     Measure,
-    /// `generate`
+    /// `generate`, `serve`
     Write,
 }
 

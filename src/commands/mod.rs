@@ -19,6 +19,7 @@ mod peers;
 mod quickstart;
 mod run;
 mod score;
+mod serve;
 mod tokenizer;
 pub mod train;
 
@@ -47,7 +48,7 @@ pub fn dispatch(cli: Cli) -> Result<()> {
         Command::Generate(flags) => generate::generate(&flags, &device()?),
         Command::Score(flags) => score::score(&flags, &device()?),
         Command::Bench(verb) => bench::bench(verb, cli.threads),
-        Command::Serve(_) => not_supported("serve"),
+        Command::Serve(flags) => serve::serve(flags, &device()?),
         Command::Card(_) => not_supported("card"),
     }
 }

@@ -3,27 +3,34 @@
 
 use crate::drafts::Pass;
 use crate::error::EngineError;
-use crate::request::{Emission, Request, RequestId};
+use crate::logprobs::logprobs_of;
+use crate::prefix::{Prefixes, SHORTEST, shared};
+use crate::request::{Details, Emission, Request, RequestId};
 use crate::sampler::Sampler;
+use crate::schedule::{Part, ROWS_OF_A_STEP, share_out};
 use crate::sequence::Sequence;
 use crate::slots::Slots;
 use kollama_kernels::{DType, Matrix, Span, Spans};
 use kollama_llama::{Batch, KvCache, Llama, LlamaConfig};
 use kollama_tokenizer::Tokenizer;
 use std::collections::VecDeque;
+use std::ops::Range;
 use std::sync::Arc;
 
-/// Rows of one step, over all sequences: a long prompt does not hold up the others for longer than
-/// this.
-const ROWS_OF_A_STEP: usize = 512;
+/// Tokens that a cache must hold to be worth having.
+const FEWEST_ROWS: usize = 16;
+/// More sequences of the model's full length are not reserved memory for.
+const MOST_WHOLE_SEQUENCES: usize = 256;
 
 /// A model, its tokenizer, its cache, and the sequences that are being written.
 pub struct Engine<'t> {
     llama: Arc<Llama>,
     tokenizer: &'t Tokenizer,
     cache: KvCache,
+    kept: DType,
     slots: Slots,
-    waiting: VecDeque<(RequestId, Request)>,
+    prefixes: Prefixes,
+    waiting: VecDeque<(RequestId, (Request, Details))>,
     running: Vec<Sequence<'t>>,
     logits: Matrix,
     /// One row of the logits.
@@ -32,16 +39,29 @@ pub struct Engine<'t> {
     end_tokens: Vec<u32>,
     next_id: u64,
     speculates: bool,
+    shares: bool,
+    status: Status,
 }
 
-/// What one sequence has in a step.
-struct Part {
-    /// Which of the running ones it is.
-    sequence: usize,
-    /// Tokens of it that are read.
-    rows: usize,
-    /// Whether they are all it has, so that it gets its next token.
-    writes: bool,
+/// What an engine is busy with.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Status {
+    /// Sequences that read or write.
+    pub running: usize,
+    /// Requests that wait for room.
+    pub waiting: usize,
+    /// Rows of the cache.
+    pub rows: usize,
+    /// Rows lent to running sequences.
+    pub rows_lent: usize,
+    /// Rows kept for whoever begins like an earlier sequence.
+    pub rows_kept: usize,
+    /// Tokens of prompts that were read since the beginning.
+    pub prompt_tokens: u64,
+    /// Tokens of prompts that did not have to be read.
+    pub cached_tokens: u64,
+    /// Tokens written since the beginning.
+    pub written_tokens: u64,
 }
 
 impl<'t> Engine<'t> {
@@ -73,14 +93,35 @@ impl<'t> Engine<'t> {
             llama,
             tokenizer,
             cache,
+            kept,
             slots: Slots::new(cache_rows),
+            prefixes: Prefixes::default(),
+            status: Status { rows: cache_rows, ..Status::default() },
             waiting: VecDeque::new(),
             running: Vec::new(),
             logits,
             sampler: Sampler::default(),
             next_id: 0,
             speculates: true,
+            shares: true,
         })
+    }
+
+    /// As [`Engine::with_cache`], for as many tokens as `bytes` hold the keys and values of.
+    pub fn within(
+        llama: Llama,
+        tokenizer: &'t Tokenizer,
+        bytes: u64,
+        kept: DType,
+    ) -> Result<Engine<'t>, EngineError> {
+        let columns = llama.config.heads().key_columns();
+        let row = 2 * llama.config.num_hidden_layers * kept.matrix_bytes(1, columns);
+        let rows = usize::try_from(bytes / row as u64).unwrap_or(usize::MAX);
+        if rows < FEWEST_ROWS {
+            return Err(EngineError::TooLittleMemory { bytes, needed: (FEWEST_ROWS * row) as u64 });
+        }
+        let most = llama.config.max_position_embeddings.saturating_mul(MOST_WHOLE_SEQUENCES);
+        Engine::with_cache(llama, tokenizer, rows.min(most), kept)
     }
 
     /// The model.
@@ -94,13 +135,72 @@ impl<'t> Engine<'t> {
         self.speculates = on;
     }
 
+    /// Whether what one sequence has read serves others that begin alike; it does from the start. The
+    /// answers are the same.
+    pub fn set_sharing(&mut self, on: bool) {
+        self.shares = on;
+    }
+
+    /// Tokens of prompt and answer together at most.
+    pub fn longest(&self) -> usize {
+        self.llama.config.max_position_embeddings.min(self.cache.rows())
+    }
+
+    /// How weights are held, in a word.
+    pub fn weights(&self) -> &'static str {
+        word(self.llama.parameters.head().dtype())
+    }
+
+    /// Bytes of the weights.
+    pub fn weight_bytes(&self) -> usize {
+        self.llama.parameters.bytes()
+    }
+
+    /// How keys and values are kept, in a word.
+    pub fn kept_as(&self) -> &'static str {
+        word(self.kept)
+    }
+
+    /// The cache.
+    pub fn cache(&self) -> &KvCache {
+        &self.cache
+    }
+
+    /// What it is busy with.
+    pub fn status(&self) -> Status {
+        let rows_kept = self.prefixes.rows();
+        Status {
+            running: self.running.len(),
+            waiting: self.waiting.len(),
+            rows_kept,
+            rows_lent: self.status.rows - self.slots.rows() - rows_kept,
+            ..self.status
+        }
+    }
+
     /// Puts a request in the queue.
     pub fn submit(&mut self, request: Request) -> Result<RequestId, EngineError> {
-        self.check(&request)?;
+        self.submit_with(request, Details::default())
+    }
+
+    /// Puts a request that asks for more than text in the queue.
+    pub fn submit_with(
+        &mut self,
+        request: Request,
+        details: Details,
+    ) -> Result<RequestId, EngineError> {
+        self.check(&request, &details)?;
         let id = RequestId(self.next_id);
         self.next_id += 1;
-        self.waiting.push_back((id, request));
+        self.waiting.push_back((id, (request, details)));
         Ok(id)
+    }
+
+    /// Ends a request without a further emission; its slot is free at once. Nothing happens if it has
+    /// ended already.
+    pub fn cancel(&mut self, id: RequestId) {
+        self.waiting.retain(|(waiting, _)| *waiting != id);
+        self.release(id);
     }
 
     /// Whether nothing runs and nothing waits.
@@ -112,7 +212,8 @@ impl<'t> Engine<'t> {
     /// one, or several where it guessed well.
     pub fn step(&mut self) -> Result<Vec<Emission>, EngineError> {
         self.admit();
-        let parts = self.share_out();
+        self.follow();
+        let parts = share_out(&self.running);
         if parts.is_empty() {
             return Ok(Vec::new());
         }
@@ -121,22 +222,25 @@ impl<'t> Engine<'t> {
         self.make_room_for_logits(batch.wanted.len())?;
         self.llama.forward(&batch, &mut self.cache, &mut self.logits);
         let (mut emissions, mut row) = (Vec::new(), 0);
-        for part in parts.iter().filter(|part| part.writes) {
-            let guesses = self.running[part.sequence].drafts.guesses().len();
-            self.write(part.sequence, row, &mut emissions);
-            row += 1 + guesses;
+        for part in &parts {
+            row = self.tell_prompt(part, row);
+            if part.writes {
+                let guesses = self.running[part.sequence].drafts.guesses().len();
+                self.write(part.sequence, row, &mut emissions);
+                row += 1 + guesses;
+            }
         }
         self.retire(&emissions);
         Ok(emissions)
     }
 
-    fn check(&self, request: &Request) -> Result<(), EngineError> {
+    fn check(&self, request: &Request, details: &Details) -> Result<(), EngineError> {
         request.sampling.check()?;
         let (prompt, new) = (request.prompt.len(), request.max_new_tokens);
-        let limit = self.llama.config.max_position_embeddings.min(self.cache.rows());
-        if new == 0 {
-            let name = "max_new_tokens";
-            return Err(EngineError::Sampling { name, value: 0.0, expected: "1 or more" });
+        let limit = self.longest();
+        let wrong = |name, value, expected| Err(EngineError::Sampling { name, value, expected });
+        if new == 0 && !details.of_prompt {
+            return wrong("max_new_tokens", 0.0, "1 or more");
         }
         if prompt == 0 {
             return Err(EngineError::EmptyPrompt);
@@ -144,8 +248,12 @@ impl<'t> Engine<'t> {
         if prompt.saturating_add(new) > limit {
             return Err(EngineError::TooLong { prompt, new, limit });
         }
+        if let Some(&(_, bias)) = details.logit_bias.iter().find(|(_, bias)| !bias.is_finite()) {
+            return wrong("logit_bias", bias, "finite numbers");
+        }
         let vocab_size = self.llama.config.vocab_size;
-        match request.prompt.iter().find(|&&id| id as usize >= vocab_size) {
+        let biased = details.logit_bias.iter().map(|(id, _)| id);
+        match request.prompt.iter().chain(biased).find(|&&id| id as usize >= vocab_size) {
             Some(&id) => Err(EngineError::UnknownToken { id, vocab_size }),
             None => Ok(()),
         }
@@ -153,25 +261,69 @@ impl<'t> Engine<'t> {
 
     /// First come, first served, as long as the cache has a slot.
     fn admit(&mut self) {
-        while let Some((_, request)) = self.waiting.front() {
+        while let Some((_, (request, _))) = self.waiting.front() {
             let rows = request.prompt.len() + request.max_new_tokens;
-            let Some(slot) = self.slots.take(rows) else { return };
-            if let Some((id, request)) = self.waiting.pop_front() {
-                self.running.push(Sequence::new(id, request, slot, self.tokenizer));
+            if !self.slots.would_fit(rows, self.prefixes.slots()) {
+                return;
             }
+            let Some((id, asked)) = self.waiting.pop_front() else { return };
+            // Log-probabilities need every row of the prompt.
+            let shares = self.shares && !asked.1.of_prompt;
+            let prompt = if shares { &asked.0.prompt } else { &[][..] };
+            let follows = self.find_reader(prompt);
+            let kept =
+                self.prefixes.find(prompt).filter(|kept| follows.is_none_or(|f| f.1 <= kept.1));
+            let source = kept.map(|(index, _)| self.prefixes.touch(index));
+            let Some(slot) = self.take_slot(rows) else { return };
+            let mut sequence = Sequence::new(id, asked, slot, self.tokenizer);
+            match source {
+                Some(source) => take_over(&mut self.cache, &mut sequence, source, kept),
+                None => sequence.follows = follows,
+            }
+            self.running.push(sequence);
         }
     }
 
-    /// What every sequence has not read yet, within the budget of a step.
-    fn share_out(&self) -> Vec<Part> {
-        let mut budget = ROWS_OF_A_STEP;
-        let part = |(sequence, running): (usize, &Sequence)| {
-            let unread = running.tokens.len() - running.read;
-            let rows = unread.min(budget);
-            budget -= rows;
-            Part { sequence, rows, writes: rows == unread }
-        };
-        self.running.iter().enumerate().map(part).filter(|part| part.rows > 0).collect()
+    /// A slot; what is kept is given up as long as there is none. What was used last goes last, and if
+    /// it must go as well, the slot begins where it lay or before.
+    fn take_slot(&mut self, rows: usize) -> Option<Range<usize>> {
+        loop {
+            if let Some(slot) = self.slots.take(rows) {
+                return Some(slot);
+            }
+            let given_up = self.prefixes.give_up()?;
+            self.slots.give_back(given_up);
+        }
+    }
+
+    /// The running sequence that shares most tokens with the beginning of `prompt`, and how many.
+    fn find_reader(&self, prompt: &[u32]) -> Option<(RequestId, usize)> {
+        let longest = prompt.len().saturating_sub(1);
+        let share = |s: &Sequence<'_>| (s.id, shared(&s.request.prompt, prompt).min(longest));
+        let readers = self.running.iter().map(share);
+        readers.max_by_key(|&(_, shared)| shared).filter(|&(_, shared)| shared >= SHORTEST)
+    }
+
+    /// Lets sequences go on whose beginning another one has read by now, or that wait for one that
+    /// has gone.
+    fn follow(&mut self) {
+        for index in 0..self.running.len() {
+            let Some((id, rows)) = self.running[index].follows else { continue };
+            let reader = self.running.iter().find(|sequence| sequence.id == id);
+            let source = match reader {
+                Some(reader) if reader.read < rows => continue,
+                Some(reader) => Some((reader.slot.clone(), rows)),
+                None => {
+                    let kept = self.prefixes.find(&self.running[index].request.prompt);
+                    kept.map(|(index, rows)| (self.prefixes.touch(index), rows))
+                }
+            };
+            let sequence = &mut self.running[index];
+            sequence.follows = None;
+            if let Some((slot, rows)) = source {
+                take_over(&mut self.cache, sequence, slot, Some((0, rows)));
+            }
+        }
     }
 
     /// Guesses what the sequences write next, as far as the rows of this step have room for it.
@@ -183,7 +335,7 @@ impl<'t> Engine<'t> {
         for part in parts.iter().filter(|part| part.writes) {
             let sequence = &mut self.running[part.sequence];
             // The last token of an answer is never read, so no guess may stand for it.
-            let left = sequence.request.max_new_tokens - sequence.written() - 1;
+            let left = sequence.request.max_new_tokens.saturating_sub(sequence.written() + 1);
             let room = if self.speculates { ROWS_OF_A_STEP - pass.rows } else { 0 };
             let most = left.min(room);
             sequence.drafts.guess(&sequence.tokens, most, &mut pass);
@@ -191,7 +343,7 @@ impl<'t> Engine<'t> {
     }
 
     /// The rows of a step: unread tokens, then guesses; logits after the last token and after each
-    /// guess.
+    /// guess, and after each token of a prompt that is told how likely it is.
     fn gather(&mut self, parts: &[Part]) -> Batch {
         let (mut ids, mut spans, mut wanted) = (Vec::new(), Vec::new(), Vec::new());
         for part in parts {
@@ -201,7 +353,10 @@ impl<'t> Engine<'t> {
             sequence.read += part.rows;
             if part.writes {
                 ids.extend(sequence.drafts.guesses());
-                wanted.extend((start + part.rows - 1) as u32..ids.len() as u32);
+            }
+            let before_last = if sequence.tells_prompt() { 0 } else { part.rows - 1 };
+            if part.writes || sequence.tells_prompt() {
+                wanted.extend((start + before_last) as u32..ids.len() as u32);
             }
             let seen = sequence.read + ids.len() - start - part.rows;
             let first = sequence.slot.start;
@@ -210,19 +365,41 @@ impl<'t> Engine<'t> {
         Batch { ids, spans: Spans::new(spans), wanted }
     }
 
+    /// Tells how likely the tokens of a prompt are that its rows before the last predict; returns the
+    /// first row of logits after those.
+    fn tell_prompt(&mut self, part: &Part, first_row: usize) -> usize {
+        let sequence = &mut self.running[part.sequence];
+        self.status.prompt_tokens += if sequence.written() == 0 { part.rows as u64 } else { 0 };
+        if !sequence.tells_prompt() {
+            return first_row;
+        }
+        let rows = part.rows - usize::from(part.writes);
+        let count = sequence.details.logprobs.unwrap_or(0);
+        let Some(told) = &mut sequence.prompt else { return first_row };
+        let next = sequence.read - part.rows + 1;
+        for (row, &token) in sequence.tokens[next..next + rows].iter().enumerate() {
+            self.logits.read_rows(first_row + row, &mut self.row);
+            told.logprobs.extend(logprobs_of(&self.row, token, count));
+        }
+        first_row + rows
+    }
+
     /// Chooses the next token of a sequence from its first row of logits, then goes on for as long
     /// as what it guessed is what it chose. Cache rows of wrong guesses are written again later.
     fn write(&mut self, sequence: usize, first_row: usize, emissions: &mut Vec<Emission>) {
         let sequence = &mut self.running[sequence];
+        let cached = sequence.prompt.as_ref().map_or(0, |prompt| prompt.cached);
+        self.status.cached_tokens += cached as u64;
+        if sequence.request.max_new_tokens == 0 {
+            return emissions.push(sequence.end_unwritten());
+        }
         for guess in 0.. {
             self.logits.read_rows(first_row + guess, &mut self.row);
-            let (seen, sampling) = (&sequence.tokens, &sequence.request.sampling);
-            let chosen =
-                self.sampler.sample(&mut self.row, seen, sampling, sequence.written() as u64);
-            let guessed = chosen.is_some_and(|token| sequence.drafts.came_true(guess, token, seen));
-            let emission = sequence.write(chosen, &self.end_tokens);
+            let (emission, guessed) =
+                choose(sequence, &mut self.row, &mut self.sampler, guess, &self.end_tokens);
             let goes_on = guessed && emission.finish.is_none();
             emissions.push(emission);
+            self.status.written_tokens += 1;
             if !goes_on {
                 return;
             }
@@ -241,11 +418,69 @@ impl<'t> Engine<'t> {
 
     fn retire(&mut self, emissions: &[Emission]) {
         for ended in emissions.iter().filter(|emission| emission.finish.is_some()) {
-            if let Some(index) = self.running.iter().position(|s| s.id == ended.request) {
-                let sequence = self.running.remove(index);
-                self.slots.give_back(sequence.slot);
-            }
+            self.release(ended.request);
         }
+    }
+
+    /// Keeps what a sequence has read, and frees the rest of its slot.
+    fn release(&mut self, id: RequestId) {
+        let Some(index) = self.running.iter().position(|s| s.id == id) else { return };
+        let Sequence { mut tokens, read, slot, .. } = self.running.remove(index);
+        tokens.truncate(read);
+        if tokens.len() < SHORTEST || !self.shares {
+            return self.slots.give_back(slot);
+        }
+        let end = slot.start + tokens.len();
+        let needless = self.prefixes.keep(tokens, slot.start..end);
+        let unused = std::iter::once(end..slot.end).chain(needless);
+        unused.filter(|slot| !slot.is_empty()).for_each(|slot| self.slots.give_back(slot));
+    }
+}
+
+/// Copies the rows of `kept`'s number of tokens, which lie from the start of `source` on, and marks
+/// them as read; the last token of a prompt is always read, since its logits are wanted.
+fn take_over(
+    cache: &mut KvCache,
+    sequence: &mut Sequence<'_>,
+    source: Range<usize>,
+    kept: Option<(usize, usize)>,
+) {
+    let rows = kept.map_or(0, |(_, rows)| rows.min(sequence.request.prompt.len() - 1));
+    if source.start != sequence.slot.start {
+        cache.copy_rows(source.start..source.start + rows, sequence.slot.start);
+    }
+    sequence.found(rows);
+}
+
+/// The next token of a sequence from a row of logits, and whether it is guess number `guess`.
+fn choose(
+    sequence: &mut Sequence<'_>,
+    row: &mut [f32],
+    sampler: &mut Sampler,
+    guess: usize,
+    end_tokens: &[u32],
+) -> (Emission, bool) {
+    let (seen, sampling) = (&sequence.tokens, &sequence.request.sampling);
+    let (index, asked) = (sequence.written() as u64, sequence.details.logprobs);
+    // The sampler works in the row; what the model said must be told of what it said.
+    let said = asked.map(|_| row.to_vec());
+    for &(id, bias) in &sequence.details.logit_bias {
+        row[id as usize] += bias;
+    }
+    let chosen = sampler.sample(row, seen, sampling, index);
+    let guessed = chosen.is_some_and(|token| sequence.drafts.came_true(guess, token, seen));
+    let told = said.zip(chosen).zip(asked);
+    let logprobs = told.and_then(|((said, token), count)| logprobs_of(&said, token, count));
+    (sequence.write(chosen, logprobs, end_tokens), guessed)
+}
+
+/// The word for a type on the command line.
+fn word(dtype: DType) -> &'static str {
+    match dtype {
+        DType::F32 => "f32",
+        DType::Bf16 | DType::PackedBf16 => "bf16",
+        DType::Q8 | DType::Q8Rows => "q8",
+        DType::Q4 => "q4",
     }
 }
 

@@ -37,6 +37,14 @@ pub enum EngineError {
         /// The range it must lie in.
         expected: &'static str,
     },
+    /// Keys and values have no room.
+    #[error("{bytes} bytes for keys and values are too few for this model; give at least {needed}")]
+    TooLittleMemory {
+        /// What was given.
+        bytes: u64,
+        /// What a few tokens need.
+        needed: u64,
+    },
     /// A score was asked for without a continuation.
     #[error("a continuation must hold at least one token")]
     EmptyContinuation,

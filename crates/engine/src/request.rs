@@ -28,12 +28,28 @@ pub struct Request {
     pub stop: Vec<String>,
 }
 
+/// What a request may ask for besides a text.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Details {
+    /// Added to the logits of these ids before one is chosen.
+    pub logit_bias: Vec<(u32, f32)>,
+    /// Where set, log-probabilities are told: of each token, and of this many likeliest in its place.
+    pub logprobs: Option<usize>,
+    /// Whether the tokens of the prompt get theirs as well; then nothing need be written, and
+    /// `max_new_tokens` may be 0.
+    pub of_prompt: bool,
+}
+
 /// How the next token is chosen; the steps apply in the order of the fields, as in `transformers`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Sampling {
     /// Positive logits of tokens seen in prompt or answer are divided by it, negative ones
     /// multiplied (Keskar et al. 2019); 1 is off.
     pub repetition_penalty: f32,
+    /// Subtracted from the logits of tokens of the answer; 0 is off.
+    pub presence_penalty: f32,
+    /// Subtracted from the logits of tokens of the answer as often as they occur; 0 is off.
+    pub frequency_penalty: f32,
     /// Logits are divided by it; 0 takes the likeliest token.
     pub temperature: f32,
     /// Only the `top_k` likeliest stay; 0 is off.
@@ -50,6 +66,8 @@ impl Sampling {
     /// The likeliest token each time.
     pub const GREEDY: Sampling = Sampling {
         repetition_penalty: 1.0,
+        presence_penalty: 0.0,
+        frequency_penalty: 0.0,
         temperature: 0.0,
         top_k: 0,
         top_p: 1.0,
@@ -66,6 +84,9 @@ impl Sampling {
         let finite = |x: f32| x.is_finite();
         within("temperature", temperature, finite(temperature) && temperature >= 0.0, "0 or more")?;
         within("repetition_penalty", penalty, finite(penalty) && penalty > 0.0, "more than 0")?;
+        let (presence, frequency) = (self.presence_penalty, self.frequency_penalty);
+        within("presence_penalty", presence, finite(presence), "a finite number")?;
+        within("frequency_penalty", frequency, finite(frequency), "a finite number")?;
         within("top_p", self.top_p, self.top_p > 0.0 && self.top_p <= 1.0, "above 0, at most 1")?;
         within("min_p", self.min_p, (0.0..=1.0).contains(&self.min_p), "0 to 1")
     }
@@ -76,12 +97,36 @@ impl Sampling {
 pub struct Emission {
     /// Whose answer it is.
     pub request: RequestId,
-    /// The token that was chosen.
+    /// The token that was chosen; 0 where none was: nothing was to be written, or the model failed.
     pub token: u32,
     /// Text that is certain by now; may be empty while a character or a stop string is open.
     pub text: String,
+    /// Of this token, where they were asked for.
+    pub logprobs: Option<TokenLogprobs>,
+    /// On the first emission: how the prompt was read.
+    pub prompt: Option<PromptRead>,
     /// Set on the last emission.
     pub finish: Option<Finish>,
+}
+
+/// How likely a token was in its place, as the model has it: before penalties, bias and temperature.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TokenLogprobs {
+    /// The token.
+    pub token: u32,
+    /// ln p of it.
+    pub logprob: f32,
+    /// The likeliest tokens of the place with their ln p, likeliest first.
+    pub likeliest: Vec<(u32, f32)>,
+}
+
+/// How a prompt was read.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct PromptRead {
+    /// Tokens whose keys and values were there already.
+    pub cached: usize,
+    /// From the second token on, where they were asked for.
+    pub logprobs: Vec<TokenLogprobs>,
 }
 
 /// Why an answer ended.

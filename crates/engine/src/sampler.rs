@@ -1,8 +1,8 @@
 //! Logits to one id. Deterministic: the draw is a pure function of seed, number of the token and
 //! logits. A vocabulary is read a few times, never sorted as a whole.
 
+use crate::logprobs::likelier_first;
 use crate::request::Sampling;
-use std::cmp::Ordering;
 
 /// Candidates that are put in order first; the one that is drawn is nearly always among them.
 const FIRST_PORTION: usize = 64;
@@ -22,7 +22,7 @@ impl Sampler {
     /// Chooses the next id.
     ///
     /// `logits` has one entry per vocabulary id and is used as scratch; `seen` holds prompt and
-    /// answer so far; `index` counts the tokens of the answer. `None` if a logit is NaN or +∞, or
+    /// answer so far; `index` counts the tokens of the answer, the last of them. `None` if a logit is NaN or +∞, or
     /// none is finite; −∞ is an id that is never chosen.
     pub fn sample(
         &mut self,
@@ -32,6 +32,7 @@ impl Sampler {
         index: u64,
     ) -> Option<u32> {
         self.penalise(logits, seen, sampling.repetition_penalty);
+        self.penalise_answer(logits, &seen[seen.len() - index as usize..], sampling);
         let highest = highest(logits)?;
         if sampling.temperature == 0.0 {
             return logits.iter().position(|&logit| logit == highest).map(|id| id as u32);
@@ -61,6 +62,20 @@ impl Sampler {
             }
         }
         seen.iter().for_each(|&id| self.penalised[id as usize] = false);
+    }
+
+    /// As OpenAI's API defines it: once for being there, and once for each time.
+    fn penalise_answer(&mut self, logits: &mut [f32], answer: &[u32], sampling: &Sampling) {
+        let (presence, frequency) = (sampling.presence_penalty, sampling.frequency_penalty);
+        if presence == 0.0 && frequency == 0.0 {
+            return;
+        }
+        self.penalised.resize(logits.len(), false);
+        for id in answer.iter().map(|&id| id as usize) {
+            let is_new = !std::mem::replace(&mut self.penalised[id], true);
+            logits[id] -= frequency + if is_new { presence } else { 0.0 };
+        }
+        answer.iter().for_each(|&id| self.penalised[id as usize] = false);
     }
 
     /// What may be drawn, with `weight` relative to the likeliest.
@@ -108,10 +123,6 @@ fn highest(logits: &[f32]) -> Option<f32> {
     (highest.is_finite() && !bad.contains(&true)).then_some(highest)
 }
 
-fn likelier_first(a: &(u32, f32), b: &(u32, f32)) -> Ordering {
-    b.1.total_cmp(&a.1).then(a.0.cmp(&b.0))
-}
-
 /// Place of the first candidate, taken likeliest first, whose logit `found` accepts; puts them in
 /// order only as far as that.
 fn first_of_likeliest(
@@ -153,7 +164,7 @@ mod tests {
     const HOT: Sampling = Sampling { temperature: 1.0, ..Sampling::GREEDY };
 
     fn drawn(logits: &[f32], sampling: Sampling) -> Vec<u32> {
-        let draw = |index| sample(&mut logits.to_vec(), &[], &sampling, index);
+        let draw = |index| sample(&mut logits.to_vec(), &vec![0; index as usize], &sampling, index);
         (0..2000).filter_map(draw).collect()
     }
 
@@ -187,6 +198,17 @@ mod tests {
     }
 
     #[test]
+    fn presence_counts_once_and_frequency_each_time_in_the_answer_only() {
+        let presence = Sampling { presence_penalty: 1.0, ..Sampling::GREEDY };
+        let frequency = Sampling { frequency_penalty: 1.0, ..Sampling::GREEDY };
+        let both = [0, 0];
+        assert_eq!(sample(&mut [2.5, 1.0], &both, &presence, 2), Some(0));
+        assert_eq!(sample(&mut [2.5, 1.0], &both, &frequency, 2), Some(1));
+        assert_eq!(sample(&mut [2.5, 1.0], &both, &frequency, 1), Some(0), "one is the prompt's");
+        assert_eq!(sample(&mut [1.5, 1.0], &both, &presence, 2), Some(1));
+    }
+
+    #[test]
     fn what_is_no_probability_is_refused() {
         for sampling in [Sampling::GREEDY, HOT] {
             for bad in [[0.0, f32::NAN], [0.0, f32::INFINITY], [f32::NEG_INFINITY; 2]] {
@@ -213,7 +235,8 @@ mod tests {
         let mut sampler = Sampler::default();
         for sampling in [HOT, Sampling { top_p: 0.7, ..HOT }, Sampling { top_k: 900, ..HOT }] {
             for index in 0..200 {
-                let drawn = sampler.sample(&mut logits.clone(), &[], &sampling, index);
+                let seen = vec![0; index as usize];
+                let drawn = sampler.sample(&mut logits.clone(), &seen, &sampling, index);
                 assert_eq!(drawn, drawn_from_sorted(&logits, &sampling, index));
             }
         }

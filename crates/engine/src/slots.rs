@@ -27,6 +27,23 @@ impl Slots {
         Some(slot)
     }
 
+    /// Whether there would be `rows` contiguous rows if all of `others` were given back too.
+    pub fn would_fit(&self, rows: usize, others: impl Iterator<Item = Range<usize>>) -> bool {
+        let mut all: Vec<_> = self.free.iter().cloned().chain(others).collect();
+        all.sort_by_key(|range| range.start);
+        let (mut start, mut end) = (0, 0);
+        all.into_iter().any(|range| {
+            start = if range.start == end { start } else { range.start };
+            end = range.end;
+            end - start >= rows
+        })
+    }
+
+    /// Rows that are free.
+    pub fn rows(&self) -> usize {
+        self.free.iter().map(Range::len).sum()
+    }
+
     /// Gives rows back and joins them with their free neighbours.
     pub fn give_back(&mut self, slot: Range<usize>) {
         let index = self.free.partition_point(|gap| gap.start < slot.start);
@@ -54,6 +71,9 @@ mod tests {
         slots.give_back(a);
         slots.give_back(c);
         assert_eq!(slots.take(5), None, "two gaps of 3 and 4 are not 5 rows");
+        assert!(slots.would_fit(10, std::iter::once(b.clone())));
+        assert!(!slots.would_fit(11, std::iter::once(b.clone())));
+        assert!(!slots.would_fit(5, std::iter::empty()));
         slots.give_back(b);
         assert_eq!(slots.take(10), Some(0..10));
     }

@@ -42,6 +42,25 @@ impl Decoder {
         Decoder { parts, strip_first_blank: definition.normalizer.prefix != Prefix::Never }
     }
 
+    /// What an id adds to a text: bytes, perhaps part of a character; nothing for a special piece.
+    pub fn bytes_of(&self, id: TokenId) -> &[u8] {
+        match self.parts.get(id as usize) {
+            Some(Part::Text(text)) => text.as_bytes(),
+            Some(Part::Byte(byte)) => std::slice::from_ref(byte),
+            Some(Part::Nothing) | None => &[],
+        }
+    }
+
+    /// Whether an id stands for one byte that may be no character.
+    pub fn is_byte(&self, id: TokenId) -> bool {
+        matches!(self.parts.get(id as usize), Some(Part::Byte(_)))
+    }
+
+    /// Whether a blank at the very start of a text is the mark before it.
+    pub fn strips_first_blank(&self) -> bool {
+        self.strip_first_blank
+    }
+
     /// The text of a row of ids; ids outside the vocabulary add nothing.
     pub fn decode(&self, ids: &[TokenId]) -> String {
         let mut stream = DecodeStream::new(self);

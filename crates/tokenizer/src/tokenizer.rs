@@ -7,6 +7,7 @@ use crate::batch::{EncodedBatch, encode_batch};
 use crate::decoder::{DecodeStream, Decoder};
 use crate::definition::Definition;
 use crate::encoder::Encoder;
+use crate::normalizer::{Prefix, PrefixPlace};
 use crate::offsets::offsets;
 use crate::vocabulary::TokenId;
 
@@ -42,6 +43,18 @@ impl Tokenizer {
     /// `tokenizer.json` as Hugging Face does, from a `tokenizer.model` as SentencePiece does.
     pub fn encode(&self, text: &str, ids: &mut Vec<TokenId>) {
         self.inner.encoder.encode(&self.inner.definition, text, ids);
+    }
+
+    /// The same for a text that stands behind a special piece: no mark is put before it where only
+    /// the beginning of a whole text has one.
+    pub fn encode_after_piece(&self, text: &str, ids: &mut Vec<TokenId>) {
+        let Inner { definition, encoder, .. } = &*self.inner;
+        if definition.normalizer.place == PrefixPlace::EachStretch || encoder.cuts_out() {
+            return self.encode(text, ids);
+        }
+        let part = std::iter::once((text, Prefix::Never));
+        let mut ends = Vec::new();
+        encoder.with_space(|space| encoder.encode_parts(space, definition, part, (ids, &mut ends)));
     }
 
     /// The ids of a text, as [`encode`](Tokenizer::encode) gives them.
@@ -81,6 +94,23 @@ impl Tokenizer {
     /// A decoder that takes one id at a time and never returns half a character.
     pub fn decode_stream(&self) -> DecodeStream<'_> {
         DecodeStream::new(&self.inner.decoder)
+    }
+
+    /// What an id adds to a text: its bytes, perhaps part of a character, with a blank for `▁`;
+    /// nothing for a special piece.
+    pub fn bytes_of(&self, id: TokenId) -> &[u8] {
+        self.inner.decoder.bytes_of(id)
+    }
+
+    /// Whether an id is a byte piece.
+    pub fn is_byte(&self, id: TokenId) -> bool {
+        self.inner.decoder.is_byte(id)
+    }
+
+    /// Whether a blank at the very start of what [`bytes_of`](Tokenizer::bytes_of) gives is the mark
+    /// before a text, which [`decode`](Tokenizer::decode) takes away.
+    pub fn strips_first_blank(&self) -> bool {
+        self.inner.decoder.strips_first_blank()
     }
 
     /// Number of pieces; ids run from 0 to one less.
