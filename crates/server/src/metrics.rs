@@ -1,6 +1,5 @@
 //! Figures: counted by whoever knows them, written out in Prometheus' text format.
 
-use crate::house::House;
 use kollama_engine::Status;
 use std::fmt::Write;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -87,8 +86,8 @@ impl ModelMetrics {
     }
 }
 
-/// All figures.
-pub fn prometheus(house: &House) -> String {
+/// All figures of models by name.
+pub fn prometheus<'a>(models: impl Iterator<Item = (&'a str, &'a ModelMetrics)> + Clone) -> String {
     let mut text = String::new();
     let counter = |count: &AtomicU64| count.load(Ordering::Relaxed) as f64;
     let rows: [(&str, &str, &str, &dyn Fn(&ModelMetrics) -> f64); 13] = [
@@ -120,9 +119,9 @@ pub fn prometheus(house: &House) -> String {
     ];
     for (name, kind, help, value) in rows {
         let _ = writeln!(text, "# HELP kollama_{name} {help}\n# TYPE kollama_{name} {kind}");
-        for model in &house.models {
-            let label = model.name.replace('\\', "\\\\").replace('"', "\\\"");
-            let value = value(&model.metrics);
+        for (model, metrics) in models.clone() {
+            let label = model.replace('\\', "\\\\").replace('"', "\\\"");
+            let value = value(metrics);
             let _ = writeln!(text, "kollama_{name}{{model=\"{label}\"}} {value}");
         }
     }
