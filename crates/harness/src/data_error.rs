@@ -131,7 +131,7 @@ pub enum DataError {
         found: &'static str,
     },
     /// A parquet file cannot be read.
-    #[error("{}: not a whole parquet file: {reason}; fetch it again", path.display())]
+    #[error("{}: cannot be read as parquet: {reason}; fetch it again, or write it anew with snappy or zstd", path.display())]
     BadParquet {
         /// The file.
         path: PathBuf,
