@@ -96,11 +96,5 @@ export async function opened(served, options = {}) {
   return { page, context, complaints, requests };
 }
 
-/** Writes on and waits until it is done. */
-export async function writeOn(page, press = () => page.click("#continue")) {
-  await press();
-  await page.waitForSelector("#continue", { state: "visible" });
-}
-
 /** The text of the notebook. */
 export const textOf = page => page.inputValue("#text");

@@ -10,7 +10,7 @@ const card = byId("alternatives");
 let onClose = () => {};
 
 /** A logarithm of a probability as a percentage. */
-export function percentage(chance) {
+function percentage(chance) {
   const share = Math.exp(chance) * 100;
   if (share < 0.01) return `< ${count(0.01, 2)} %`;
   return `${count(share, share < 1 ? 2 : share < 99.95 ? 1 : 0)} %`;

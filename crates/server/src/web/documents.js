@@ -5,7 +5,7 @@ const NAME = "kollama";
 const STORE = "documents";
 /** So many documents, and so many bytes of each, are kept. */
 export const MOST = 300;
-export const LARGEST = 4_000_000;
+const LARGEST = 4_000_000;
 
 let opened;
 // Where the browser keeps nothing, documents last as long as the page.

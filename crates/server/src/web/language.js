@@ -1,7 +1,7 @@
 // The language of the page: Korean or English. Texts in `index.html` name their words with `data-say`.
 
 import { byId } from "./element.js";
-import { recall, remember } from "./remembered.js";
+import { remember } from "./remembered.js";
 import { ENGLISH } from "./words_english.js";
 import { KOREAN } from "./words_korean.js";
 
@@ -39,7 +39,7 @@ export function size(bytes) {
 }
 
 /** Puts the words in their places below a node. */
-export function translate(root = document) {
+function translate(root = document) {
   for (const [key, place] of Object.entries(PLACES)) {
     const name = `data-${key.replace(/[A-Z]/g, letter => "-" + letter.toLowerCase())}`;
     for (const found of root.querySelectorAll(`[${name}]`)) {

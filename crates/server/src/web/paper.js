@@ -11,7 +11,7 @@ const COLOURS = ["written", "heat-1", "heat-2", "heat-3", "heat-4", "chosen"];
 export const HEATS = [0.5, 0.1, 0.01, 0.001];
 
 /** The heat of a part: 0 for a likely one to 4, undefined where nothing is known. */
-export function heatOf(part) {
+function heatOf(part) {
   const chance = chanceOf(part);
   return chance === undefined ? undefined : HEATS.filter(limit => Math.exp(chance) < limit).length;
 }

@@ -4,7 +4,7 @@ import { ask, stream } from "./api.js";
 import { modelName, serverInformation } from "./server.js";
 
 /** How many other choices are asked for with every token. */
-export const CHOICES = 8;
+const CHOICES = 8;
 
 /** The ids of a text as the beginning of a prompt. */
 export async function promptIds(text, signal) {
@@ -22,7 +22,7 @@ export function fitting(ids, wanted) {
 }
 
 /** The steps in the log-probabilities of an answer. */
-export function stepsOfAnswer(choice) {
+function stepsOfAnswer(choice) {
   const given = choice.logprobs;
   if (!given?.tokens) return [];
   return given.tokens.map((token, at) => ({
