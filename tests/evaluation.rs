@@ -59,7 +59,7 @@ fn malformed_data_is_one_error_that_names_the_place_and_leaves_nothing() {
         ("test.jsonl", b"{}\n{\"sentence\": }\n", &["test.jsonl:2:14: not JSON"]),
         ("test.json", b"[{}, 3]", &["test.json:2: a number where a row should be"]),
         ("test.parquet", cut, &["test.parquet: cannot be read as parquet"]),
-        ("test.parquet", PARQUET, &["test.parquet:1", "\"sentence\""]),
+        ("test.parquet", PARQUET, &["test.parquet:1", "\"endings\""]),
     ];
     for (name, bytes, expected) in cases {
         let place = with_data();
