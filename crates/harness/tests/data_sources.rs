@@ -161,7 +161,7 @@ fn chance_in_files_gives_rows_or_an_error() {
             let path = folder.path().join(format!("a.{ending}"));
             std::fs::write(&path, bytes.copied().collect::<Vec<u8>>()).unwrap();
             for quotes in [true, false] {
-                match row_files::read(&[path.clone()], quotes) {
+                match row_files::read(std::slice::from_ref(&path), quotes) {
                     Ok(split) => rows += split.rows.len(),
                     Err(error) => assert!(error.to_string().contains(&format!("a.{ending}"))),
                 }
@@ -195,7 +195,7 @@ fn every_file_of_the_real_data_has_the_rows_and_the_hash_that_its_readme_states(
             if path.ends_with("hellaswag_val_full.txt.zst") {
                 continue; // Six lines an item, no table.
             }
-            let split = row_files::read(&[path.clone()], quotes).unwrap();
+            let split = row_files::read(std::slice::from_ref(&path), quotes).unwrap();
             assert_eq!((split.rows.len(), split.sha256), (rows, sha256), "{}", path.display());
         }
     }
