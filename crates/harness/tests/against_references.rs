@@ -3,7 +3,6 @@
 //! `golden_model`. Every request, every log-likelihood, every metric and every standard error.
 #![allow(clippy::unwrap_used, reason = "in a test, an error is a failure")]
 
-#[allow(dead_code, reason = "the window of the goldens is another one")]
 mod golden_model;
 mod real_data;
 
