@@ -42,6 +42,7 @@ pub fn eval(eval: &Eval, device: &Device) -> Result<()> {
 
 fn run(flags: &Flags, held: &Held, device: &Device) -> Result<()> {
     let plan = plan(flags)?;
+    let loaded = load(&plan, flags)?;
     if let Some(folder) = &flags.out {
         whole_file::prepare(folder)?;
     }
@@ -51,23 +52,30 @@ fn run(flags: &Flags, held: &Held, device: &Device) -> Result<()> {
     let mut scorer = Scorer::with_cache(llama, words.eos_id(), kept)?;
     scorer.set_sharing(!flags.no_share);
     let mut cache = cache(flags, &scorer)?;
-    let (mut summaries, mut read) = (Vec::new(), None);
-    for (name, shots) in &plan.tasks {
-        if name == PERPLEXITY {
-            read = Some(measure(flags, &words, &mut scorer)?);
-            continue;
+    let mut summaries = Vec::new();
+    let mut read = None;
+    for (task, shots) in &loaded {
+        for &shots in *shots {
+            let (tokenizer, scorer, cache) = (&words, &mut scorer, cache.as_mut());
+            summaries.push(ask(task, shots, flags, &mut Model { tokenizer, scorer, cache })?);
         }
-        let data = flags.data.as_deref().map_or_else(DataSource::hub, DataSource::folder);
-        for task in tasks::load(name, plan.mode, &data)? {
-            for &shots in shots {
-                let mut model =
-                    Model { tokenizer: &words, scorer: &mut scorer, cache: cache.as_mut() };
-                summaries.push(ask(&task, shots, flags, &mut model)?);
-            }
-        }
+    }
+    if plan.tasks.iter().any(|(name, _)| name == PERPLEXITY) {
+        read = Some(measure(flags, &words, &mut scorer)?);
     }
     tell_work(&scorer, cache.as_ref());
     eval_report::report(flags, &record, &summaries, read.as_ref())
+}
+
+/// The data of every task, before a model is opened: what is missing shows at once.
+fn load<'a>(plan: &'a Plan, flags: &Flags) -> Result<Vec<(Task, &'a [usize])>> {
+    let data = flags.data.as_deref().map_or_else(DataSource::hub, DataSource::folder);
+    let mut loaded = Vec::new();
+    for (name, shots) in plan.tasks.iter().filter(|(name, _)| name != PERPLEXITY) {
+        let tasks = tasks::load(name, plan.mode, &data)?;
+        loaded.extend(tasks.into_iter().map(|task| (task, shots.as_slice())));
+    }
+    Ok(loaded)
 }
 
 /// The file of known scores, where there is to be one. From then on a stopped run says how to go on.

@@ -30,7 +30,10 @@ pub enum DataError {
         path: PathBuf,
     },
     /// A split is cut into numbered files and one of them is not there.
-    #[error("{} is missing, though other parts of the split are there; fetch it too", path.display())]
+    #[error(
+        "{} is missing, though other parts of the split are there; fetch it too",
+        path.display()
+    )]
     MissingPart {
         /// The file.
         path: PathBuf,
@@ -86,7 +89,10 @@ pub enum DataError {
         column: String,
     },
     /// A row is shorter or longer than the header.
-    #[error("{}:{line}: {found} fields, expected {expected} as in the header; {cure}", path.display())]
+    #[error(
+        "{}:{line}: {found} fields, expected {expected} as in the header; {cure}",
+        path.display()
+    )]
     FieldCount {
         /// The file.
         path: PathBuf,
@@ -100,8 +106,11 @@ pub enum DataError {
         cure: &'static str,
     },
     /// The text ends between two quotes.
-    #[error("{}:{line}: a quote is opened in this row and never closed; close it, or write a \
-             quote within quotes twice", path.display())]
+    #[error(
+        "{}:{line}: a quote is opened in this row and never closed; close it, or write a quote \
+         within quotes twice",
+        path.display()
+    )]
     OpenQuote {
         /// The file.
         path: PathBuf,
@@ -121,7 +130,10 @@ pub enum DataError {
         reason: String,
     },
     /// Something stands where a row should.
-    #[error("{}:{row}: {found} where a row should be; a row is an object: {{\"column\": value}}", path.display())]
+    #[error(
+        "{}:{row}: {found} where a row should be; a row is an object: {{\"column\": value}}",
+        path.display()
+    )]
     NotARow {
         /// The file.
         path: PathBuf,
@@ -131,7 +143,11 @@ pub enum DataError {
         found: &'static str,
     },
     /// A parquet file cannot be read.
-    #[error("{}: not a whole parquet file: {reason}; fetch it again", path.display())]
+    #[error(
+        "{}: cannot be read as parquet: {reason}; fetch it again, or write it anew with snappy \
+         or zstd",
+        path.display()
+    )]
     BadParquet {
         /// The file.
         path: PathBuf,

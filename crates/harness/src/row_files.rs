@@ -56,8 +56,7 @@ pub fn named(folder: &Path, names: &[&str]) -> Option<PathBuf> {
 /// Reads a file as one text.
 pub fn plain(path: &Path) -> Result<Text, DataError> {
     let bytes = unpacked(path)?;
-    let digest = Sha256::digest(&bytes);
-    let sha256 = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+    let sha256 = hex(&Sha256::digest(&bytes));
     Ok(Text { text: text(path, bytes)?, path: path.to_path_buf(), sha256 })
 }
 
@@ -91,8 +90,11 @@ pub fn read(paths: &[PathBuf], quotes: bool) -> Result<Split, DataError> {
     if rows.is_empty() {
         return Err(DataError::NoRows { path });
     }
-    let sha256 = digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
-    Ok(Split { rows, path, sha256 })
+    Ok(Split { rows, path, sha256: hex(&digest.finalize()) })
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Ending and packing of a name, in the small letters of the tables above.

@@ -1,6 +1,5 @@
-//! Where the data of tasks comes from: a folder of the user, or the hub. Finds the file of a split;
-//! reading it is [`crate::row_files`]'s work, telling its
-//! name [`crate::split_files`]'s.
+//! Where the data of tasks comes from: a folder of the user, or the hub. Which files are a split is
+//! told by [`crate::card`] and [`crate::split_files`], what is in them by [`crate::row_files`].
 
 use crate::card;
 use crate::data_error::DataError;

@@ -37,7 +37,7 @@ fn a_file_that_is_cut_short_anywhere_is_named_as_not_whole() {
     let whole = std::fs::read(golden("snappy.parquet")).unwrap();
     for length in (0..whole.len()).step_by(97) {
         let message = read(folder.path(), "a.parquet", &whole[..length]).unwrap_err().to_string();
-        assert!(message.contains("a.parquet: not a whole parquet file"), "{message}");
+        assert!(message.contains("a.parquet: cannot be read as parquet"), "{message}");
     }
 }
 
