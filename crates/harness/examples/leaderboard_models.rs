@@ -2,7 +2,6 @@
 //! `tools/leaderboard_goldens.py`:
 //! `cargo run --release -p kollama-harness --example leaderboard_models -- FOLDER`.
 
-#[allow(dead_code, reason = "the other goldens use the rest of it")]
 #[path = "../tests/golden_model/mod.rs"]
 mod golden_model;
 #[path = "../tests/writing_model/mod.rs"]

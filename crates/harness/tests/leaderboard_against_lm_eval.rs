@@ -3,7 +3,6 @@
 //! the data; the scoring of answers on invented ones, which needs no data.
 #![allow(clippy::unwrap_used, reason = "in a test, an error is a failure")]
 
-#[allow(dead_code, reason = "the other goldens use the rest of it")]
 mod golden_model;
 mod writing_model;
 
