@@ -219,7 +219,11 @@ impl<'t> Engine<'t> {
         }
         self.guess(&parts);
         let batch = self.gather(&parts);
-        self.make_room_for_logits(batch.wanted.len())?;
+        if let Err(error) = self.make_room_for_logits(batch.wanted.len()) {
+            // What was not read must not serve others.
+            parts.iter().for_each(|part| self.running[part.sequence].read -= part.rows);
+            return Err(error);
+        }
         self.llama.forward(&batch, &mut self.cache, &mut self.logits);
         let (mut emissions, mut row) = (Vec::new(), 0);
         for part in &parts {

@@ -88,7 +88,8 @@ mod tests {
         assert_eq!(prefixes.find(&tokens(30)), Some((0, 10)));
         assert_eq!(prefixes.find(&[5, 6, 7, 8, 9, 10, 11, 12]), None);
         prefixes.touch(0);
-        assert_eq!(prefixes.keep(tokens(20), 25..45), [0..10], "a beginning of it");
+        let needless = prefixes.keep(tokens(20), 25..45);
+        assert_eq!((needless.len(), needless.first()), (1, Some(&(0..10))), "a beginning of it");
         assert_eq!(prefixes.give_up(), Some(10..25));
         assert_eq!(prefixes.rows(), 20);
     }

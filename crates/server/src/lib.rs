@@ -60,5 +60,6 @@ mod tokens;
 mod worker;
 
 pub use listener::{ServeError, serve};
-pub use model::{Opening, ServedModel};
+pub use model::ServedModel;
 pub use settings::Settings;
+pub use worker::Opening;

@@ -2,13 +2,10 @@
 
 use crate::chat_prompt::ChatPrompt;
 use crate::metrics::ModelMetrics;
-use crate::worker::Worker;
-use kollama_engine::{Engine, Tokenizer};
+use crate::worker::{Loaded, Opening, Worker};
+use kollama_engine::Tokenizer;
 use serde_json::Value;
 use std::sync::{Arc, OnceLock};
-
-/// Makes the engine; called on the thread that will run it.
-pub type Opening = Box<dyn for<'t> FnOnce(&'t Tokenizer) -> Result<Engine<'t>, String> + Send>;
 
 /// A model to serve.
 pub struct ServedModel {
@@ -44,21 +41,4 @@ pub struct Model {
     pub metrics: Arc<ModelMetrics>,
     /// The way to its thread.
     pub worker: Worker,
-}
-
-/// What is known of a model once its weights are there.
-#[derive(Clone, Debug)]
-pub struct Loaded {
-    /// Tokens of prompt and answer together at most.
-    pub context: usize,
-    /// How weights are held.
-    pub weights: String,
-    /// How keys and values are kept.
-    pub cache: String,
-    /// Tokens whose keys and values there is room for.
-    pub cache_rows: usize,
-    /// Bytes of the weights.
-    pub weight_bytes: usize,
-    /// Bytes of keys, values and working memory.
-    pub cache_bytes: usize,
 }

@@ -3,7 +3,6 @@
 
 use crate::api_error::ApiError;
 use crate::metrics::ModelMetrics;
-use crate::model::{Loaded, Opening};
 use axum::http::StatusCode;
 use kollama_engine::{Details, Emission, Engine, EngineError, Request, RequestId, Tokenizer};
 use std::collections::HashMap;
@@ -15,6 +14,26 @@ use std::time::Instant;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::oneshot;
+
+/// Makes the engine; called on the thread that will run it.
+pub type Opening = Box<dyn for<'t> FnOnce(&'t Tokenizer) -> Result<Engine<'t>, String> + Send>;
+
+/// What is known of a model once its weights are there.
+#[derive(Clone, Debug)]
+pub struct Loaded {
+    /// Tokens of prompt and answer together at most.
+    pub context: usize,
+    /// How weights are held.
+    pub weights: String,
+    /// How keys and values are kept.
+    pub cache: String,
+    /// Tokens whose keys and values there is room for.
+    pub cache_rows: usize,
+    /// Bytes of the weights.
+    pub weight_bytes: usize,
+    /// Bytes of keys, values and working memory.
+    pub cache_bytes: usize,
+}
 
 /// What a request's client gets to know.
 #[derive(Debug)]

@@ -145,7 +145,7 @@ fn a_prompt_beyond_the_context_is_refused_with_its_figures() {
 fn a_client_that_goes_frees_its_slot() {
     let server = Server::start(settings());
     let stream = begin(&server);
-    assert_eq!(server.figure("running"), 1.0);
+    server.wait_until("it runs", |server| server.figure("running") == 1.0);
     let whole = endless().replace("\"stream\":true", "\"stream\":false");
     let unread = server.open(&head("/v1/completions", whole.len()), whole.as_bytes());
     server.wait_until("both run", |server| server.figure("running") == 2.0);
