@@ -112,7 +112,7 @@ impl Svg {
 /// About how wide words are: Hangul and Han as wide as high, the rest a little over half of it.
 pub fn width_of(words: &str, size: f64) -> f64 {
     let wide = |c: char| matches!(c, '\u{1100}'..='\u{11FF}' | '\u{2E80}'..='\u{D7FF}' | '\u{F900}'..='\u{FAFF}');
-    let of = |c: char| if wide(c) { 1.0 } else { 0.56 };
+    let of = |c: char| if wide(c) { 1.0 } else { 0.52 };
     words.chars().map(of).sum::<f64>() * size
 }
 
