@@ -47,6 +47,36 @@ pub enum Cache {
     Q8,
 }
 
+/// Which harness an evaluation equals, request by request.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Mode {
+    /// The Korean branch of lm-evaluation-harness that the model card was made with
+    Polyglot,
+    /// lm-evaluation-harness at b281b09, behind the first Open LLM Leaderboard
+    LeaderboardV1,
+    /// lm-evaluation-harness 0.4.13
+    LmEval,
+}
+
+/// How the solved examples before a question are chosen.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Fewshot {
+    /// As the mode says: new ones for every question, or the first of a split
+    Sampled,
+    /// The same ones for every question
+    Fixed,
+}
+
+/// A published table.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Preset {
+    /// KoBEST COPA, HellaSwag, BoolQ, SentiNeg and NSMC at 0, 5, 10 and 50 shots
+    #[value(name = "llama-2-ko-card")]
+    Llama2KoCard,
+    /// ARC, HellaSwag, MMLU, TruthfulQA, Winogrande, GSM8K and DROP
+    OpenLlmLeaderboard,
+}
+
 /// Whether something may be.
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum YesOrNo {

@@ -2,8 +2,8 @@
 //! stands in `commands/`.
 
 use crate::choices::{
-    BenchShape, BenchWeights, Cache, DocumentSize, Documents, Order, Quantized, Recompute, RowInit,
-    Schedule, StoredType, TrainOnly, Weights, YesOrNo,
+    BenchShape, BenchWeights, Cache, DocumentSize, Documents, Fewshot, Mode, Order, Preset,
+    Quantized, Recompute, RowInit, Schedule, StoredType, TrainOnly, Weights, YesOrNo,
 };
 use clap::{Args, Parser, Subcommand};
 use std::num::NonZeroUsize;
@@ -48,11 +48,18 @@ pub enum Command {
                             --schedule cosine --warmup-steps 50 --save-every 200"
     )]
     Train(Train),
-    /// Measure a model with the tasks of lm-evaluation-harness
+    /// Measure a model with the tasks of lm-evaluation-harness, or compare two such runs
+    ///
+    /// Requests and scores are those of the harness that --mode names. With --out, what is scored is
+    /// kept as it comes: the same command goes on where an earlier one was stopped.
     #[command(
+        args_conflicts_with_subcommands = true,
+        subcommand_negates_reqs = true,
         after_help = "Example:\n  kollama eval --model run --tasks kobest_copa,kobest_sentineg \
-                            --shots 0,5 --data data/kobest --limit 200 --out results\n  \
-                            kollama eval --model run --tasks perplexity --data held-out.jsonl"
+                      --shots 0,5 --data data/kobest --limit 200 --out results\n  \
+                      kollama eval --model run --preset llama-2-ko-card --data data --out results\n  \
+                      kollama eval --model run --tasks perplexity --data held-out.jsonl\n  \
+                      kollama eval diff results-before results-after"
     )]
     Eval(Eval),
     /// Continue a text
@@ -478,33 +485,78 @@ pub struct Train {
     pub log: Option<PathBuf>,
 }
 
-/// Flags of `eval`.
+/// `eval`, and what else can be done with its results.
 #[derive(Args)]
 pub struct Eval {
+    /// What else
+    #[command(subcommand)]
+    pub verb: Option<EvalVerb>,
+    /// What is measured
+    #[command(flatten)]
+    pub measured: Option<Evaluated>,
+    /// What the model is held as
+    #[command(flatten)]
+    pub held: Held,
+}
+
+/// Verbs of `eval`.
+#[derive(Subcommand)]
+pub enum EvalVerb {
+    /// Compare two runs request by request: texts, ids, log-likelihoods, predictions, metrics
+    #[command(after_help = "Example:\n  kollama eval diff results-f32 results-q4\n  \
+                            kollama eval diff results lm-eval-out --json")]
+    Diff {
+        /// Folder of a run, ours or of lm-evaluation-harness with --log_samples
+        a: PathBuf,
+        /// Folder of another run
+        b: PathBuf,
+        /// One JSON object instead of tables
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// Flags of `eval`.
+#[derive(Args)]
+pub struct Evaluated {
     /// Model folder
     #[arg(long, value_name = "DIR")]
     pub model: PathBuf,
-    /// kobest_copa, kobest_sentineg, perplexity
-    #[arg(long, value_name = "NAME,…", value_delimiter = ',', required = true)]
+    /// kobest or kobest_boolq, _copa, _hellaswag, _sentineg, _wic; nsmc; arc_challenge, hellaswag,
+    /// mmlu, truthfulqa_mc, winogrande, gsm8k, drop; perplexity; or a task file, NAME.toml
+    #[arg(long, value_name = "NAME,…", value_delimiter = ',', required_unless_present = "preset")]
     pub tasks: Vec<String>,
     /// Solved examples in front of each question
     #[arg(long, value_name = "K,…", value_delimiter = ',', default_value = "0")]
     pub shots: Vec<usize>,
-    /// Folder of the task data (KoBEST: COPA/test.tsv[.zst] …); for perplexity the texts
+    /// Tasks, shots and mode of a published table
+    #[arg(long, value_enum, conflicts_with_all = ["tasks", "shots", "mode"])]
+    pub preset: Option<Preset>,
+    /// Which harness requests and scores are equal to
+    #[arg(long, value_enum, default_value_t = Mode::Polyglot)]
+    pub mode: Mode,
+    /// How examples are chosen; `fixed` is a protocol of its own, whose scores compare with no other
+    #[arg(long, value_enum, default_value_t = Fewshot::Sampled)]
+    pub fewshot: Fewshot,
+    /// Folder of the task data (KoBEST: COPA/test.tsv[.zst] …; a preset: a folder that holds kobest/
+    /// and nsmc/); for perplexity the texts [default: the hub's cache]
     #[arg(long, value_name = "DIR|FILE")]
-    pub data: PathBuf,
+    pub data: Option<PathBuf>,
     /// Only the first N documents: for trying out, not for tables
     #[arg(long, value_name = "N")]
     pub limit: Option<usize>,
-    /// Folder for results_K_shot.json, the samples and the table
+    /// Folder for results.json, results_K_shot.json, samples, results.md and charts
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
-    /// One JSON object on standard output instead of a table: {"shots":{K: results},"perplexity"}
+    /// Where scores are kept to go on from [default: OUT/requests.cache]
+    #[arg(long, value_name = "FILE")]
+    pub cache_file: Option<PathBuf>,
+    /// Read every request by itself, which takes longer and gives the same scores
+    #[arg(long)]
+    pub no_share: bool,
+    /// One JSON object on standard output instead of tables: {"shots":{K: results},"perplexity"}
     #[arg(long)]
     pub json: bool,
-    /// What the model is held as
-    #[command(flatten)]
-    pub held: Held,
 }
 
 /// Flags of `generate`.

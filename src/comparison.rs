@@ -8,7 +8,7 @@ use crate::staging::staged;
 use anyhow::{Context, Result, ensure};
 use kollama_corpus::documents;
 use kollama_engine::{Engine, Request, Sampling, Scorer, prompt_ids};
-use kollama_harness::{Perplexity, evaluate, perplexity, tasks};
+use kollama_harness::{Asking, DataSource, Mode, Model, Perplexity, evaluate, perplexity, tasks};
 use kollama_kernels::Device;
 use kollama_llama::Llama;
 use kollama_tokenizer::{Tokenizer, pieces_of};
@@ -108,7 +108,7 @@ fn answers_of(
     let prompts = plan.prompts.iter().map(|prompt| prompt_ids(&words, prompt));
     let prompts: Vec<Vec<u32>> = prompts.collect();
     let longest = prompts.iter().map(Vec::len).max().unwrap_or(0);
-    let mut engine = Engine::new(scorer.into_llama(), &words, longest + plan.max_new_tokens)?;
+    let mut engine = Engine::new(scorer.share_llama(), &words, longest + plan.max_new_tokens)?;
     for (prompt, ids) in plan.prompts.iter().zip(prompts) {
         let text = continuation(&mut engine, ids, plan.max_new_tokens)?;
         answers.push((format!("{prompt} …"), text));
@@ -125,12 +125,15 @@ fn task_answers(plan: &Comparison, words: &Tokenizer, scorer: &mut Scorer) -> Re
     let mut answers = Vec::new();
     for name in &plan.tasks {
         let data = plan.task_data.as_deref().context("[comparison] tasks need `task_data`")?;
-        let task = tasks::load(name, data)?;
-        for &shots in &plan.shots {
-            let result = evaluate(&task, words, scorer, shots, plan.limit, &mut |_, _| ())?;
-            for measured in &result.metrics {
-                let what = format!("{name} {shots}-shot {}", measured.metric.name());
-                answers.push((what, format!("{:.3}", measured.value)));
+        for task in tasks::load(name, Mode::Polyglot, &DataSource::folder(data))? {
+            for &shots in &plan.shots {
+                let asking = Asking { shots, limit: plan.limit, ..Asking::default() };
+                let mut model = Model { tokenizer: words, scorer, cache: None };
+                let result = evaluate(&task, &asking, &mut model, &mut |_, _| ())?;
+                for measured in &result.metrics {
+                    let what = format!("{} {shots}-shot {}", task.name, measured.metric.name());
+                    answers.push((what, format!("{:.3}", measured.value)));
+                }
             }
         }
     }

@@ -8,14 +8,15 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Each crate and the crates it may know: only rooms on lower floors.
-const FLOORS: [(&str, &[&str]); 8] = [
+const FLOORS: [(&str, &[&str]); 9] = [
+    ("hub", &[]),
     ("tokenizer", &[]),
     ("kernels", &[]),
     ("corpus", &["tokenizer"]),
     ("llama", &["kernels"]),
     ("trainer", &["llama", "corpus", "kernels"]),
     ("engine", &["llama", "tokenizer", "kernels"]),
-    ("harness", &["engine"]),
+    ("harness", &["engine", "hub"]),
     ("server", &["engine"]),
 ];
 

@@ -1,152 +1,176 @@
-//! Tasks to results: a table on stdout, results.json and samples in a folder.
+//! Tasks to results: tables on stdout; results, samples, tables and charts in a folder.
 
 use super::held::{self, Purpose};
-use crate::cli::Eval as Flags;
+use super::{eval_diff, eval_report};
+use crate::choices::{Fewshot, Mode, Preset};
+use crate::cli::{Eval, EvalVerb, Evaluated as Flags, Held};
 use crate::comparison::read_texts;
 use crate::progress::{Progress, Unit};
 use crate::usage::usage;
-use anyhow::Result;
-use kollama_engine::Scorer;
-use kollama_harness::{Perplexity, Results, TaskResult, evaluate, perplexity, results, tasks};
+use anyhow::{Context, Result};
+use kollama_engine::{Scorer, Tokens};
+use kollama_harness::evaluate::Model;
+use kollama_harness::mode::Mode as Protocol;
+use kollama_harness::shots::{Asking, Fewshot as Choosing};
+use kollama_harness::{
+    DataSource, HarnessError, Perplexity, RequestCache, Summary, Task, evaluate, perplexity,
+    preset, samples, tasks, whole_file,
+};
 use kollama_kernels::Device;
 use kollama_tokenizer::Tokenizer;
-use serde_json::{Value, json};
-use std::io::{Write, stdout};
-use std::path::Path;
 
 /// The task that is running text instead of questions.
 const PERPLEXITY: &str = "perplexity";
+/// What a shell calls a program that Ctrl-C has ended.
+const INTERRUPTED: i32 = 130;
 
-/// Evaluates every task at every number of shots.
-pub fn eval(flags: &Flags, device: &Device) -> Result<()> {
-    let data = flags.data.as_path();
-    let known = |name: &&String| *name != PERPLEXITY && !tasks::names().contains(&name.as_str());
-    if let Some(unknown) = flags.tasks.iter().find(known) {
-        let known = tasks::names().join(", ");
-        return usage(format!("no task {unknown:?}; there are {known}, {PERPLEXITY}"));
+/// What is asked of a model.
+struct Plan {
+    mode: Protocol,
+    /// Each task with its numbers of shots, each once.
+    tasks: Vec<(String, Vec<usize>)>,
+}
+
+/// Evaluates, or compares two evaluations.
+pub fn eval(eval: &Eval, device: &Device) -> Result<()> {
+    match (&eval.verb, &eval.measured) {
+        (Some(EvalVerb::Diff { a, b, json }), _) => eval_diff::diff(a, b, *json),
+        (None, Some(flags)) => run(flags, &eval.held, device),
+        (None, None) => usage("give --model and --tasks or --preset; see `kollama eval --help`"),
     }
+}
+
+fn run(flags: &Flags, held: &Held, device: &Device) -> Result<()> {
+    let plan = plan(flags)?;
     if let Some(folder) = &flags.out {
-        results::prepare(folder)?;
+        whole_file::prepare(folder)?;
     }
     let words = Tokenizer::open(&flags.model)?;
-    let (llama, cache) = held::open(&flags.model, &flags.held, Purpose::Measure, device)?;
-    let mut scorer = Scorer::with_cache(llama, words.eos_id(), cache)?;
-    let mut evaluated = Vec::new();
-    let mut read = None;
-    for name in &flags.tasks {
+    let (llama, kept) = held::open(&flags.model, held, Purpose::Measure, device)?;
+    let record = eval_report::model_record(&flags.model, &llama, device)?;
+    let mut scorer = Scorer::with_cache(llama, words.eos_id(), kept)?;
+    scorer.set_sharing(!flags.no_share);
+    let mut cache = cache(flags, &scorer)?;
+    let (mut summaries, mut read) = (Vec::new(), None);
+    for (name, shots) in &plan.tasks {
         if name == PERPLEXITY {
-            let texts = read_texts(&[data.to_owned()], usize::MAX, flags.limit)?;
-            read = Some(measure(&texts, &words, &mut scorer)?);
-        } else {
-            evaluated.extend(run_task(name, data, flags, &words, &mut scorer)?);
+            read = Some(measure(flags, &words, &mut scorer)?);
+            continue;
+        }
+        let data = flags.data.as_deref().map_or_else(DataSource::hub, DataSource::folder);
+        for task in tasks::load(name, plan.mode, &data)? {
+            for &shots in shots {
+                let mut model =
+                    Model { tokenizer: &words, scorer: &mut scorer, cache: cache.as_mut() };
+                summaries.push(ask(&task, shots, flags, &mut model)?);
+            }
         }
     }
-    report(flags, device, &evaluated, read.as_ref())
+    tell_work(&scorer, cache.as_ref());
+    eval_report::report(flags, &record, &summaries, read.as_ref())
 }
 
-/// One task at each number of shots.
-fn run_task(
-    name: &str,
-    data: &Path,
-    flags: &Flags,
-    words: &Tokenizer,
-    scorer: &mut Scorer,
-) -> Result<Vec<TaskResult>> {
-    let task = tasks::load(name, data)?;
-    let run = |&shots: &usize| -> Result<TaskResult> {
-        let mut progress = Progress::new(&format!("{name} {shots}-shot"), 0, Unit::Items);
-        let mut tell = |done, total| progress.at_of(done as u64, total as u64);
-        let result = evaluate(&task, words, scorer, shots, flags.limit, &mut tell)?;
-        progress.finish(&format!("{} documents cut", result.cut_documents()));
-        Ok(result)
+/// The file of known scores, where there is to be one. From then on a stopped run says how to go on.
+fn cache(flags: &Flags, scorer: &Scorer) -> Result<Option<RequestCache>> {
+    let in_out = flags.out.as_deref().map(|folder| folder.join("requests.cache"));
+    let Some(path) = flags.cache_file.clone().or(in_out) else { return Ok(None) };
+    let cache = RequestCache::open(&path, scorer)?;
+    let stopped = move || {
+        eprintln!("\nstopped; the same command goes on from {}", path.display());
+        std::process::exit(INTERRUPTED);
     };
-    shots_of(flags).iter().map(run).collect()
+    ctrlc::set_handler(stopped).context("cannot listen for Ctrl-C")?;
+    Ok(Some(cache))
 }
 
-/// Each number of shots once, in the order given.
-fn shots_of(flags: &Flags) -> Vec<usize> {
-    let mut shots: Vec<usize> = Vec::new();
-    for &count in &flags.shots {
-        if !shots.contains(&count) {
-            shots.push(count);
+/// How much was read, and how much of it was saved.
+fn tell_work(scorer: &Scorer, cache: Option<&RequestCache>) {
+    let Tokens { plain, read } = scorer.tokens();
+    let known = cache.map_or(0, RequestCache::answered);
+    let known = if known == 0 { String::new() } else { format!("{known} scores were known; ") };
+    if plain > 0 {
+        let share = plain as f64 / read as f64;
+        eprintln!("{known}{read} tokens read, {share:.2} times fewer than request by request");
+    } else if !known.is_empty() {
+        eprintln!("{known}nothing was left to read");
+    }
+}
+
+/// One task at one number of shots; its samples are written at once, so that their texts can go.
+fn ask(task: &Task, shots: usize, flags: &Flags, model: &mut Model<'_>) -> Result<Summary> {
+    let fewshot = match flags.fewshot {
+        Fewshot::Sampled => Choosing::Drawn,
+        Fewshot::Fixed => Choosing::Fixed,
+    };
+    let asking = Asking { shots, limit: flags.limit, fewshot };
+    let mut progress = Progress::new(&format!("{} {shots}-shot", task.name), 0, Unit::Items);
+    let mut tell = |done, total| progress.at_of(done as u64, total as u64);
+    let result = evaluate(task, &asking, model, &mut tell)?;
+    let (cut, all) = (result.cut_documents(), result.samples.len());
+    let note = if cut == 0 {
+        String::new()
+    } else {
+        let left = result.effective_shots();
+        format!("{cut} of {all} prompts CUT to the window, {left:.1} of {shots} examples left")
+    };
+    progress.finish(&note);
+    if let Some(folder) = &flags.out {
+        samples::write(folder, &result)?;
+    }
+    Ok(Summary::of(&result))
+}
+
+fn plan(flags: &Flags) -> Result<Plan> {
+    let plan = match flags.preset {
+        Some(preset) => planned(preset),
+        None => Plan {
+            mode: match flags.mode {
+                Mode::Polyglot => Protocol::Polyglot,
+                Mode::LeaderboardV1 => Protocol::LeaderboardV1,
+                Mode::LmEval => Protocol::LmEval,
+            },
+            tasks: once(&flags.tasks).into_iter().map(|name| (name, once(&flags.shots))).collect(),
+        },
+    };
+    for (name, _) in plan.tasks.iter().filter(|(name, _)| name != PERPLEXITY) {
+        match tasks::check(name) {
+            Err(error @ HarnessError::UnknownTask { .. }) => {
+                return usage(format!("{error}, {PERPLEXITY}"));
+            }
+            checked => checked?,
         }
     }
-    shots
+    Ok(plan)
 }
 
-fn measure(texts: &[String], words: &Tokenizer, scorer: &mut Scorer) -> Result<Perplexity> {
+fn planned(preset: Preset) -> Plan {
+    let preset = match preset {
+        Preset::Llama2KoCard => &preset::LLAMA_2_KO_CARD,
+        Preset::OpenLlmLeaderboard => &preset::OPEN_LLM_LEADERBOARD,
+    };
+    let tasks = preset.tasks.iter().map(|(name, shots)| ((*name).to_owned(), shots.to_vec()));
+    Plan { mode: preset.mode, tasks: tasks.collect() }
+}
+
+/// Each item once, in the order given.
+fn once<T: Clone + PartialEq>(items: &[T]) -> Vec<T> {
+    let mut seen: Vec<T> = Vec::new();
+    for item in items {
+        if !seen.contains(item) {
+            seen.push(item.clone());
+        }
+    }
+    seen
+}
+
+fn measure(flags: &Flags, words: &Tokenizer, scorer: &mut Scorer) -> Result<Perplexity> {
+    let Some(data) = &flags.data else {
+        return usage("perplexity needs texts: give --data FILE|DIR");
+    };
+    let texts = read_texts(std::slice::from_ref(data), usize::MAX, flags.limit)?;
     let mut progress = Progress::new(PERPLEXITY, 0, Unit::Items);
     let mut tell = |done, total| progress.at_of(done as u64, total as u64);
-    let measured = perplexity(texts, words, scorer, &mut tell)?;
+    let measured = perplexity(&texts, words, scorer, &mut tell)?;
     progress.finish("");
     Ok(measured)
-}
-
-fn report(
-    flags: &Flags,
-    device: &Device,
-    evaluated: &[TaskResult],
-    read: Option<&Perplexity>,
-) -> Result<()> {
-    let model = flags.model.display().to_string();
-    if let Some(folder) = &flags.out {
-        for path in results::write(folder, evaluated, &model, &device.name())? {
-            eprintln!("wrote {}", path.display());
-        }
-        if let Some(read) = read {
-            let text = serde_json::to_vec_pretty(&perplexity_json(read))?;
-            crate::stages::write_beside(&folder.join("perplexity.json"), &text)?;
-        }
-    }
-    if let Some(limit) = flags.limit {
-        eprintln!("ONLY THE FIRST {limit} DOCUMENTS: not a figure for a table");
-    }
-    let mut out = stdout().lock();
-    if flags.json {
-        writeln!(out, "{}", all_json(flags, device, evaluated, read)?)?;
-        return Ok(());
-    }
-    if !evaluated.is_empty() {
-        write!(out, "{}", results::markdown(evaluated))?;
-    }
-    if let Some(read) = read {
-        writeln!(
-            out,
-            "| text | bytes | tokens | bits per byte | byte perplexity | word perplexity |"
-        )?;
-        writeln!(out, "|---|---:|---:|---:|---:|---:|")?;
-        let data = flags.data.display();
-        let (bytes, tokens, bits) = (read.bytes, read.tokens, read.bits_per_byte());
-        let (byte, word) = (read.byte_perplexity(), read.word_perplexity());
-        writeln!(out, "| {data} | {bytes} | {tokens} | {bits:.4} | {byte:.4} | {word:.2} |")?;
-    }
-    Ok(())
-}
-
-/// One object: `shots` has one results.json for each number of shots.
-fn all_json(
-    flags: &Flags,
-    device: &Device,
-    evaluated: &[TaskResult],
-    read: Option<&Perplexity>,
-) -> Result<Value> {
-    let model = flags.model.display().to_string();
-    let mut shots = serde_json::Map::new();
-    for count in shots_of(flags).into_iter().filter(|_| !evaluated.is_empty()) {
-        let results = Results::of(evaluated, count, &model, &device.name());
-        shots.insert(count.to_string(), serde_json::to_value(results)?);
-    }
-    Ok(json!({ "shots": shots, "perplexity": read.map(perplexity_json) }))
-}
-
-fn perplexity_json(read: &Perplexity) -> Value {
-    json!({
-        "logprob": read.logprob,
-        "tokens": read.tokens,
-        "words": read.words,
-        "bytes": read.bytes,
-        "bits_per_byte": read.bits_per_byte(),
-        "byte_perplexity": read.byte_perplexity(),
-        "word_perplexity": read.word_perplexity(),
-    })
 }

@@ -8,6 +8,8 @@ mod compare;
 mod compare_page;
 pub mod corpus;
 mod eval;
+mod eval_diff;
+mod eval_report;
 mod generate;
 mod held;
 mod learning;

@@ -17,13 +17,16 @@
 #![forbid(unsafe_code)]
 
 mod drafts;
+mod likelihood;
 mod logprobs;
 mod prefix;
+mod prefix_walk;
 mod schedule;
 mod sequence;
 
 pub mod engine;
 pub mod error;
+pub mod prefix_tree;
 pub mod request;
 pub mod sampler;
 pub mod scoring;
@@ -34,8 +37,10 @@ pub mod text;
 pub use engine::{Engine, Status};
 pub use error::EngineError;
 pub use kollama_tokenizer::Tokenizer;
+pub use likelihood::{Score, ScoreRequest};
+pub use prefix_tree::{Tokens, count_tokens};
 pub use request::{
     Details, Emission, Finish, PromptRead, Request, RequestId, Sampling, TokenLogprobs, prompt_ids,
 };
-pub use scoring::{Score, ScoreRequest, Scorer};
+pub use scoring::{Scorer, ScorerMemory};
 pub use text::{TextStream, certain_text};

@@ -1,65 +1,64 @@
 //! How likely continuations are: the log-likelihood requests of lm-evaluation-harness.
 //!
-//! Requests are laid end to end in one batch without padding; logits are computed only at the
-//! positions that are scored. Knows token ids, not tasks.
+//! All requests of a call are one tree of token ids (`prefix_tree.rs`), which is walked depth first
+//! in full batches (`prefix_walk.rs`). Logits are computed only at positions that are scored, each
+//! once for all labels that may follow there. A row of a batch does not depend on the rows beside it,
+//! so neither sharing nor the order of requests changes a bit of an answer. Knows token ids, not tasks.
 
 use crate::error::EngineError;
-use kollama_kernels::{DType, Span, Spans};
-use kollama_llama::{Batch, KvCache, Llama};
+use crate::likelihood::{Score, ScoreRequest};
+use crate::prefix_tree::{PrefixTree, Tokens};
+use crate::prefix_walk::PrefixWalk;
+use kollama_kernels::DType;
+use kollama_llama::{KvCache, Llama};
+use std::ops::ControlFlow;
+use std::sync::Arc;
 
 /// Rows of the cache until a longer request comes: positions that a model merely allows cost nothing.
 const ROWS_AT_FIRST: usize = 2048;
-
-/// A context and what might follow it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ScoreRequest {
-    /// Ids before the continuation; where empty, the scorer's prefix token stands in.
-    pub context: Vec<u32>,
-    /// Ids whose likelihood is asked for; at least one.
-    pub continuation: Vec<u32>,
-}
-
-/// The answer to a [`ScoreRequest`].
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Score {
-    /// Σ ln p over the ids of the continuation.
-    pub logprob: f64,
-    /// Whether each of them was the likeliest (the first, among equals).
-    pub is_greedy: bool,
-    /// How many ids were scored.
-    pub num_tokens: usize,
-}
+/// Rows of a batch: as many as the model takes through its layers at once.
+const ROWS_OF_A_BATCH: usize = 512;
+/// So many rows wait before they are projected to logits together.
+const ROWS_PROJECTED: usize = 128;
 
 /// A model and the memory to score with.
 pub struct Scorer {
-    llama: Llama,
+    llama: Arc<Llama>,
     cache: KvCache,
     kept: DType,
     prefix: Option<u32>,
+    shares: bool,
+    tokens: Tokens,
 }
 
-/// One request cut to the positions of the model: what is read, and from which row on it counts.
-struct Window {
-    ids: Vec<u32>,
-    labels: Vec<i32>,
+/// What a [`Scorer`] holds besides the model.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ScorerMemory {
+    /// Tokens whose keys and values fit: the longest request and one batch.
+    pub rows: usize,
+    /// Bytes of these and of the room to work in.
+    pub bytes: usize,
 }
 
 impl Scorer {
     /// `prefix` stands for an empty context (the end token, as in lm-evaluation-harness).
-    pub fn new(llama: Llama, prefix: Option<u32>) -> Result<Scorer, EngineError> {
+    pub fn new(llama: impl Into<Arc<Llama>>, prefix: Option<u32>) -> Result<Scorer, EngineError> {
+        let llama = llama.into();
         let kept = llama.cache_dtype();
         Scorer::with_cache(llama, prefix, kept)
     }
 
     /// As [`Scorer::new`], with keys and values kept as `kept` (see [`KvCache::new_as`]).
     pub fn with_cache(
-        llama: Llama,
+        llama: impl Into<Arc<Llama>>,
         prefix: Option<u32>,
         kept: DType,
     ) -> Result<Scorer, EngineError> {
+        let llama = llama.into();
         let rows = llama.config.max_position_embeddings.min(ROWS_AT_FIRST);
         let cache = KvCache::new_as(&llama.config, &llama.device, rows, kept)?;
-        Ok(Scorer { llama, cache, kept, prefix })
+        let tokens = Tokens::default();
+        Ok(Scorer { llama, cache, kept, prefix, shares: true, tokens })
     }
 
     /// The model.
@@ -67,9 +66,14 @@ impl Scorer {
         &self.llama
     }
 
-    /// Gives the model back.
-    pub fn into_llama(self) -> Llama {
-        self.llama
+    /// The model, for an engine beside this scorer.
+    pub fn share_llama(&self) -> Arc<Llama> {
+        Arc::clone(&self.llama)
+    }
+
+    /// What keys and values are kept as.
+    pub fn kept(&self) -> DType {
+        self.kept
     }
 
     /// Tokens the model reads at once: longer requests are cut from the left.
@@ -77,108 +81,147 @@ impl Scorer {
         self.llama.config.max_position_embeddings
     }
 
-    /// Scores requests in order; `progress` is told how many are done. The memory grows to the
-    /// longest of them, cut to the window, and stays that large.
+    /// What stands for an empty context.
+    pub fn prefix(&self) -> Option<u32> {
+        self.prefix
+    }
+
+    /// Whether what requests begin with alike is read once; it is from the start. The answers are the
+    /// same bits either way.
+    pub fn set_sharing(&mut self, on: bool) {
+        self.shares = on;
+    }
+
+    /// Tokens of all calls so far: with every request read for itself, and those that were read.
+    pub fn tokens(&self) -> Tokens {
+        self.tokens
+    }
+
+    /// What it holds now; a call with a longer request than any before makes it grow.
+    pub fn memory(&self) -> ScorerMemory {
+        ScorerMemory { rows: self.cache.rows(), bytes: self.cache.bytes() }
+    }
+
+    /// Scores requests, in order; `progress` is told how many are done.
     pub fn score(
         &mut self,
         requests: &[ScoreRequest],
         progress: &mut dyn FnMut(usize),
     ) -> Result<Vec<Score>, EngineError> {
-        self.make_room(requests)?;
-        let mut scores = Vec::with_capacity(requests.len());
-        let mut waiting = Vec::new();
-        for request in requests {
-            let window = self.cut(request)?;
-            let rows: usize = waiting.iter().map(|window: &Window| window.ids.len()).sum();
-            if rows + window.ids.len() > self.cache.rows() {
-                scores.extend(self.run(&waiting)?);
-                waiting.clear();
-                progress(scores.len());
-            }
-            waiting.push(window);
-        }
-        scores.extend(self.run(&waiting)?);
-        progress(scores.len());
-        Ok(scores)
+        let mut scores = vec![None; requests.len()];
+        let mut done = 0;
+        self.score_each(&requests.iter().collect::<Vec<_>>(), &mut |request, score| {
+            scores[request] = Some(score);
+            done += 1;
+            progress(done);
+            ControlFlow::Continue(())
+        })?;
+        Ok(scores.into_iter().flatten().collect())
     }
 
-    fn make_room(&mut self, requests: &[ScoreRequest]) -> Result<(), EngineError> {
-        let longest = requests.iter().map(|request| self.rows_of(request)).max().unwrap_or(0);
-        if longest > self.cache.rows() {
+    /// Scores requests and hands each answer over, with the number of its request, as soon as it is
+    /// known; ends early where that is asked for.
+    pub fn score_each(
+        &mut self,
+        requests: &[&ScoreRequest],
+        answered: &mut dyn FnMut(usize, Score) -> ControlFlow<()>,
+    ) -> Result<(), EngineError> {
+        self.check_ids(requests)?;
+        let prefix = self.prefix;
+        let tree = PrefixTree::new(requests.iter().copied(), self.window(), &prefix, self.shares)?;
+        let mut walk = PrefixWalk::new(&tree, ROWS_OF_A_BATCH);
+        self.make_room(walk.cache_rows())?;
+        self.tokens.plain += tree.tokens.plain;
+        let mut answers = Answers { tree: &tree, losses: Vec::new(), handed_out: 0 };
+        loop {
+            let read = walk.read;
+            let Some((moves, batch)) = walk.next_batch() else { break };
+            let waiting = self.cache.waiting_rows();
+            if waiting >= ROWS_PROJECTED || waiting + batch.wanted.len() > self.cache.rows() {
+                answers.take_in(self.project(&tree, answers.losses.len(), read))?;
+                if answers.hand_out(answered).is_break() {
+                    return Ok(());
+                }
+            }
+            for step in moves {
+                self.cache.copy_rows(step.rows, step.to);
+            }
+            self.llama.read(&batch, &mut self.cache);
+            self.tokens.read += batch.ids.len() as u64;
+        }
+        answers.take_in(self.project(&tree, answers.losses.len(), walk.read))?;
+        let _ended = answers.hand_out(answered);
+        Ok(())
+    }
+
+    /// Losses of the rows that wait: all rows before `read` that somebody asks about, but those whose
+    /// losses are `known`.
+    fn project(&mut self, tree: &PrefixTree, known: usize, read: u64) -> Vec<(f32, bool)> {
+        let asked = &tree.asked[known..tree.asked_before(read)];
+        let mut waiting = 0;
+        let follows = asked.iter().zip(asked.iter().skip(1)).map(|(one, next)| one.0 != next.0);
+        let rows = std::iter::once(false).chain(follows).map(|is_next| {
+            waiting += u32::from(is_next);
+            waiting
+        });
+        let asked: Vec<(u32, u32)> = rows.zip(asked.iter().map(|&(_, label)| label)).collect();
+        self.llama.losses(&asked, &mut self.cache)
+    }
+
+    fn make_room(&mut self, rows: usize) -> Result<(), EngineError> {
+        if rows > self.cache.rows() {
             let Scorer { llama, kept, .. } = &*self;
-            self.cache = KvCache::new_as(&llama.config, &llama.device, longest, *kept)?;
+            self.cache = KvCache::new_as(&llama.config, &llama.device, rows, *kept)?;
         }
         Ok(())
     }
 
-    /// Rows that [`Scorer::cut`] leaves of a request.
-    fn rows_of(&self, request: &ScoreRequest) -> usize {
-        let ids = request.context.len().max(1) + request.continuation.len();
-        (ids - 1).min(self.window())
-    }
-
-    /// `(context + continuation)[-(window + 1):][:-1]` is read, the continuation is predicted.
-    fn cut(&self, request: &ScoreRequest) -> Result<Window, EngineError> {
-        if request.continuation.is_empty() {
-            return Err(EngineError::EmptyContinuation);
-        }
-        let mut ids = request.context.clone();
-        if ids.is_empty() {
-            ids.push(self.prefix.ok_or(EngineError::NoPrefixToken)?);
-        }
-        ids.extend(&request.continuation);
-        self.check_ids(&ids)?;
-        ids.drain(..ids.len().saturating_sub(self.window() + 1));
-        let scored = request.continuation.len().min(ids.len() - 1);
-        let labels = ids[ids.len() - scored..].iter().map(|&id| id as i32).collect();
-        ids.pop();
-        Ok(Window { ids, labels })
-    }
-
-    fn check_ids(&self, ids: &[u32]) -> Result<(), EngineError> {
+    fn check_ids(&self, requests: &[&ScoreRequest]) -> Result<(), EngineError> {
         let vocab_size = self.llama.config.vocab_size;
-        match ids.iter().find(|&&id| id as usize >= vocab_size) {
+        let stands_in = requests.iter().any(|request| request.context.is_empty());
+        let prefix = self.prefix.filter(|_| stands_in);
+        let ids = requests.iter().flat_map(|r| r.context.iter().chain(&r.continuation));
+        match ids.chain(&prefix).find(|&&id| id as usize >= vocab_size) {
             Some(&id) => Err(EngineError::UnknownToken { id, vocab_size }),
             None => Ok(()),
         }
     }
+}
 
-    fn run(&mut self, windows: &[Window]) -> Result<Vec<Score>, EngineError> {
-        if windows.is_empty() {
-            return Ok(Vec::new());
+/// What is known so far about the labels of a tree.
+struct Answers<'a> {
+    tree: &'a PrefixTree<'a>,
+    /// Of the first of [`PrefixTree::asked`].
+    losses: Vec<(f32, bool)>,
+    /// Branches whose scores were handed out.
+    handed_out: usize,
+}
+
+impl Answers<'_> {
+    fn take_in(&mut self, losses: Vec<(f32, bool)>) -> Result<(), EngineError> {
+        if losses.iter().any(|(loss, _)| !loss.is_finite()) {
+            return Err(EngineError::NotFinite);
         }
-        let batch = lay_out(windows);
-        let labels: Vec<i32> = windows.iter().flat_map(|w| w.labels.iter().copied()).collect();
-        let rows = self.llama.score(&batch, &labels, &mut self.cache);
-        let mut rows = rows.into_iter();
-        let scores: Vec<Score> =
-            windows.iter().map(|window| sum_up(rows.by_ref().take(window.labels.len()))).collect();
-        let finite = scores.iter().all(|score| score.logprob.is_finite());
-        if finite { Ok(scores) } else { Err(EngineError::NotFinite) }
+        self.losses.extend(losses);
+        Ok(())
     }
-}
 
-/// All windows in one batch, each in cache rows of its own.
-fn lay_out(windows: &[Window]) -> Batch {
-    let mut ids = Vec::new();
-    let mut spans = Vec::new();
-    let mut wanted = Vec::new();
-    for window in windows {
-        let start = ids.len();
-        ids.extend(&window.ids);
-        spans.push(Span { queries: start..ids.len(), keys: start..ids.len() });
-        wanted.extend((ids.len() - window.labels.len()..ids.len()).map(|row| row as u32));
+    /// Every branch from the last one on whose labels are all known.
+    fn hand_out(
+        &mut self,
+        answered: &mut dyn FnMut(usize, Score) -> ControlFlow<()>,
+    ) -> ControlFlow<()> {
+        for branch in &self.tree.branches[self.handed_out..] {
+            let first = branch.first_answer;
+            let places = &self.tree.answers[first..first + branch.window.labels.len()];
+            if places.iter().any(|&place| place >= self.losses.len()) {
+                break;
+            }
+            answered(branch.request, Score::of(places.iter().map(|&place| self.losses[place])))?;
+            self.handed_out += 1;
+        }
+        ControlFlow::Continue(())
     }
-    Batch { ids, spans: Spans::new(spans), wanted }
-}
-
-fn sum_up(rows: impl Iterator<Item = (f32, bool)>) -> Score {
-    let none = Score { logprob: 0.0, is_greedy: true, num_tokens: 0 };
-    rows.fold(none, |sum, (loss, greedy)| Score {
-        logprob: sum.logprob - f64::from(loss),
-        is_greedy: sum.is_greedy && greedy,
-        num_tokens: sum.num_tokens + 1,
-    })
 }
 
 #[cfg(test)]
@@ -209,26 +252,46 @@ mod tests {
     #[test]
     fn memory_follows_the_longest_request_and_not_the_positions() {
         let mut scorer = scorer(131_072);
-        assert_eq!(scorer.cache.rows(), ROWS_AT_FIRST);
+        assert_eq!(scorer.memory().rows, ROWS_AT_FIRST);
         let requests = [request(20), request(2500), request(0), request(30)];
         let together = scorer.score(&requests, &mut |_| ()).unwrap();
-        assert_eq!(scorer.cache.rows(), 2500 + 2, "the last id is predicted, not read");
+        // The last id of the longest is predicted, not read; then come 5 and 6 after 20 and after 30,
+        // and the one that begins with the prefix.
+        assert_eq!(scorer.memory().rows, 2500 + 2 + 2 + 2 + 3);
         for (request, together) in requests.iter().zip(together) {
-            let window = scorer.cut(request).unwrap();
-            assert_eq!(window.ids.len(), scorer.rows_of(request));
-            let mut roomy = KvCache::new(&scorer.llama.config, &scorer.llama.device, 4096).unwrap();
-            let labels = window.labels.clone();
-            let rows = scorer.llama.score(&lay_out(&[window]), &labels, &mut roomy);
-            assert_eq!(together, sum_up(rows.into_iter()));
+            let alone = scorer.score(std::slice::from_ref(request), &mut |_| ()).unwrap();
+            assert_eq!(alone, [together]);
         }
+        let crowd: Vec<_> =
+            (0..300).map(|i| ScoreRequest { context: vec![i; 9], ..request(0) }).collect();
+        scorer.score(&crowd, &mut |_| ()).unwrap();
+        assert_eq!(scorer.memory().rows, 2509, "many short ones need no more than one batch");
     }
 
     #[test]
-    fn memory_never_exceeds_the_window() {
+    fn memory_never_exceeds_the_window_and_a_batch() {
         let mut scorer = scorer(64);
-        assert_eq!(scorer.cache.rows(), 64);
-        let scores = scorer.score(&[request(200), request(10)], &mut |_| ()).unwrap();
-        assert_eq!(scores.len(), 2);
-        assert_eq!(scorer.cache.rows(), 64);
+        assert_eq!(scorer.memory().rows, 64);
+        let requests: Vec<_> = (0..100).map(|i| request(100 + i)).collect();
+        assert_eq!(scorer.score(&requests, &mut |_| ()).unwrap().len(), 100);
+        assert_eq!(scorer.memory().rows, 64 + ROWS_OF_A_BATCH);
+    }
+
+    #[test]
+    fn an_answer_comes_as_soon_as_it_is_known_and_the_walk_ends_where_it_is_told_to() {
+        let mut scorer = scorer(512);
+        let request = |i: u32| ScoreRequest { context: vec![i; 100], continuation: vec![1, 2, 3] };
+        let requests: Vec<_> = (0..200).map(request).collect();
+        let asked: Vec<_> = requests.iter().collect();
+        let mut told = Vec::new();
+        let mut first_seventy = |request, score| {
+            told.push((request, score));
+            if told.len() == 70 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        };
+        scorer.score_each(&asked, &mut first_seventy).unwrap();
+        assert_eq!(told.len(), 70);
+        assert!(scorer.tokens().read < 200 * 102 / 2, "{:?}", scorer.tokens());
+        let all = scorer.score(&requests, &mut |_| ()).unwrap();
+        assert!(told.iter().all(|&(request, score)| all[request] == score));
     }
 }

@@ -1,5 +1,6 @@
 //! Why an evaluation could not be done, or its results not be written.
 
+use crate::data_error::DataError;
 use std::path::PathBuf;
 
 /// What can stop an evaluation.
@@ -13,20 +14,36 @@ pub enum HarnessError {
         /// The names there are.
         known: Vec<&'static str>,
     },
-    /// A task's data has no file for one of its splits.
-    #[error(
-        "{task} has no {split} split: none of {} exists; give the folder that holds them as --data",
-        list(looked_for)
-    )]
-    MissingSplit {
-        /// The task.
-        task: &'static str,
-        /// `train` or `test`.
-        split: &'static str,
-        /// Every path that was tried.
-        looked_for: Vec<PathBuf>,
+    /// No mode has this name.
+    #[error("no mode is called {name:?}; there are polyglot, leaderboard-v1 and lm-eval")]
+    UnknownMode {
+        /// The name asked for.
+        name: String,
     },
-    /// A file exists but its bytes cannot be had (or are not the zstd its name says).
+    /// A task file is not one.
+    #[error("{origin}: {problem}")]
+    TaskFile {
+        /// The file, with the line where it has one.
+        origin: String,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// A template of a task file fails on a row.
+    #[error("{row}: {origin}, {field}: {problem}")]
+    Template {
+        /// The data file and the line or the row, counted from 1.
+        row: String,
+        /// The task file.
+        origin: String,
+        /// Which template, and its line where it has several.
+        field: String,
+        /// What is wrong.
+        problem: String,
+    },
+    /// The rows of a task could not be had, or hold something the task does not know.
+    #[error(transparent)]
+    Data(#[from] DataError),
+    /// A file exists but its bytes cannot be had.
     #[error("{}: cannot be read: {source}", path.display())]
     Read {
         /// The file.
@@ -34,67 +51,34 @@ pub enum HarnessError {
         /// What the system said.
         source: std::io::Error,
     },
-    /// A table is not UTF-8.
-    #[error("{}:{line}: not UTF-8; the table must be converted first", path.display())]
-    NotUtf8 {
-        /// The file.
-        path: PathBuf,
-        /// The first line with a bad byte, counted from 1.
-        line: usize,
-    },
-    /// A table lacks a column that the task reads.
-    #[error(
-        "{}: no column {column:?} in the header, which has {found:?}; \
-         columns are tab-separated and named as in KoBEST v1.0",
-        path.display()
-    )]
-    MissingColumn {
-        /// The file.
-        path: PathBuf,
-        /// The column looked for.
-        column: &'static str,
-        /// The header.
-        found: Vec<String>,
-    },
-    /// A row is shorter or longer than the header.
-    #[error(
-        "{}:{line}: {found} tab-separated fields, expected {expected} as in the header; \
-         quotes do not protect tabs or line ends here",
-        path.display()
-    )]
-    FieldCount {
-        /// The file.
-        path: PathBuf,
-        /// The line, counted from 1.
-        line: usize,
-        /// Fields of the header.
-        expected: usize,
-        /// Fields of the row.
-        found: usize,
-    },
-    /// A field holds something the task does not know.
-    #[error("{}:{line}: column {column:?} holds {value:?}, expected {expected}", path.display())]
-    BadField {
-        /// The file.
-        path: PathBuf,
-        /// The line, counted from 1.
-        line: usize,
-        /// The column.
-        column: &'static str,
-        /// What it holds.
-        value: String,
-        /// What it may hold.
-        expected: &'static str,
-    },
     /// A prompt cannot show more examples than there are.
-    #[error("{task}: {shots} shots asked for, but its train split has only {pool} rows")]
+    #[error("{task}: {shots} shots asked for, but only {pool} examples to draw from")]
     TooManyShots {
         /// The task.
-        task: &'static str,
+        task: String,
         /// Examples asked for.
         shots: usize,
         /// Examples there are.
         pool: usize,
+    },
+    /// A task that shows no examples was asked for some.
+    #[error("{task}: {shots} shots asked for, but its prompt has its own; ask with --shots 0")]
+    NoShots {
+        /// The task.
+        task: String,
+        /// Examples asked for.
+        shots: usize,
+    },
+    /// A model whose window is as short as an answer may be.
+    #[error(
+        "the model reads {window} tokens at most, but an answer may have {new}, which leaves nothing \
+         for the question; leave out the tasks that write"
+    )]
+    NoRoomForAnswer {
+        /// Positions of the model.
+        window: usize,
+        /// Tokens of the longest answer.
+        new: usize,
     },
     /// There is nothing to average over.
     #[error("{what} holds nothing to score; give at least one document, and a limit above 0")]
@@ -113,17 +97,52 @@ pub enum HarnessError {
         /// What the system said.
         source: std::io::Error,
     },
-    /// A results file of an earlier evaluation is not what this program writes.
-    #[error("{}: not a results file: {source}; run the evaluation again", path.display())]
-    BadResults {
+    /// A file of known answers belongs to another process.
+    #[error(
+        "{}: another evaluation is writing it; wait for that, or name another file",
+        path.display()
+    )]
+    CacheInUse {
         /// The file.
         path: PathBuf,
-        /// Where it stops making sense.
-        source: serde_json::Error,
     },
-}
-
-fn list(paths: &[PathBuf]) -> String {
-    let paths: Vec<String> = paths.iter().map(|path| path.display().to_string()).collect();
-    paths.join(", ")
+    /// A file of known answers holds something else.
+    #[error(
+        "{}:{line}: not a line of a request cache; remove the file to score everything again",
+        path.display()
+    )]
+    BadCache {
+        /// The file.
+        path: PathBuf,
+        /// The line, counted from 1.
+        line: usize,
+    },
+    /// A folder has no samples of an evaluation.
+    #[error(
+        "{}: no samples_*.jsonl in it; give the folder that `eval --out` wrote, or lm-eval with \
+         --log_samples",
+        folder.display()
+    )]
+    NoSamples {
+        /// The folder.
+        folder: PathBuf,
+    },
+    /// A line of a sample file is no sample.
+    #[error("{}:{line}: not a sample: {what}; run the evaluation again", path.display())]
+    BadSample {
+        /// The file.
+        path: PathBuf,
+        /// The line, counted from 1.
+        line: usize,
+        /// What is wrong with it.
+        what: String,
+    },
+    /// Two runs share no task.
+    #[error("no task in common: the first run has {a}; the second has {b}")]
+    NothingInCommon {
+        /// Tasks of the first.
+        a: String,
+        /// Tasks of the second.
+        b: String,
+    },
 }

@@ -2,7 +2,7 @@
 //! Knows the engine; no training and no HTTP.
 //!
 //! How a score comes about, in numbered steps:
-//! 1. [`tasks::load`] reads the two splits of a task ([`tabular`]) into documents: a text, the
+//! 1. [`tasks::load`] reads the two splits of a task ([`source`], [`rows`]) into documents: a text, the
 //!    choices that may follow it, and the right one ([`task`]).
 //! 2. [`shots::prompts`] shuffles the documents and puts solved examples before each, as Python's
 //!    generator draws them ([`python_random`]).
@@ -19,20 +19,64 @@
 
 #![forbid(unsafe_code)]
 
+pub mod answers;
+pub mod bootstrap;
+mod card;
+pub mod chart;
+pub mod data_error;
+pub mod difference;
 pub mod error;
 pub mod evaluate;
+pub mod figure;
+pub mod generation;
+pub mod groups;
+mod json_rows;
+pub mod lm_eval_results;
+pub mod macro_f1;
 pub mod metrics;
+pub mod mode;
+mod parquet_rows;
 pub mod perplexity;
+pub mod polyglot_results;
+pub mod preset;
+pub mod provenance;
+pub mod published;
 pub mod python_random;
+pub mod recorded;
+pub mod request_cache;
 pub mod requests;
 pub mod results;
+pub mod row_files;
+pub mod rows;
+pub mod run;
+pub mod samples;
+pub mod scored;
 pub mod shots;
-pub mod tabular;
+pub mod source;
+pub mod spans;
+mod split_files;
+pub mod statistics;
+pub mod summary;
+pub mod svg;
+pub mod table;
+mod tabular;
 pub mod task;
+pub mod task_documents;
+pub mod task_file;
 pub mod tasks;
+pub mod templates;
+pub mod whole_file;
 
+pub use data_error::DataError;
 pub use error::HarnessError;
-pub use evaluate::{TaskResult, evaluate};
+pub use evaluate::{Model, TaskResult, evaluate};
+pub use mode::Mode;
 pub use perplexity::{Perplexity, perplexity};
-pub use results::Results;
+pub use request_cache::RequestCache;
+pub use row_files::{Split, Text};
+pub use rows::Row;
+pub use run::{ModelRecord, Run};
+pub use shots::{Asking, Fewshot};
+pub use source::{DataSource, DataSpec};
+pub use summary::Summary;
 pub use task::{Document, Task};

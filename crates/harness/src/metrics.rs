@@ -1,23 +1,54 @@
-//! Predictions to numbers, and how sure those numbers are. Knows labels, not texts or models.
+//! What became of each document to numbers, and how sure those numbers are. Knows labels and values
+//! of documents, not their texts nor models.
 
-use crate::python_random::PythonRandom;
+use crate::macro_f1::Labels;
+use crate::mode::Mode;
+use crate::statistics::{mean, standard_error_of_the_mean};
+
+/// What became of one document.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Outcome {
+    /// One choice was right.
+    Chosen {
+        /// Index of the right choice.
+        gold: usize,
+        /// Index of the likeliest choice, the first among equals.
+        predicted: usize,
+        /// Index of the choice that is likeliest per character.
+        predicted_normalised: usize,
+    },
+    /// Several choices were right (TruthfulQA, Lin et al. 2022).
+    ManyTrue {
+        /// 1 if the likeliest choice is true, else 0.
+        mc1: f64,
+        /// The share of the probability of all choices that lies on the true ones.
+        mc2: f64,
+    },
+    /// An answer was written and compared with the right ones.
+    Written {
+        /// What it is worth under each name that [`Metric::Written`] may ask for.
+        values: Vec<(&'static str, f64)>,
+    },
+}
 
 /// What a task is judged by.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Metric {
     /// The share of right predictions.
     Accuracy,
+    /// The share of right predictions among those made by log-likelihood per character.
+    AccuracyNormalised,
     /// F1 of each label, averaged over all labels that were right or predicted somewhere.
     MacroF1,
-}
-
-/// One document: which choice was right and which one the model found likeliest.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Outcome {
-    /// Index of the right choice.
-    pub gold: usize,
-    /// Index of the predicted choice.
-    pub predicted: usize,
+    /// The same of the predictions made by log-likelihood per character.
+    MacroF1Normalised,
+    /// The mean of [`Outcome::ManyTrue`]'s `mc1`.
+    Mc1,
+    /// The mean of [`Outcome::ManyTrue`]'s `mc2`.
+    Mc2,
+    /// The mean of this value of [`Outcome::Written`]. A comma parts a metric from the filter that
+    /// found the answer, as in `exact_match,strict-match`.
+    Written(&'static str),
 }
 
 /// A metric over all documents of a task.
@@ -31,28 +62,148 @@ pub struct Measured {
     pub standard_error: Option<f64>,
 }
 
-impl Metric {
-    /// The name in result files.
-    pub fn name(self) -> &'static str {
+impl Outcome {
+    /// The likeliest choice of a document that has one right choice.
+    pub fn predicted(&self) -> Option<usize> {
         match self {
-            Metric::Accuracy => "acc",
-            Metric::MacroF1 => "macro_f1",
+            Outcome::Chosen { predicted, .. } => Some(*predicted),
+            _ => None,
         }
     }
 
-    /// Value and standard error; `bootstrap_iterations` serve the metrics that are no plain mean.
-    pub fn measure(self, outcomes: &[Outcome], bootstrap_iterations: usize) -> Measured {
-        let (value, standard_error) = match self {
-            Metric::Accuracy => {
-                let hits: Vec<f64> = outcomes.iter().map(hit).collect();
-                (mean(&hits), standard_error_of_the_mean(&hits))
+    /// The right choice of a document that has one.
+    pub fn gold(&self) -> Option<usize> {
+        match self {
+            Outcome::Chosen { gold, .. } => Some(*gold),
+            _ => None,
+        }
+    }
+}
+
+impl Metric {
+    /// The name in result files, without a filter.
+    pub fn name(self) -> &'static str {
+        match self {
+            Metric::Accuracy => "acc",
+            Metric::AccuracyNormalised => "acc_norm",
+            Metric::MacroF1 => "macro_f1",
+            Metric::MacroF1Normalised => "macro_f1_norm",
+            Metric::Mc1 => "mc1",
+            Metric::Mc2 => "mc2",
+            Metric::Written(value) => value.split(',').next().unwrap_or(value),
+        }
+    }
+
+    /// The name in tables: with its filter, where it has one.
+    pub fn full_name(self) -> String {
+        match self.filter() {
+            "none" => self.name().to_owned(),
+            filter => format!("{},{filter}", self.name()),
+        }
+    }
+
+    /// The name that the harness of `mode` has for it.
+    pub fn name_in(self, mode: Mode) -> &'static str {
+        match (mode, self) {
+            (Mode::LmEval, Metric::MacroF1) => "f1",
+            (Mode::LmEval, Metric::MacroF1Normalised) => "f1_norm",
+            (Mode::LmEval, Metric::Mc1 | Metric::Mc2) => "acc",
+            _ => self.name(),
+        }
+    }
+
+    /// How the answer was found in what was written: `none` where nothing had to be found.
+    pub fn filter(self) -> &'static str {
+        match self {
+            Metric::Written(value) => value.split_once(',').map_or("none", |(_, filter)| filter),
+            _ => "none",
+        }
+    }
+
+    /// The metric that has this name, unless it is one of written answers.
+    pub fn named(name: &str) -> Option<Metric> {
+        let all = [
+            Metric::Accuracy,
+            Metric::AccuracyNormalised,
+            Metric::MacroF1,
+            Metric::MacroF1Normalised,
+            Metric::Mc1,
+            Metric::Mc2,
+        ];
+        all.into_iter().find(|metric| metric.name() == name)
+    }
+
+    /// Which of the predictions that [`Labels`] counts this metric is about.
+    fn prediction(self) -> Option<usize> {
+        match self {
+            Metric::MacroF1 => Some(0),
+            Metric::MacroF1Normalised => Some(1),
+            _ => None,
+        }
+    }
+
+    /// What one document adds to the mean; none if the metric is no mean over documents like it.
+    pub fn of_document(self, outcome: &Outcome) -> Option<f64> {
+        let hit = |hit: bool| Some(f64::from(u8::from(hit)));
+        match (self, outcome) {
+            (Metric::Accuracy, Outcome::Chosen { gold, predicted, .. }) => hit(gold == predicted),
+            (Metric::AccuracyNormalised, Outcome::Chosen { gold, predicted_normalised, .. }) => {
+                hit(gold == predicted_normalised)
             }
-            Metric::MacroF1 => {
-                (macro_f1(outcomes), bootstrap_of_macro_f1(outcomes, bootstrap_iterations))
+            (Metric::Mc1, Outcome::ManyTrue { mc1, .. }) => Some(*mc1),
+            (Metric::Mc2, Outcome::ManyTrue { mc2, .. }) => Some(*mc2),
+            (Metric::Written(asked), Outcome::Written { values }) => {
+                values.iter().find(|(name, _)| *name == asked).map(|(_, value)| *value)
+            }
+            _ => None,
+        }
+    }
+}
+
+/// What is printed beside the metrics of a task that is judged by macro F1: published tables mix
+/// both predictions and both metrics, so all four are told. Files keep them apart from the metrics
+/// that a reference knows.
+pub fn beside(metrics: &[Metric]) -> Vec<Metric> {
+    let four =
+        [Metric::Accuracy, Metric::AccuracyNormalised, Metric::MacroF1, Metric::MacroF1Normalised];
+    let is_judged_so = metrics.contains(&Metric::MacroF1);
+    four.into_iter().filter(|metric| is_judged_so && !metrics.contains(metric)).collect()
+}
+
+/// Value and standard error of each metric; `bootstrap_iterations` serve those that are no plain
+/// mean. Documents that a metric does not fit are left out.
+pub fn measure(
+    metrics: &[Metric],
+    outcomes: &[Outcome],
+    bootstrap_iterations: usize,
+) -> Vec<Measured> {
+    let is_counted = |metric: &Metric| metric.prediction().is_some();
+    let counted = metrics.iter().any(is_counted).then(|| labels_of(outcomes));
+    let f1 = counted.as_ref().map(Labels::macro_f1);
+    let errors = counted.and_then(|labels| labels.standard_errors(bootstrap_iterations));
+    let measure = |&metric: &Metric| {
+        let (value, standard_error) = match (metric.prediction(), f1) {
+            (Some(prediction), Some(f1)) => {
+                (f1[prediction], errors.map(|errors| errors[prediction]))
+            }
+            _ => {
+                let of_document = |outcome| metric.of_document(outcome);
+                let values: Vec<f64> = outcomes.iter().filter_map(of_document).collect();
+                (mean(&values), standard_error_of_the_mean(&values))
             }
         };
-        Measured { metric: self, value, standard_error }
-    }
+        Measured { metric, value, standard_error }
+    };
+    metrics.iter().map(measure).collect()
+}
+
+fn labels_of(outcomes: &[Outcome]) -> Labels {
+    Labels::of(outcomes.iter().filter_map(|outcome| match *outcome {
+        Outcome::Chosen { gold, predicted, predicted_normalised } => {
+            Some([gold, predicted, predicted_normalised])
+        }
+        _ => None,
+    }))
 }
 
 /// The index of the greatest number, the first among equals.
@@ -66,101 +217,12 @@ pub fn first_maximum(numbers: &[f64]) -> usize {
     (0..numbers.len()).reduce(later_wins).expect("a document has at least one choice")
 }
 
-/// F1 = 2 TP / (2 TP + FP + FN) of each label that occurs, then the plain mean.
-pub fn macro_f1(outcomes: &[Outcome]) -> f64 {
-    let labels = labels_of(outcomes);
-    let mut confusion = vec![0; labels * labels];
-    for cell in cells(outcomes, labels) {
-        confusion[cell] += 1;
-    }
-    macro_f1_of_counts(&confusion, labels)
-}
-
-/// Sample deviation / √n; none below two values.
-pub fn standard_error_of_the_mean(values: &[f64]) -> Option<f64> {
-    Some(sample_deviation(values)? / (values.len() as f64).sqrt())
-}
-
-/// The deviation of macro F1 over resampled documents (Efron 1979), draw for draw as
-/// lm-evaluation-harness does it: chunks of 1000 resamples, chunk `i` drawn by `Random(i)`.
-///
-/// Drawing is all that takes time: a resample is a small table of counts, never a list of
-/// documents, and 100,000 resamples of 1,000 documents are a matter of a second.
-pub fn bootstrap_of_macro_f1(outcomes: &[Outcome], iterations: usize) -> Option<f64> {
-    if outcomes.len() < 2 || iterations < 2 {
-        return None;
-    }
-    let labels = labels_of(outcomes);
-    let cells: Vec<usize> = cells(outcomes, labels).collect();
-    let chunk = iterations.min(1000);
-    let mut values = Vec::with_capacity(iterations);
-    for seed in 0..iterations / chunk {
-        let mut random = PythonRandom::new(seed as u64);
-        values.extend((0..chunk).map(|_| resampled_macro_f1(&cells, labels, &mut random)));
-    }
-    sample_deviation(&values)
-}
-
-fn resampled_macro_f1(cells: &[usize], labels: usize, random: &mut PythonRandom) -> f64 {
-    let mut confusion = vec![0; labels * labels];
-    for _ in cells {
-        confusion[cells[random.choice(cells.len())]] += 1;
-    }
-    macro_f1_of_counts(&confusion, labels)
-}
-
-/// `confusion[gold * labels + predicted]`; a label in neither row nor column takes no part.
-fn macro_f1_of_counts(confusion: &[u32], labels: usize) -> f64 {
-    let mut sum = 0.0;
-    let mut present = 0;
-    for label in 0..labels {
-        let gold: u32 = confusion[label * labels..(label + 1) * labels].iter().sum();
-        let predicted: u32 = confusion[label..].iter().step_by(labels).sum();
-        if gold + predicted > 0 {
-            let hits = confusion[label * labels + label];
-            sum += f64::from(2 * hits) / f64::from(gold + predicted);
-            present += 1;
-        }
-    }
-    sum / f64::from(present)
-}
-
-fn labels_of(outcomes: &[Outcome]) -> usize {
-    outcomes.iter().map(|o| o.gold.max(o.predicted) + 1).max().unwrap_or(0)
-}
-
-fn cells(outcomes: &[Outcome], labels: usize) -> impl Iterator<Item = usize> {
-    outcomes.iter().map(move |outcome| outcome.gold * labels + outcome.predicted)
-}
-
-fn hit(outcome: &Outcome) -> f64 {
-    f64::from(u8::from(outcome.gold == outcome.predicted))
-}
-
-fn mean(values: &[f64]) -> f64 {
-    values.iter().sum::<f64>() / values.len() as f64
-}
-
-fn sample_deviation(values: &[f64]) -> Option<f64> {
-    if values.len() < 2 {
-        return None;
-    }
-    let mean = mean(values);
-    let squares: f64 = values.iter().map(|value| (value - mean).powi(2)).sum();
-    Some((squares / (values.len() - 1) as f64).sqrt())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn outcomes(gold: &[usize], predicted: &[usize]) -> Vec<Outcome> {
-        let pairs = gold.iter().zip(predicted);
-        pairs.map(|(&gold, &predicted)| Outcome { gold, predicted }).collect()
-    }
-
-    fn ten() -> Vec<Outcome> {
-        outcomes(&[0, 1, 1, 0, 1, 0, 0, 1, 1, 1], &[0, 1, 0, 0, 1, 1, 0, 1, 1, 0])
+    fn chosen(gold: usize, predicted: usize, predicted_normalised: usize) -> Outcome {
+        Outcome::Chosen { gold, predicted, predicted_normalised }
     }
 
     #[test]
@@ -170,49 +232,44 @@ mod tests {
     }
 
     #[test]
-    fn macro_f1_agrees_with_a_count_by_hand() {
-        // Label 0: TP 3, FP 2, FN 1 = 6/9. Label 1: TP 4, FP 1, FN 2 = 8/11.
-        assert!((macro_f1(&ten()) - (6.0 / 9.0 + 8.0 / 11.0) / 2.0).abs() < 1e-15);
-    }
-
-    #[test]
-    fn a_label_that_was_only_predicted_counts_and_one_that_never_occurs_does_not() {
-        // Label 0: TP 1, FN 1 = 2/3. Label 2: TP 1, FP 0, FN 0 = 1. Label 3: FP 1 = 0. Label 1: -.
-        let value = macro_f1(&outcomes(&[0, 0, 2], &[0, 3, 2]));
-        assert!((value - (2.0 / 3.0 + 1.0 + 0.0) / 3.0).abs() < 1e-15, "{value}");
-    }
-
-    #[test]
-    fn always_no_on_boolq_gives_the_published_numbers() {
-        let gold: Vec<usize> = (0..1404).map(|row| usize::from(row >= 699)).collect();
-        let value = macro_f1(&outcomes(&gold, &[0; 1404]));
-        assert_eq!(format!("{value:.4}"), "0.3324");
-    }
-
-    #[test]
     fn the_standard_error_of_accuracy_is_the_one_published_beside_it() {
         // 793 of 1000, as the 40B-token Llama-2-Ko has on COPA at 5 shots.
-        let gold = vec![1; 1000];
-        let predicted: Vec<usize> = (0..1000).map(|row| usize::from(row < 793)).collect();
-        let measured = Metric::Accuracy.measure(&outcomes(&gold, &predicted), 0);
-        assert_eq!(measured.value, 0.793);
-        assert!((measured.standard_error.unwrap() - 0.012818553557843983).abs() < 1e-15);
+        let outcomes: Vec<Outcome> =
+            (0..1000).map(|row| chosen(1, usize::from(row < 793), 0)).collect();
+        let [plain, normalised] = [Metric::Accuracy, Metric::AccuracyNormalised]
+            .map(|metric| measure(&[metric], &outcomes, 0)[0]);
+        assert_eq!((plain.value, normalised.value), (0.793, 0.0));
+        assert!((plain.standard_error.unwrap() - 0.012818553557843983).abs() < 1e-15);
     }
 
     #[test]
-    fn resamples_are_drawn_as_python_draws_them() {
-        // Golden values: CPython 3.11.7, `Random(i).choices(documents, k=10)`, the metric by hand.
-        for (iterations, expected) in
-            [(100, 0.1591893849424086), (1000, 0.15757090508704052), (2500, 0.15835995949027853)]
-        {
-            let error = bootstrap_of_macro_f1(&ten(), iterations).unwrap();
-            assert!((error - expected).abs() < 1e-13, "{iterations}: {error}");
-        }
+    fn each_metric_reads_its_own_part_of_an_outcome() {
+        let values = vec![("f1", 0.25), ("exact_match,strict-match", 1.0)];
+        let outcomes = [Outcome::ManyTrue { mc1: 1.0, mc2: 0.75 }, Outcome::Written { values }];
+        let metrics = [
+            Metric::Mc1,
+            Metric::Mc2,
+            Metric::Written("f1"),
+            Metric::Written("exact_match,strict-match"),
+        ];
+        let values = measure(&metrics, &outcomes, 0);
+        let values: Vec<f64> = values.iter().map(|measured| measured.value).collect();
+        assert_eq!(values, [1.0, 0.75, 0.25, 1.0]);
+        assert_eq!((metrics[3].name(), metrics[3].filter()), ("exact_match", "strict-match"));
+        assert_eq!((metrics[2].name(), metrics[2].filter()), ("f1", "none"));
+    }
+
+    #[test]
+    fn all_four_stand_beside_macro_f1_and_nothing_beside_accuracy() {
+        let others = [Metric::AccuracyNormalised, Metric::MacroF1Normalised];
+        assert_eq!(beside(&[Metric::Accuracy, Metric::MacroF1]), others);
+        assert_eq!(beside(&[Metric::Accuracy]), []);
     }
 
     #[test]
     fn one_document_has_no_standard_error() {
-        let measured = Metric::MacroF1.measure(&outcomes(&[1], &[1]), 1000);
-        assert_eq!((measured.value, measured.standard_error), (1.0, None));
+        let measured = measure(&[Metric::MacroF1, Metric::Accuracy], &[chosen(1, 1, 0)], 1000);
+        assert_eq!((measured[0].value, measured[0].standard_error), (1.0, None));
+        assert_eq!((measured[1].value, measured[1].standard_error), (1.0, None));
     }
 }

@@ -1,43 +1,212 @@
-//! Prompts to ids: one request per choice, and a fingerprint over all of them.
+//! Prompts to ids: one request per choice, how much of it a model can read, and a fingerprint over
+//! all of them.
 //!
-//! Context and continuation are encoded **separately** and without `<s>`, as the `polyglot` branch
-//! of lm-evaluation-harness does. With a tokenizer that puts a blank before every text, the
-//! continuation of a Llama then begins with two; the published numbers contain that.
+//! The mode `polyglot` encodes context and continuation **separately**. With a tokenizer that puts
+//! a blank before every text, the continuation of a Llama then begins with two; the published
+//! numbers contain that. The other two encode them **together**: white space at the end of the
+//! context goes over to the continuation, and the continuation's ids are those of the whole after
+//! as many as the context has. Only `lm-eval` begins with `<s>`, where the tokenizer does.
 
+use crate::error::HarnessError;
+use crate::mode::Mode;
 use crate::shots::Prompt;
-use crate::task::Task;
-use kollama_engine::{ScoreRequest, Tokenizer};
+use crate::task::{Asked, Task};
+use kollama_engine::{EngineError, ScoreRequest, Tokenizer};
 use sha2::{Digest, Sha256};
+use std::borrow::Cow;
 
 /// Document after document, within a document choice after choice.
-pub fn requests(task: &Task, prompts: &[Prompt], tokenizer: &Tokenizer) -> Vec<ScoreRequest> {
+pub fn requests(
+    task: &Task,
+    prompts: &[Prompt],
+    tokenizer: &Tokenizer,
+) -> Result<Vec<ScoreRequest>, HarnessError> {
     let mut requests = Vec::new();
     for prompt in prompts {
-        let context = tokenizer.encode_to_vec(&prompt.context);
-        for choice in &task.documents[prompt.document].choices {
-            let continuation = tokenizer.encode_to_vec(choice);
-            requests.push(ScoreRequest { context: context.clone(), continuation });
-        }
+        requests.extend(of_prompt(task, prompt, tokenizer)?);
     }
-    requests
+    Ok(requests)
+}
+
+/// The requests of one document.
+pub fn of_prompt(
+    task: &Task,
+    prompt: &Prompt,
+    tokenizer: &Tokenizer,
+) -> Result<Vec<ScoreRequest>, HarnessError> {
+    let mut known: Option<(Cow<'_, str>, Vec<u32>)> = None;
+    let mut request = |choice| {
+        let context = prompt.context(choice);
+        let ids = match known.take().filter(|(text, _)| *text == context) {
+            Some((_, ids)) => ids,
+            None => context_ids(task.mode, &context, tokenizer),
+        };
+        let request = encode(task.mode, &context, &ids, &choice.continuation, tokenizer);
+        known = Some((context, ids));
+        request
+    };
+    task.documents[prompt.document].choices().iter().map(&mut request).collect()
+}
+
+/// The ids of a pair of texts, of which those of the context are known. No context stays empty: a
+/// prefix token stands in.
+fn encode(
+    mode: Mode,
+    context: &str,
+    context_ids: &[u32],
+    continuation: &str,
+    tokenizer: &Tokenizer,
+) -> Result<ScoreRequest, HarnessError> {
+    let is_apart = context.is_empty() || mode == Mode::Polyglot;
+    let continuation = if is_apart {
+        tokenizer.encode_to_vec(continuation)
+    } else {
+        let whole = ids(mode, &format!("{context}{continuation}"), tokenizer);
+        whole.get(context_ids.len()..).unwrap_or_default().to_vec()
+    };
+    if context.is_empty() || context_ids.is_empty() {
+        return after_nothing(mode, continuation, tokenizer);
+    }
+    Ok(ScoreRequest { context: context_ids.to_vec(), continuation })
+}
+
+fn context_ids(mode: Mode, context: &str, tokenizer: &Tokenizer) -> Vec<u32> {
+    match mode {
+        Mode::Polyglot => tokenizer.encode_to_vec(context),
+        Mode::LeaderboardV1 | Mode::LmEval => ids(mode, readable(mode, context), tokenizer),
+    }
+}
+
+/// The part of a context whose ids stand in the context of a request.
+fn readable(mode: Mode, context: &str) -> &str {
+    match mode {
+        Mode::Polyglot => context,
+        Mode::LeaderboardV1 | Mode::LmEval => context.trim_end_matches(is_python_blank),
+    }
+}
+
+/// A text as ids, after `<s>` where the mode begins so.
+pub fn ids(mode: Mode, text: &str, tokenizer: &Tokenizer) -> Vec<u32> {
+    let begin = tokenizer.bos_id().filter(|_| mode == Mode::LmEval && tokenizer.add_bos());
+    let mut ids: Vec<u32> = begin.into_iter().collect();
+    tokenizer.encode(text, &mut ids);
+    ids
+}
+
+/// The prefix token is the end token, but in `lm-eval` the one that begins a text, where there is
+/// one; a continuation that starts with it needs no other.
+fn after_nothing(
+    mode: Mode,
+    mut continuation: Vec<u32>,
+    tokenizer: &Tokenizer,
+) -> Result<ScoreRequest, HarnessError> {
+    let begin = tokenizer.bos_id().filter(|_| mode == Mode::LmEval);
+    let prefix = begin.or(tokenizer.eos_id()).ok_or(EngineError::NoPrefixToken)?;
+    if mode == Mode::LmEval && continuation.first() == Some(&prefix) {
+        continuation.remove(0);
+    }
+    Ok(ScoreRequest { context: vec![prefix], continuation })
+}
+
+/// What Python's `str.isspace` knows beyond Unicode's White_Space: four separators of ASCII.
+fn is_python_blank(character: char) -> bool {
+    character.is_whitespace() || ('\x1C'..='\x1F').contains(&character)
 }
 
 /// Whether a model of `window` positions sees only the end of the request. The last id is only
 /// predicted, never read, so one more than the window fits.
 pub fn is_cut(request: &ScoreRequest, window: usize) -> bool {
-    request.context.len().max(1) + request.continuation.len() > window + 1
+    excess(request, window) > 0
+}
+
+/// Ids that the request loses at its beginning.
+fn excess(request: &ScoreRequest, window: usize) -> usize {
+    (request.context.len().max(1) + request.continuation.len()).saturating_sub(window + 1)
+}
+
+/// How many of the shots that begin at the bytes `shots` of a context a model of `window` positions
+/// still sees whole.
+pub fn whole_shots(
+    mode: Mode,
+    context: &str,
+    shots: &[usize],
+    request: &ScoreRequest,
+    tokenizer: &Tokenizer,
+    window: usize,
+) -> usize {
+    let (text, lost) = (readable(mode, context), excess(request, window));
+    shots_seen(text, shots, request.context.len(), lost, tokenizer)
+}
+
+/// How many of the shots that begin at the bytes `shots` of a text are whole after the first `lost`
+/// of its `ids` are gone, a beginning of the text counted.
+pub fn shots_seen(
+    text: &str,
+    shots: &[usize],
+    ids: usize,
+    lost: usize,
+    tokenizer: &Tokenizer,
+) -> usize {
+    if lost == 0 || shots.is_empty() {
+        return shots.len();
+    }
+    let offsets = tokenizer.encode_with_offsets(text);
+    let begin = ids.saturating_sub(offsets.len());
+    match offsets.get(lost.saturating_sub(begin)) {
+        None => 0,
+        Some((_, seen)) => shots.iter().filter(|&&shot| shot >= seen.start).count(),
+    }
 }
 
 /// SHA-256 over the requests in their order, each written as the number of context ids, these,
 /// the number of continuation ids, these; all as 32-bit little-endian words. In hexadecimal.
 pub fn fingerprint(requests: &[ScoreRequest]) -> String {
-    let mut hash = Sha256::new();
-    for request in requests {
+    let mut fingerprint = Fingerprint::default();
+    requests.iter().for_each(|request| fingerprint.add(request));
+    fingerprint.finish()
+}
+
+/// What [`fingerprint`] gives, of requests that come one after the other.
+#[derive(Default)]
+pub struct Fingerprint(Sha256);
+
+impl Fingerprint {
+    /// Takes the next request in.
+    pub fn add(&mut self, request: &ScoreRequest) {
         for ids in [&request.context, &request.continuation] {
-            hash.update((ids.len() as u32).to_le_bytes());
-            ids.iter().for_each(|id| hash.update(id.to_le_bytes()));
+            self.0.update((ids.len() as u32).to_le_bytes());
+            ids.iter().for_each(|id| self.0.update(id.to_le_bytes()));
         }
     }
+
+    /// SHA-256 in hexadecimal.
+    pub fn finish(self) -> String {
+        hexadecimal(self.0)
+    }
+}
+
+/// SHA-256 over what the requests say, for comparing runs of different tokenizers: of each context
+/// and continuation the number of its bytes as a 64-bit little-endian word, then these.
+pub fn texts_fingerprint(task: &Task, prompts: &[Prompt]) -> String {
+    let mut hash = Sha256::new();
+    let mut take = |text: &str| {
+        hash.update((text.len() as u64).to_le_bytes());
+        hash.update(text);
+    };
+    for prompt in prompts {
+        let document = &task.documents[prompt.document];
+        if let Asked::Written { .. } = document.asked {
+            take(&prompt.text);
+        }
+        for choice in document.choices() {
+            take(&prompt.context(choice));
+            take(&choice.continuation);
+        }
+    }
+    hexadecimal(hash)
+}
+
+fn hexadecimal(hash: Sha256) -> String {
     hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 

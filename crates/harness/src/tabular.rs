@@ -1,172 +1,157 @@
-//! Tab-separated tables as KoBEST writes them: a header, rows, no quoting at all.
+//! Tables of text to rows: a header, then lines with as many fields, all of them strings.
 //!
-//! What a reader must not do to them: treat `"` as a quote (some sentences begin with one), strip
-//! blanks around a field (they are part of prompts whose scores are published), or trust the order
-//! of columns (it differs between splits). Lines end with LF or CRLF. A name that ends in `.zst` is
-//! decompressed.
+//! With quotes as RFC 4180 has them, so that a quoted field may hold separators and line ends; or
+//! without, as KoBEST is written: there `"` is a character like any other (some sentences begin with
+//! one). Blanks around a field stay in both, for they are part of prompts whose scores are published.
 
-use crate::error::HarnessError;
-use std::path::{Path, PathBuf};
+use crate::data_error::DataError;
+use crate::rows::Row;
+use serde_json::Value;
+use std::io::Read;
+use std::path::Path;
+use std::sync::Arc;
 
-/// A whole table in memory.
-#[derive(Debug)]
-pub struct Table {
-    path: PathBuf,
-    header: Vec<String>,
-    rows: Vec<(usize, Vec<String>)>,
+/// A line number, counted from 1, and the fields that begin there.
+type Record = (usize, Vec<String>);
+
+/// A last line that no file has; without it, the reader below would take the end of the text for
+/// the end of a quote.
+const LAST_LINE: &str = "\n\0end of text";
+
+/// The rows of a table; empty lines are passed over.
+pub fn rows(
+    file: &Arc<Path>,
+    text: &str,
+    delimiter: u8,
+    quotes: bool,
+) -> Result<Vec<Row>, DataError> {
+    let records = if quotes { quoted(file, text, delimiter)? } else { plain(text, delimiter) };
+    let mut records = records.into_iter();
+    let header = records.next().map(|(_, header)| header).unwrap_or_default();
+    check_names(file, &header)?;
+    records.map(|(line, fields)| row(file, line, &header, fields, quotes)).collect()
 }
 
-/// One row of a [`Table`], which knows where it stands.
-#[derive(Clone, Copy, Debug)]
-pub struct Row<'t> {
-    table: &'t Table,
+fn row(
+    file: &Arc<Path>,
     line: usize,
-    fields: &'t [String],
+    header: &[String],
+    fields: Vec<String>,
+    quotes: bool,
+) -> Result<Row, DataError> {
+    if fields.len() != header.len() {
+        return Err(DataError::FieldCount {
+            path: file.to_path_buf(),
+            line,
+            expected: header.len(),
+            found: fields.len(),
+            cure: match quotes {
+                true => "a field that holds the separator or a line end must stand in \"quotes\"",
+                false => "quotes do not protect separators or line ends here",
+            },
+        });
+    }
+    let values = fields.into_iter().map(Value::String);
+    Ok(Row::new(Arc::clone(file), line, header.iter().cloned().zip(values).collect()))
 }
 
-impl Table {
-    /// Reads `path`; every row must have as many fields as the header, empty lines are passed over.
-    pub fn read(path: &Path) -> Result<Table, HarnessError> {
-        let text = read_text(path)?;
-        let mut lines = text
-            .split('\n')
-            .map(|line| line.strip_suffix('\r').unwrap_or(line))
-            .enumerate()
-            .filter(|(_, line)| !line.is_empty())
-            .map(|(index, line)| (index + 1, fields(line)));
-        let header = lines.next().map(|(_, header)| header).unwrap_or_default();
-        let rows = lines.collect();
-        let table = Table { path: path.to_path_buf(), header, rows };
-        table.check_field_counts()?;
-        Ok(table)
-    }
-
-    /// The rows in the order of the file.
-    pub fn rows(&self) -> impl Iterator<Item = Row<'_>> {
-        self.rows.iter().map(|(line, fields)| Row { table: self, line: *line, fields })
-    }
-
-    fn check_field_counts(&self) -> Result<(), HarnessError> {
-        let expected = self.header.len();
-        match self.rows.iter().find(|(_, fields)| fields.len() != expected) {
-            None => Ok(()),
-            Some((line, fields)) => Err(HarnessError::FieldCount {
-                path: self.path.clone(),
-                line: *line,
-                expected,
-                found: fields.len(),
-            }),
+fn check_names(file: &Path, header: &[String]) -> Result<(), DataError> {
+    let twice = header.iter().enumerate().find(|(index, name)| header[..*index].contains(name));
+    match twice {
+        None => Ok(()),
+        Some((_, name)) => {
+            Err(DataError::DuplicateColumn { path: file.to_path_buf(), column: name.clone() })
         }
     }
 }
 
-impl<'t> Row<'t> {
-    /// The field under the header `column`, blanks and all.
-    pub fn field(&self, column: &'static str) -> Result<&'t str, HarnessError> {
-        let index = self.table.header.iter().position(|name| name == column);
-        let index = index.ok_or_else(|| HarnessError::MissingColumn {
-            path: self.table.path.clone(),
-            column,
-            found: self.table.header.clone(),
-        })?;
-        Ok(&self.fields[index])
-    }
-
-    /// The position of the field's text (blanks around it apart) among `words`.
-    pub fn one_of<const N: usize>(
-        &self,
-        column: &'static str,
-        words: [&str; N],
-        expected: &'static str,
-    ) -> Result<usize, HarnessError> {
-        let value = self.field(column)?;
-        let index = words.iter().position(|&word| word == value.trim());
-        index.ok_or_else(|| HarnessError::BadField {
-            path: self.table.path.clone(),
-            line: self.line,
-            column,
-            value: value.to_owned(),
-            expected,
+/// Lines that end with LF or CRLF, cut at every delimiter.
+fn plain(text: &str, delimiter: u8) -> Vec<Record> {
+    let lines = text.split('\n').map(|line| line.strip_suffix('\r').unwrap_or(line)).enumerate();
+    lines
+        .filter(|(_, line)| !line.is_empty())
+        .map(|(index, line)| {
+            (index + 1, line.split(char::from(delimiter)).map(str::to_owned).collect())
         })
+        .collect()
+}
+
+fn quoted(file: &Path, text: &str, delimiter: u8) -> Result<Vec<Record>, DataError> {
+    let mut reader = csv::ReaderBuilder::new()
+        .has_headers(false)
+        .flexible(true)
+        .delimiter(delimiter)
+        .from_reader(text.as_bytes().chain(LAST_LINE.as_bytes()));
+    let mut records = Vec::new();
+    for record in reader.records() {
+        let record = record.map_err(|error| DataError::read(file, error.into()))?;
+        let line = record.position().map_or(0, csv::Position::line) as usize;
+        records.push((line, record.iter().map(str::to_owned).collect::<Vec<String>>()));
     }
-}
-
-fn fields(line: &str) -> Vec<String> {
-    line.split('\t').map(str::to_owned).collect()
-}
-
-fn read_text(path: &Path) -> Result<String, HarnessError> {
-    let is_packed = path.extension().is_some_and(|extension| extension == "zst");
-    let bytes = std::fs::File::open(path)
-        .and_then(|file| if is_packed { zstd::decode_all(file) } else { read_all(file) })
-        .map_err(|source| HarnessError::Read { path: path.to_path_buf(), source })?;
-    String::from_utf8(bytes).map_err(|error| {
-        let good = error.utf8_error().valid_up_to();
-        let line = 1 + error.as_bytes()[..good].iter().filter(|&&byte| byte == b'\n').count();
-        HarnessError::NotUtf8 { path: path.to_path_buf(), line }
-    })
-}
-
-fn read_all(mut file: std::fs::File) -> std::io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    std::io::Read::read_to_end(&mut file, &mut bytes)?;
-    Ok(bytes)
+    match records.pop() {
+        Some((_, fields)) if fields == [LAST_LINE.trim_start()] => Ok(records),
+        last => {
+            let line = last.map_or(0, |(line, _)| line);
+            Err(DataError::OpenQuote { path: file.to_path_buf(), line })
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn table(name: &str, bytes: &[u8]) -> Result<Table, HarnessError> {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join(name);
-        std::fs::write(&path, bytes).unwrap();
-        Table::read(&path)
+    fn table(text: &str, delimiter: u8, quotes: bool) -> Result<Vec<Row>, DataError> {
+        rows(&Path::new("a.tsv").into(), text, delimiter, quotes)
     }
 
-    fn column(table: &Table, name: &'static str) -> Vec<String> {
-        table.rows().map(|row| row.field(name).unwrap().to_owned()).collect()
+    fn column(rows: &[Row], name: &str) -> Vec<String> {
+        rows.iter().map(|row| row.text(name).unwrap().to_owned()).collect()
     }
 
     #[test]
-    fn line_ends_go_while_quotes_and_outer_blanks_stay() {
-        let table = table("a.tsv", b"A\tB\r\n\"x\t y \r\n\r\nz\"\"\t\"\n").unwrap();
+    fn without_quotes_line_ends_go_while_quotes_and_outer_blanks_stay() {
+        let table = table("A\tB\r\n\"x\t y \r\n\r\nz\"\"\t\"\n", b'\t', false).unwrap();
         assert_eq!(column(&table, "A"), ["\"x", "z\"\""]);
         assert_eq!(column(&table, "B"), [" y ", "\""]);
     }
 
     #[test]
-    fn columns_are_found_by_their_header_in_any_order() {
-        let packed = zstd::encode_all(&b"Label\tText\n1\tgood\n"[..], 0).unwrap();
-        let table = table("a.tsv.zst", &packed).unwrap();
-        assert_eq!(column(&table, "Text"), ["good"]);
-        let message = table.rows().next().unwrap().field("Answer").unwrap_err().to_string();
-        assert!(message.contains("\"Answer\"") && message.contains("\"Label\""), "{message}");
+    fn with_quotes_a_field_may_hold_separators_line_ends_and_quotes() {
+        let text = "A,B\r\n\"x, \"\"y\"\"\", z \r\n\n\"one\r\ntwo\",\"\"\n";
+        let table = table(text, b',', true).unwrap();
+        assert_eq!(column(&table, "A"), ["x, \"y\"", "one\r\ntwo"]);
+        assert_eq!(column(&table, "B"), [" z ", ""]);
     }
 
     #[test]
-    fn a_row_of_another_width_is_named_by_its_line() {
-        let message = table("a.tsv", b"A\tB\n1\t2\n\n3\n").unwrap_err().to_string();
-        assert!(message.contains("a.tsv:4: 1 tab-separated fields, expected 2"), "{message}");
+    fn a_last_line_needs_no_end() {
+        for quotes in [true, false] {
+            assert_eq!(column(&table("A\nx", b'\t', quotes).unwrap(), "A"), ["x"]);
+        }
+        assert_eq!(column(&table("A\n\"x\"", b'\t', true).unwrap(), "A"), ["x"]);
     }
 
     #[test]
-    fn bytes_that_are_not_text_are_named_by_their_line() {
-        let message = table("a.tsv", b"A\tB\n1\t2\n\xFF\t3\n").unwrap_err().to_string();
-        assert!(message.contains("a.tsv:3: not UTF-8"), "{message}");
+    fn a_row_of_another_width_is_named_by_the_line_where_it_begins() {
+        let plain = table("A\tB\n1\t2\n\n3\n", b'\t', false).unwrap_err().to_string();
+        assert!(plain.contains("a.tsv:4: 1 fields, expected 2"), "{plain}");
+        let quoted = table("A\tB\n\"1\n\"\t2\n3\t4\t5\n", b'\t', true).unwrap_err().to_string();
+        assert!(quoted.contains("a.tsv:4: 3 fields, expected 2"), "{quoted}");
+        assert_ne!(plain.split(';').nth(1), quoted.split(';').nth(1), "each has its own cure");
     }
 
     #[test]
-    fn a_file_that_is_not_zstd_despite_its_name_is_an_error() {
-        assert!(matches!(table("a.tsv.zst", b"A\tB\n"), Err(HarnessError::Read { .. })));
+    fn a_quote_that_is_never_closed_is_named_by_the_line_where_its_row_begins() {
+        let message = table("A\tB\n1\t2\n3\t\"4\n5\t6\n", b'\t', true).unwrap_err().to_string();
+        assert!(message.contains("a.tsv:3: a quote is opened"), "{message}");
     }
 
     #[test]
-    fn an_unknown_word_is_shown_with_what_was_expected() {
-        let table = table("a.tsv", b"A\tB\n 2 \tno\n").unwrap();
-        let row = table.rows().next().unwrap();
-        assert_eq!(row.one_of("A", ["1", "2"], "1 or 2").unwrap(), 1);
-        let message = row.one_of("B", ["1", "2"], "1 or 2").unwrap_err().to_string();
-        assert!(message.ends_with("column \"B\" holds \"no\", expected 1 or 2"), "{message}");
+    fn two_columns_of_one_name_are_refused() {
+        for quotes in [true, false] {
+            let message = table("A\tB\tA\n1\t2\t3\n", b'\t', quotes).unwrap_err().to_string();
+            assert!(message.contains("two columns are called \"A\""), "{message}");
+        }
     }
 }

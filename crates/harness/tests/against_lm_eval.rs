@@ -4,27 +4,21 @@
 #![allow(clippy::unwrap_used, reason = "in a test, an error is a failure")]
 
 mod golden_model;
+mod real_data;
 mod small_kobest;
 
-use kollama_engine::{Score, ScoreRequest, Scorer, Tokenizer};
+use kollama_engine::{Score, ScoreRequest, Scorer};
 use kollama_harness::metrics::Metric;
-use kollama_harness::{HarnessError, TaskResult, evaluate, perplexity, requests, shots, tasks};
+use kollama_harness::{
+    Asking, DataSource, HarnessError, Mode, Model, Task, TaskResult, evaluate, perplexity,
+    requests, shots, tasks,
+};
 use kollama_kernels::Device;
 use serde_json::Value;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// Per request. Batching alone moves the scores of lm-evaluation-harness by 3e-5.
 const TOLERANCE: f64 = 1e-3;
-
-fn real_data() -> Option<PathBuf> {
-    let default = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/data");
-    let root = std::env::var_os("KOLLAMA_DATA").map_or_else(|| default.into(), PathBuf::from);
-    let complete = root.join("kobest").is_dir() && root.join("llama2-tokenizer").is_dir();
-    if !complete {
-        println!("skipped: no kobest and llama2-tokenizer in {}", root.display());
-    }
-    complete.then_some(root)
-}
 
 fn golden() -> Value {
     serde_json::from_str(include_str!("goldens/polyglot.json")).unwrap()
@@ -32,10 +26,6 @@ fn golden() -> Value {
 
 fn golden_scorer() -> Scorer {
     Scorer::new(golden_model::build(&Device::cpu(2).unwrap()).unwrap(), Some(2)).unwrap()
-}
-
-fn real_tokenizer(data: &Path) -> Tokenizer {
-    Tokenizer::open(&data.join("llama2-tokenizer")).unwrap()
 }
 
 fn numbers(value: &Value) -> Vec<f64> {
@@ -57,22 +47,27 @@ fn scores(result: &TaskResult) -> Vec<Score> {
 
 fn quiet(_done: usize, _total: usize) {}
 
+fn polyglot(name: &str, data: &Path) -> Task {
+    tasks::load(name, Mode::Polyglot, &DataSource::folder(data)).unwrap().remove(0)
+}
+
 #[test]
 fn requests_scores_and_metrics_on_kobest_equal_the_goldens() {
-    let Some(data) = real_data() else { return };
-    let tokenizer = real_tokenizer(&data);
+    let Some(data) = real_data::folder(&["kobest", "llama2-tokenizer"]) else { return };
+    let tokenizer = real_data::tokenizer(&data);
     let mut scorer = golden_scorer();
     for (name, golden) in golden()["tasks"].as_object().unwrap() {
         let (shots, limit) = (count(&golden["shots"]), count(&golden["limit"]));
-        let task = tasks::load(name, &data).unwrap();
-        let prompts = shots::prompts(&task, shots, Some(limit)).unwrap();
-        let requests = requests::requests(&task, &prompts, &tokenizer);
+        let task = polyglot(name, &data);
+        let asking = Asking { shots, limit: Some(limit), ..Asking::default() };
+        let prompts = shots::prompts(&task, &asking).unwrap();
+        let requests = requests::requests(&task, &prompts, &tokenizer).unwrap();
         for (index, request) in requests.iter().enumerate() {
             let hash = requests::fingerprint(std::slice::from_ref(request));
             assert_eq!(golden["request_sha256"][index], hash, "{name}: request {index}");
         }
-        let result =
-            evaluate(&task, &tokenizer, &mut scorer, shots, Some(limit), &mut quiet).unwrap();
+        let mut model = Model { tokenizer: &tokenizer, scorer: &mut scorer, cache: None };
+        let result = evaluate(&task, &asking, &mut model, &mut quiet).unwrap();
         assert_eq!(golden["requests_sha256"], result.requests_sha256, "{name}");
         assert_scores(name, golden, &result);
         assert_metrics(name, golden, &result);
@@ -95,7 +90,11 @@ fn assert_scores(name: &str, golden: &Value, result: &TaskResult) {
 
 fn assert_metrics(name: &str, golden: &Value, result: &TaskResult) {
     for (index, sample) in result.samples.iter().enumerate() {
-        assert_eq!(count(&golden["predicted"][index]), sample.outcome.predicted, "{name}: {index}");
+        assert_eq!(
+            count(&golden["predicted"][index]),
+            sample.outcome.predicted().unwrap(),
+            "{name}: {index}"
+        );
     }
     assert_eq!(count(&golden["cut_documents"]), result.cut_documents(), "{name}");
     for metric in [Metric::Accuracy, Metric::MacroF1] {
@@ -125,11 +124,11 @@ fn assert_likeliest(name: &str, golden: &Value, requests: &[ScoreRequest], score
 
 #[test]
 fn a_text_of_several_windows_is_as_likely_as_transformers_says() {
-    let Some(data) = real_data() else { return };
+    let Some(data) = real_data::folder(&["kobest", "llama2-tokenizer"]) else { return };
     let golden = &golden()["rolling"];
     let text = golden["text"].as_str().unwrap();
     let mut scorer = golden_scorer();
-    let tokenizer = real_tokenizer(&data);
+    let tokenizer = real_data::tokenizer(&data);
     let measured = perplexity(&[text, ""], &tokenizer, &mut scorer, &mut quiet).unwrap();
     let expected = golden["logprob"].as_f64().unwrap();
     assert_eq!(measured.tokens, count(&golden["tokens"]));
@@ -148,9 +147,11 @@ fn small_scorer(threads: usize, positions: usize) -> Scorer {
 fn small_result(scorer: &mut Scorer, limit: Option<usize>) -> TaskResult {
     let folder = tempfile::tempdir().unwrap();
     small_kobest::write(folder.path());
-    let task = tasks::load("kobest_copa", folder.path()).unwrap();
+    let task = polyglot("kobest_copa", folder.path());
     let tokenizer = small_kobest::tokenizer(folder.path());
-    evaluate(&task, &tokenizer, scorer, small_kobest::SHOTS, limit, &mut quiet).unwrap()
+    let asking = Asking { shots: small_kobest::SHOTS, limit, ..Asking::default() };
+    let mut model = Model { tokenizer: &tokenizer, scorer, cache: None };
+    evaluate(&task, &asking, &mut model, &mut quiet).unwrap()
 }
 
 #[test]
@@ -217,11 +218,12 @@ fn shorten(request: ScoreRequest, window: usize) -> ScoreRequest {
 fn progress_ends_with_all_requests_done() {
     let folder = tempfile::tempdir().unwrap();
     small_kobest::write(folder.path());
-    let task = tasks::load("kobest_copa", folder.path()).unwrap();
+    let task = polyglot("kobest_copa", folder.path());
     let tokenizer = small_kobest::tokenizer(folder.path());
     let mut last = (0, 0);
     let mut scorer = small_scorer(1, 512);
-    evaluate(&task, &tokenizer, &mut scorer, 0, None, &mut |done, total| last = (done, total))
+    let mut model = Model { tokenizer: &tokenizer, scorer: &mut scorer, cache: None };
+    evaluate(&task, &Asking::default(), &mut model, &mut |done, total| last = (done, total))
         .unwrap();
     assert_eq!(last, (12, 12));
 }

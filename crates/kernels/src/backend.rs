@@ -103,6 +103,15 @@ pub trait Backend: Send + Sync {
         weight: View,
         labels: &[i32],
     );
+    /// `weight` may be packed; `logits` as above.
+    fn label_losses(
+        &self,
+        losses: View,
+        logits: View,
+        hidden: View,
+        weight: View,
+        asked: &[(u32, u32)],
+    );
     fn square_sum(&self, x: View) -> f64;
     /// `parameters` are updated; where there is a second, they are copied to it as well.
     fn adamw(

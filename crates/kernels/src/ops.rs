@@ -156,7 +156,7 @@ pub fn rope_backward(d_x: &mut Matrix, turns: &Matrix, heads: usize) {
 
 /// Causal attention inside each span, grouped queries:
 /// `out[t, h] = Σ_s softmax_s(queries[t, h]·keys[s, g] · heads.scale()) values[s, g]`, `g = h / heads.group()`,
-/// over the keys that [`crate::Span`] says. `log_sums[t, h]` = log Σ_s exp(scaled score). No `[t, s]` matrix is kept
+/// over the keys that [`crate::Span`] says, in the rows that [`Spans::key_row`] says. `log_sums[t, h]` = log Σ_s exp(scaled score). No `[t, s]` matrix is kept
 /// (Dao et al. 2022). All but `log_sums` may be bf16.
 pub fn attention(
     out: &mut Matrix,
@@ -184,6 +184,7 @@ pub fn attention_backward(
 ) {
     let kept = [input.keys, input.values].map(Matrix::dtype);
     assert!(!kept.contains(&DType::Q8Rows), "8-bit keys and values have no gradients");
+    assert!(spans.keys_in().is_none(), "keys that stand elsewhere have no gradients");
     qkv_shapes(&input, spans, heads);
     shape("d_queries", d_input.queries, input.queries.rows(), input.queries.columns());
     shape("d_keys", d_input.keys, input.keys.rows(), input.keys.columns());
@@ -274,6 +275,31 @@ pub fn cross_entropy(
     let backend = losses.device().backend();
     let (losses, logits) = (losses.view(), logits.view());
     backend.cross_entropy(losses, gradients, logits, hidden.view(), weight.view(), labels);
+}
+
+/// As [`cross_entropy`] without gradients, for any labels of any rows: with `(t, c) = asked[l]`,
+/// `losses[l, 0] = log Σ_k exp z[t, k] − z[t, c]` and `losses[l, 1]` = 1 if `c` is the first maximum of
+/// `z[t]`, else 0. `asked` goes from the first row on; rows nobody asks about are left out where a
+/// whole chunk of them is.
+pub fn label_losses(
+    losses: &mut Matrix,
+    logits: &mut Matrix,
+    hidden: &Matrix,
+    weight: &Matrix,
+    asked: &[(u32, u32)],
+) {
+    shape("losses", losses, asked.len(), 2);
+    shape("logits", logits, logits.rows().max(1), weight.rows());
+    sizes("weight", weight, weight.rows(), hidden.columns());
+    shape("hidden", hidden, hidden.rows(), hidden.columns());
+    assert!(asked.is_sorted_by_key(|(row, _)| row), "asked must go from the first row on");
+    for &(row, label) in asked {
+        assert!((row as usize) < hidden.rows(), "row {row} of {} hidden ones", hidden.rows());
+        assert!((label as usize) < weight.rows(), "labels must be below {}", weight.rows());
+    }
+    let backend = losses.device().backend();
+    let (losses, logits) = (losses.view(), logits.view());
+    backend.label_losses(losses, logits, hidden.view(), weight.view(), asked);
 }
 
 /// `Σ x[t, i]²` over the given rows, in f64.

@@ -23,11 +23,13 @@ pub struct KvCache {
     moved: Matrix,
     /// `[t, hidden]`: the row that runs through all layers.
     pub(crate) x: Matrix,
+    /// `[wanted, hidden]`: where rows go that go on alone.
+    narrowed: Matrix,
     pub(crate) activations: LayerActivations,
     pub(crate) scratch: Scratch,
     /// `[wanted, hidden]`, normed: what the output projection sees.
     pub(crate) last: Matrix,
-    /// `[wanted, 2]`: see `ops::cross_entropy`.
+    /// `[asked, 2]`: see `ops::label_losses`.
     pub(crate) losses: Matrix,
     /// `[chunk, vocab]`, only for scoring.
     pub(crate) logits: Matrix,
@@ -60,14 +62,17 @@ impl KvCache {
             (0..config.num_hidden_layers).map(|_| Ok(one()?)).collect()
         };
         let piece = rows.min(PIECE_ROWS);
+        let mut last = make(rows, config.hidden_size)?;
+        last.set_rows(0);
         Ok(KvCache {
             keys: per_layer()?,
             values: per_layer()?,
             moved: Matrix::zeros(device, piece, columns, kept)?,
             x: make(piece, config.hidden_size)?,
+            narrowed: make(piece, config.hidden_size)?,
             activations: LayerActivations::new(config, device, piece, DType::F32)?,
             scratch: Scratch::new(config, device, piece, rows, DType::F32)?,
-            last: make(rows, config.hidden_size)?,
+            last,
             losses: make(rows, 2)?,
             logits: make(rows.clamp(1, SCORED_ROWS), config.vocab_size)?,
         })
@@ -81,7 +86,7 @@ impl KvCache {
     /// Bytes of memory held, working memory included.
     pub fn bytes(&self) -> usize {
         let kept = self.keys.iter().chain(&self.values).map(Matrix::bytes).sum::<usize>();
-        let work = [&self.moved, &self.x, &self.last, &self.losses, &self.logits];
+        let work = [&self.moved, &self.x, &self.narrowed, &self.last, &self.losses, &self.logits];
         let work = work.iter().map(|matrix| matrix.bytes()).sum::<usize>();
         kept + work + self.activations.bytes() + self.scratch.bytes()
     }
@@ -104,6 +109,11 @@ impl KvCache {
         }
     }
 
+    /// Rows that [`crate::Llama::read`] has left for [`crate::Llama::losses`].
+    pub fn waiting_rows(&self) -> usize {
+        self.last.rows()
+    }
+
     /// Makes room for a piece and looks up its turns.
     pub(crate) fn begin(&mut self, spans: &Spans) {
         self.x.set_rows(spans.rows());
@@ -113,12 +123,26 @@ impl KvCache {
 
     /// Puts the new keys and values of a layer where their spans end.
     pub(crate) fn keep(&mut self, layer: usize, spans: &Spans) {
+        let new = &self.activations;
         for Span { queries, keys } in spans.iter() {
-            let first = keys.end - queries.len();
-            let new = &self.activations;
-            ops::copy_rows(&mut self.keys[layer], first, &new.keys, queries.clone());
-            ops::copy_rows(&mut self.values[layer], first, &new.values, queries.clone());
+            let mut row = queries.start;
+            for (first, length) in spans.stretches(keys.end - queries.len()..keys.end) {
+                let rows = row..row + length;
+                ops::copy_rows(&mut self.keys[layer], first, &new.keys, rows.clone());
+                ops::copy_rows(&mut self.values[layer], first, &new.values, rows);
+                row += length;
+            }
         }
+    }
+
+    /// Goes on with some rows alone, first to last; returns their spans.
+    pub(crate) fn narrow(&mut self, spans: &Spans, rows: &[u32]) -> Spans {
+        let spans = narrowed(spans, rows);
+        self.narrowed.set_rows(rows.len());
+        ops::embedding(&mut self.narrowed, &self.x, rows);
+        std::mem::swap(&mut self.x, &mut self.narrowed);
+        self.begin(&spans);
+        spans
     }
 
     /// Cuts spans into pieces that fit the working memory: first row of each piece, and its spans.
@@ -130,6 +154,7 @@ impl KvCache {
 /// A later piece of a sequence sees what an earlier one has left in the cache, so cutting changes
 /// nothing but the memory needed.
 fn pieces(spans: &Spans, limit: usize) -> Vec<(usize, Spans)> {
+    let like = |piece| Spans::new(piece).with_keys_of(spans);
     let (mut pieces, mut piece, mut filled, mut first) = (Vec::new(), Vec::new(), 0, 0);
     for span in spans.iter() {
         let mut left = span.queries.len();
@@ -140,16 +165,34 @@ fn pieces(spans: &Spans, limit: usize) -> Vec<(usize, Spans)> {
             piece.push(Span { queries: filled..filled + taken, keys });
             filled += taken;
             if filled == limit {
-                pieces.push((first, Spans::new(std::mem::take(&mut piece))));
+                pieces.push((first, like(std::mem::take(&mut piece))));
                 first += filled;
                 filled = 0;
             }
         }
     }
     if !piece.is_empty() {
-        pieces.push((first, Spans::new(piece)));
+        pieces.push((first, like(piece)));
     }
     pieces
+}
+
+/// The spans of some query rows, first to last, which see what they saw among all.
+fn narrowed(spans: &Spans, rows: &[u32]) -> Spans {
+    let (mut narrowed, mut rest, mut row) = (Vec::new(), rows, 0);
+    for Span { queries, keys } in spans.iter() {
+        while let Some(&first) = rest.first().filter(|&&first| (first as usize) < queries.end) {
+            let follows = |&(i, &row): &(usize, &u32)| {
+                row as usize == first as usize + i && (row as usize) < queries.end
+            };
+            let length = rest.iter().enumerate().take_while(follows).count();
+            let unseen = queries.end - (first as usize + length);
+            let keys = keys.start..keys.end - unseen;
+            narrowed.push(Span { queries: row..row + length, keys });
+            (rest, row) = (&rest[length..], row + length);
+        }
+    }
+    Spans::new(narrowed).with_keys_of(spans)
 }
 
 #[cfg(test)]
@@ -170,6 +213,23 @@ mod tests {
         assert_eq!(positions, spans.positions());
         let second = pieces[1].1.iter().next().unwrap();
         assert_eq!((second.queries.clone(), second.keys.clone()), (0..4, 0..5));
+    }
+
+    #[test]
+    fn narrowed_spans_keep_positions_and_keys() {
+        let spans = Spans::new(vec![
+            Span { queries: 0..3, keys: 20..30 },
+            Span { queries: 3..8, keys: 0..5 },
+            Span { queries: 8..9, keys: 7..8 },
+        ])
+        .with_keys_in((5..35).collect());
+        let rows = [1, 2, 3, 5, 8];
+        let narrow = narrowed(&spans, &rows);
+        let positions = spans.positions();
+        assert_eq!(narrow.positions(), rows.map(|row| positions[row as usize]));
+        let keys: Vec<_> = narrow.iter().map(|span| span.keys.clone()).collect();
+        assert_eq!(keys, [20..30, 0..1, 0..3, 7..8]);
+        assert_eq!(narrow.key_row(20), 25);
     }
 
     #[test]

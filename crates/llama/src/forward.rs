@@ -18,7 +18,7 @@ pub struct Batch {
     /// Queries are rows of `ids`, keys are rows of the cache; the last key rows of a span are
     /// where its new keys go.
     pub spans: Spans,
-    /// Rows of `ids` whose logits are asked for.
+    /// Rows of `ids` whose logits are asked for, first to last.
     pub wanted: Vec<u32>,
 }
 
@@ -40,7 +40,8 @@ impl Llama {
     /// # Panics
     /// If ids, spans, cache and logits do not fit each other.
     pub fn forward(&self, batch: &Batch, cache: &mut KvCache, logits: &mut Matrix) {
-        self.read_new(batch, cache);
+        cache.last.set_rows(0);
+        self.read(batch, cache);
         logits.set_rows(batch.wanted.len());
         if !batch.wanted.is_empty() {
             ops::matmul(logits, &cache.last, self.parameters.head());
@@ -54,14 +55,47 @@ impl Llama {
     /// If there is not one label per wanted row, and as [`Llama::forward`].
     pub fn score(&self, batch: &Batch, labels: &[i32], cache: &mut KvCache) -> Vec<(f32, bool)> {
         assert_eq!(labels.len(), batch.wanted.len(), "labels of wanted rows");
-        self.read_new(batch, cache);
-        if labels.is_empty() {
-            return Vec::new();
+        cache.last.set_rows(0);
+        self.read(batch, cache);
+        let asked: Vec<_> = (0..).zip(labels.iter().map(|&label| label as u32)).collect();
+        self.losses(&asked, cache)
+    }
+
+    /// Reads `batch.ids`, leaves their keys and values in the cache, and lets the wanted rows wait
+    /// there behind those that wait already: few rows of many batches then share one projection.
+    ///
+    /// # Panics
+    /// If ids, spans and cache do not fit each other, or more rows wait than the cache has rows.
+    pub fn read(&self, batch: &Batch, cache: &mut KvCache) {
+        let (rows, keys) = (batch.spans.rows(), batch.spans.key_rows());
+        assert_eq!(batch.ids.len(), rows, "ids of the rows of the spans");
+        assert!(keys <= cache.rows(), "spans reach row {keys} in a cache of {}", cache.rows());
+        assert!(batch.wanted.is_sorted(), "wanted rows go from the first on");
+        assert!(batch.wanted.iter().all(|&row| (row as usize) < rows), "wanted rows of {rows}");
+        for (first, spans) in cache.pieces(&batch.spans) {
+            let rows = first..first + spans.rows();
+            let before = |row| batch.wanted.partition_point(|&wanted| (wanted as usize) < row);
+            let wanted = &batch.wanted[before(rows.start)..before(rows.end)];
+            let wanted: Vec<u32> = wanted.iter().map(|row| row - first as u32).collect();
+            self.read_piece(&batch.ids[rows], &spans, &wanted, cache);
         }
-        cache.losses.set_rows(labels.len());
-        let (losses, logits) = (&mut cache.losses, &mut cache.logits);
-        ops::cross_entropy(losses, None, logits, &cache.last, self.parameters.head(), labels);
-        cache.losses.to_vec().chunks_exact(2).map(|row| (row[0], row[1] == 1.0)).collect()
+    }
+
+    /// For each row that waits in the cache and label of `asked`, first row first: −log p and whether
+    /// the label is the likeliest token. Then nothing waits any more.
+    ///
+    /// # Panics
+    /// If the rows are not in order, or not there.
+    pub fn losses(&self, asked: &[(u32, u32)], cache: &mut KvCache) -> Vec<(f32, bool)> {
+        let (losses, logits, head) = (&mut cache.losses, &mut cache.logits, self.parameters.head());
+        let mut found = Vec::with_capacity(asked.len());
+        for asked in asked.chunks(losses.capacity().max(1)) {
+            losses.set_rows(asked.len());
+            ops::label_losses(losses, logits, &cache.last, head, asked);
+            found.extend(losses.to_vec().chunks_exact(2).map(|row| (row[0], row[1] == 1.0)));
+        }
+        cache.last.set_rows(0);
+        found
     }
 
     /// Σ −log p over the counted labels; no gradients.
@@ -77,40 +111,53 @@ impl Llama {
         tape.sum_of_losses()
     }
 
-    /// The inference walk: fills `cache.last` with the normed rows that are wanted.
-    fn read_new(&self, batch: &Batch, cache: &mut KvCache) {
-        let (rows, keys) = (batch.spans.rows(), batch.spans.key_rows());
-        assert_eq!(batch.ids.len(), rows, "ids of the rows of the spans");
-        assert!(keys <= cache.rows(), "spans reach row {keys} in a cache of {}", cache.rows());
-        assert!(batch.wanted.iter().all(|&row| (row as usize) < rows), "wanted rows of {rows}");
-        cache.last.set_rows(batch.wanted.len());
-        for (first, spans) in cache.pieces(&batch.spans) {
-            let rows = first..first + spans.rows();
-            self.read_piece(&batch.ids[rows.clone()], &spans, cache);
-            for (place, row) in batch.wanted.iter().map(|&row| row as usize).enumerate() {
-                if rows.contains(&row) {
-                    let row = row - first..row - first + 1;
-                    ops::copy_rows(&mut cache.last, place, &cache.scratch.normed, row);
-                }
-            }
-        }
-    }
-
-    /// Tokens to normed rows in `cache.scratch.normed`, layer after layer.
-    fn read_piece(&self, ids: &[u32], spans: &Spans, cache: &mut KvCache) {
-        let heads = self.config.heads();
+    /// The inference walk: tokens to normed rows, layer after layer; the wanted ones go behind those
+    /// in `cache.last`.
+    fn read_piece(&self, ids: &[u32], spans: &Spans, wanted: &[u32], cache: &mut KvCache) {
         cache.begin(spans);
         ops::embedding(&mut cache.x, &self.parameters.embed_tokens, ids);
-        for (index, layer) in self.parameters.layers.iter().enumerate() {
-            let step = Step { layer, config: &self.config, heads };
-            step.project(&mut cache.activations, &mut cache.scratch, &cache.x);
-            cache.keep(index, spans);
-            let seen = Some((&cache.keys[index], &cache.values[index]));
-            step.attend(&mut cache.activations, &mut cache.scratch, &cache.x, seen, spans);
-            step.feed_forward(&mut cache.x, &cache.activations, &mut cache.scratch);
+        let last = self.config.num_hidden_layers - 1;
+        for index in 0..last {
+            self.step(index).norm(&mut cache.scratch, &cache.x);
+            self.leave_keys(index, spans, cache);
+            self.go_through(index, spans, cache);
         }
-        let (x, norm) = (&cache.x, &self.parameters.norm);
+        // Every row leaves its key and value in the last layer, only the wanted ones go through it.
+        self.step(last).norm(&mut cache.scratch, &cache.x);
+        self.leave_keys(last, spans, cache);
+        match wanted.len() {
+            0 => return,
+            all if all == ids.len() => self.go_through(last, spans, cache),
+            _ => {
+                let spans = cache.narrow(spans, wanted);
+                self.step(last).norm(&mut cache.scratch, &cache.x);
+                self.go_through(last, &spans, cache);
+            }
+        }
+        self.let_wait(cache);
+    }
+
+    /// Keys and values of a layer, from the norm of its input, into the cache.
+    fn leave_keys(&self, index: usize, spans: &Spans, cache: &mut KvCache) {
+        self.step(index).project_keys(&mut cache.activations, &cache.scratch);
+        cache.keep(index, spans);
+    }
+
+    /// The rest of a layer: `x` becomes its output.
+    fn go_through(&self, index: usize, spans: &Spans, cache: &mut KvCache) {
+        let step = self.step(index);
+        step.project_queries(&mut cache.activations, &cache.scratch);
+        let seen = Some((&cache.keys[index], &cache.values[index]));
+        step.attend(&mut cache.activations, &mut cache.scratch, &cache.x, seen, spans);
+        step.feed_forward(&mut cache.x, &cache.activations, &mut cache.scratch);
+    }
+
+    /// The norm before the output projection, behind the rows that wait for that already.
+    fn let_wait(&self, cache: &mut KvCache) {
+        let (x, norm, waiting) = (&cache.x, &self.parameters.norm, cache.last.rows());
         ops::rms_norm(&mut cache.scratch.normed, x, norm, self.config.rms_norm_eps);
+        cache.last.set_rows(waiting + x.rows());
+        ops::copy_rows(&mut cache.last, waiting, &cache.scratch.normed, 0..x.rows());
     }
 
     /// The training walk: fills the tape up to the output of the last layer.
@@ -132,7 +179,9 @@ impl Llama {
     pub(crate) fn read_layer(&self, index: usize, spans: &Spans, tape: &mut Tape) {
         let (step, place) = (self.step(index), tape.place(index));
         let (activations, scratch) = (&mut tape.layers[place], &mut tape.scratch);
-        step.project(activations, scratch, &tape.inputs[index]);
+        step.norm(scratch, &tape.inputs[index]);
+        step.project_queries(activations, scratch);
+        step.project_keys(activations, scratch);
         step.attend(activations, scratch, &tape.inputs[index], None, spans);
     }
 
@@ -157,14 +206,22 @@ struct Step<'a> {
 }
 
 impl Step<'_> {
-    /// `queries, keys = turn(norm(x) · Wq), turn(norm(x) · Wk)`; `values = norm(x) · Wv`
-    fn project(&self, out: &mut LayerActivations, scratch: &mut Scratch, x: &Matrix) {
-        let (layer, normed) = (self.layer, &mut scratch.normed);
-        ops::rms_norm(normed, x, &layer.input_layernorm, self.config.rms_norm_eps);
-        ops::matmul(&mut out.queries, normed, &layer.q_proj);
-        ops::matmul(&mut out.keys, normed, &layer.k_proj);
-        ops::matmul(&mut out.values, normed, &layer.v_proj);
+    /// `normed = norm(x)`
+    fn norm(&self, scratch: &mut Scratch, x: &Matrix) {
+        let (norm, epsilon) = (&self.layer.input_layernorm, self.config.rms_norm_eps);
+        ops::rms_norm(&mut scratch.normed, x, norm, epsilon);
+    }
+
+    /// `queries = turn(normed · Wq)`
+    fn project_queries(&self, out: &mut LayerActivations, scratch: &Scratch) {
+        ops::matmul(&mut out.queries, &scratch.normed, &self.layer.q_proj);
         ops::rope(&mut out.queries, &scratch.turns, self.heads.queries);
+    }
+
+    /// `keys = turn(normed · Wk)`; `values = normed · Wv`
+    fn project_keys(&self, out: &mut LayerActivations, scratch: &Scratch) {
+        ops::matmul(&mut out.keys, &scratch.normed, &self.layer.k_proj);
+        ops::matmul(&mut out.values, &scratch.normed, &self.layer.v_proj);
         ops::rope(&mut out.keys, &scratch.turns, self.heads.keys);
     }
 

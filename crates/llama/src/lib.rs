@@ -30,6 +30,7 @@
 
 mod activations;
 mod fields;
+mod fingerprint;
 mod loading;
 mod quantization;
 mod quantizing;

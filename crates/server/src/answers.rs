@@ -120,7 +120,7 @@ impl Teller {
         let mut piece = Piece { choice, is_first: emission.prompt.is_some(), ..Piece::default() };
         if let Some(read) = emission.prompt {
             // Only the first answer to a prompt tells what was known before the request.
-            self.usage.cached += if choice % self.choices == 0 { read.cached } else { 0 };
+            self.usage.cached += if choice.is_multiple_of(self.choices) { read.cached } else { 0 };
             self.echo(choice, read, &mut piece);
         }
         self.usage.written += usize::from(!self.only_reads);

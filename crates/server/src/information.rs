@@ -53,7 +53,8 @@ pub async fn health(State(house): State<Arc<House>>) -> (StatusCode, Json<Value>
 /// `GET /metrics`
 pub async fn metrics(State(house): State<Arc<House>>) -> Response {
     let kind = [(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")];
-    (kind, prometheus(&house)).into_response()
+    let models = house.models.iter().map(|model| (model.name.as_str(), &*model.metrics));
+    (kind, prometheus(models)).into_response()
 }
 
 /// `GET /info`

@@ -1,6 +1,5 @@
 //! Figures: counted by whoever knows them, written out in Prometheus' text format.
 
-use crate::house::House;
 use kollama_engine::Status;
 use std::fmt::Write;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -81,49 +80,53 @@ impl ModelMetrics {
         self.now.lock().unwrap_or_else(PoisonError::into_inner).status
     }
 
-    fn counted(&self) -> (Status, u64, Duration) {
+    /// Every figure, as Prometheus wants it: name, kind, help, value.
+    fn figures(&self) -> Vec<Figure> {
         let now = self.now.lock().unwrap_or_else(PoisonError::into_inner);
-        (now.status, now.steps, now.busy)
+        let status = now.status;
+        let counter = |name, help, value| Figure { name, kind: "counter", help, value };
+        let gauge =
+            |name, help, value: usize| Figure { name, kind: "gauge", help, value: value as f64 };
+        let count = |count: &AtomicU64| count.load(Ordering::Relaxed) as f64;
+        let tokens = |count: u64| count as f64;
+        vec![
+            counter("requests_total", "Requests taken", count(&self.requests)),
+            counter("refused_total", "Requests refused, queue full", count(&self.refused)),
+            counter("aborted_total", "Answers ended before their time", count(&self.aborted)),
+            counter("prompt_tokens_total", "Prompt tokens read", tokens(status.prompt_tokens)),
+            counter("cached_tokens_total", "Prompt tokens known", tokens(status.cached_tokens)),
+            counter("written_tokens_total", "Tokens written", tokens(status.written_tokens)),
+            counter("steps_total", "Calls of the model", tokens(now.steps)),
+            counter("busy_seconds_total", "Time in calls of the model", now.busy.as_secs_f64()),
+            gauge("running", "Answers being read or written", status.running),
+            gauge("waiting", "Answers waiting for room", status.waiting),
+            gauge("cache_rows", "Tokens that there is room for", status.rows),
+            gauge("cache_rows_lent", "Tokens of running answers", status.rows_lent),
+            gauge("cache_rows_kept", "Tokens kept for equal beginnings", status.rows_kept),
+        ]
     }
 }
 
-/// All figures.
-pub fn prometheus(house: &House) -> String {
+/// A line of `/metrics`.
+struct Figure {
+    name: &'static str,
+    kind: &'static str,
+    help: &'static str,
+    value: f64,
+}
+
+/// All figures of models by name.
+pub fn prometheus<'a>(models: impl Iterator<Item = (&'a str, &'a ModelMetrics)>) -> String {
+    let label = |name: &str| name.replace('\\', "\\\\").replace('"', "\\\"");
+    let all: Vec<(String, Vec<Figure>)> =
+        models.map(|(name, metrics)| (label(name), metrics.figures())).collect();
     let mut text = String::new();
-    let counter = |count: &AtomicU64| count.load(Ordering::Relaxed) as f64;
-    let rows: [(&str, &str, &str, &dyn Fn(&ModelMetrics) -> f64); 13] = [
-        ("requests_total", "counter", "Requests taken", &|m| counter(&m.requests)),
-        ("refused_total", "counter", "Requests refused, queue full", &|m| counter(&m.refused)),
-        ("aborted_total", "counter", "Answers ended before their time", &|m| counter(&m.aborted)),
-        ("prompt_tokens_total", "counter", "Prompt tokens read", &|m| {
-            m.counted().0.prompt_tokens as f64
-        }),
-        ("cached_tokens_total", "counter", "Prompt tokens known already", &|m| {
-            m.counted().0.cached_tokens as f64
-        }),
-        ("written_tokens_total", "counter", "Tokens written", &|m| {
-            m.counted().0.written_tokens as f64
-        }),
-        ("steps_total", "counter", "Calls of the model", &|m| m.counted().1 as f64),
-        ("busy_seconds_total", "counter", "Time in calls of the model", &|m| {
-            m.counted().2.as_secs_f64()
-        }),
-        ("running", "gauge", "Answers being read or written", &|m| m.counted().0.running as f64),
-        ("waiting", "gauge", "Answers waiting for room", &|m| m.counted().0.waiting as f64),
-        ("cache_rows", "gauge", "Tokens that there is room for", &|m| m.counted().0.rows as f64),
-        ("cache_rows_lent", "gauge", "Tokens of running answers", &|m| {
-            m.counted().0.rows_lent as f64
-        }),
-        ("cache_rows_kept", "gauge", "Tokens kept for equal beginnings", &|m| {
-            m.counted().0.rows_kept as f64
-        }),
-    ];
-    for (name, kind, help, value) in rows {
+    let kinds = all.first().map_or(&[][..], |(_, figures)| figures);
+    for (index, Figure { name, kind, help, .. }) in kinds.iter().enumerate() {
         let _ = writeln!(text, "# HELP kollama_{name} {help}\n# TYPE kollama_{name} {kind}");
-        for model in &house.models {
-            let label = model.name.replace('\\', "\\\\").replace('"', "\\\"");
-            let value = value(&model.metrics);
-            let _ = writeln!(text, "kollama_{name}{{model=\"{label}\"}} {value}");
+        for (model, figures) in &all {
+            let value = figures[index].value;
+            let _ = writeln!(text, "kollama_{name}{{model=\"{model}\"}} {value}");
         }
     }
     text

@@ -19,12 +19,11 @@
 //! (`attention_few.rs`). Both give the same bits.
 
 use crate::backend::QkvViews;
-use crate::cpu::attention_blocks::{
-    HeadRows, Input, KEYS, Kept, QUERIES, Room, SCORES, Sight, key_head,
-};
+use crate::cpu::attention_blocks::{Input, KEYS, Kept, QUERIES, Room, SCORES, Sight, key_head};
 use crate::cpu::attention_few::{BlockRows, FEW};
 use crate::cpu::attention_products::Products;
 use crate::cpu::attention_team::{KeyBlock, Team, TeamRoom};
+use crate::cpu::elements::Elements as Gathered;
 use crate::cpu::machine::{Machine, Scratch};
 use crate::cpu::matmul_result::Elements;
 use crate::cpu::threads::SharedMut;
@@ -48,6 +47,7 @@ pub fn forward(
     let forward = unsafe {
         Forward {
             products: Products(machine.instructions),
+            spans,
             heads,
             input: Input::new(input),
             out: Elements::of(&out),
@@ -84,6 +84,7 @@ fn locate(spans: &Spans, task: usize, tasks: impl Fn(&Span) -> usize) -> (&Span,
 
 struct Forward<'a> {
     products: Products,
+    spans: &'a Spans,
     heads: Heads,
     input: Input<'a>,
     out: Elements<'a>,
@@ -105,8 +106,7 @@ impl<'a> Forward<'a> {
         }
         for first_key in (0..sight.by_last()).step_by(KEYS) {
             let keys = first_key..sight.by_last().min(first_key + KEYS);
-            let place = key_head(heads, span.keys.start + first_key, head);
-            let block = self.key_block(&mut blocks, place, keys, is_few);
+            let block = self.key_block(&mut blocks, (span, head), keys, is_few);
             for (team, room) in teams.clone().zip(TeamRoom::all(rooms, heads)) {
                 team.meet(&block, room, scores, &sight);
             }
@@ -120,36 +120,46 @@ impl<'a> Forward<'a> {
     fn key_block<'b>(
         &'b self,
         [keys_room, values_room, widened]: &'b mut [&mut [f32]; 3],
-        place: HeadRows,
+        (span, head): (&Span, usize),
         keys: Range<usize>,
         is_few: bool,
     ) -> KeyBlock<'b> {
-        let (size, rows, products) = (self.heads.size, keys.len(), self.products);
+        let (size, products) = (self.heads.size, self.products);
+        let block = (span.keys.start + keys.start..span.keys.start + keys.end, head);
         if is_few {
-            let key_rows = self.rows(&self.input.keys, keys_room, place, rows);
-            let values = self.rows(&self.input.values, values_room, place, rows);
+            let key_rows = self.rows(&self.input.keys, keys_room, block.clone());
+            let values = self.rows(&self.input.values, values_room, block);
             return KeyBlock::InPlace { range: keys, keys: key_rows, values };
         }
-        let key_rows = self.rows(&self.input.keys, widened, place, rows);
+        let key_rows = self.rows(&self.input.keys, widened, block.clone());
         products.pack_right(keys_room, key_rows.lanes(size));
-        let values = self.rows(&self.input.values, widened, place, rows);
+        let values = self.rows(&self.input.values, widened, block);
         products.pack_right(values_room, values.summed(size));
         KeyBlock::Packed { range: keys, keys: keys_room, values: values_room }
     }
 
-    /// The columns of a head in the rows of a block: where they lie, or in `room` if they are 8-bit.
+    /// The columns of a head in the rows of a block: where they lie, or in `room` if they are 8-bit
+    /// or do not lie together.
     fn rows<'b>(
         &'b self,
         kept: &'b Kept<'a>,
         room: &'b mut [f32],
-        place: HeadRows,
-        rows: usize,
+        (keys, head): (Range<usize>, usize),
     ) -> BlockRows<'b> {
-        match kept {
-            Kept::Floats(x) => {
-                BlockRows { elements: x.after(place.start()), stride: place.columns, rows }
-            }
-            Kept::EightBit(x) => self.products.widen(room, x, place, rows, self.heads.size),
+        let (size, rows) = (self.heads.size, keys.len());
+        let mut stretches = self.spans.stretches(keys.clone());
+        if let (Kept::Floats(x), Some((first_row, _)), None) =
+            (kept, stretches.next(), stretches.next())
+        {
+            let place = key_head(self.heads, first_row, head);
+            return BlockRows { elements: x.after(place.start()), stride: place.columns, rows };
         }
+        let mut rest = &mut *room;
+        for (first_row, rows) in self.spans.stretches(keys) {
+            let (out, after) = rest.split_at_mut(rows * size);
+            self.products.gather(out, kept, key_head(self.heads, first_row, head), size);
+            rest = after;
+        }
+        BlockRows { elements: Gathered::F32(room), stride: size, rows }
     }
 }

@@ -1,10 +1,9 @@
 //! The products of attention: blocks of queries, keys and scores, panel by panel, each as far as its
 //! rows see. Scores are multiplied where they stand; the rest is packed.
 
-use crate::cpu::attention_blocks::{HeadRows, KEYS, Seen};
-use crate::cpu::attention_few::BlockRows;
+use crate::cpu::attention_blocks::{HeadRows, KEYS, Kept, Seen};
 use crate::cpu::attention_kept::WidenRows;
-use crate::cpu::elements::Elements;
+use crate::cpu::elements::{Convert, ElementsMut};
 use crate::cpu::instructions::Instructions;
 use crate::cpu::matmul_kernel::{PanelProduct, Store, Target, Unpacked, UnpackedProduct};
 use crate::cpu::matmul_pack::{Pack, Side};
@@ -26,21 +25,21 @@ impl Products {
         self.0.run(Pack { out, side, lanes, depths, width, narrow: false });
     }
 
-    /// The columns of a head in 8-bit rows, as floats in `room`.
-    pub fn widen<'a>(
-        self,
-        room: &'a mut [f32],
-        kept: &[u8],
-        place: HeadRows,
-        rows: usize,
-        size: usize,
-    ) -> BlockRows<'a> {
-        let bytes = q8_rows::row_bytes(place.columns);
-        let kept = &kept[place.first_row * bytes..][..rows * bytes];
-        let (out, HeadRows { first_column: first, columns, .. }) =
-            (&mut room[..rows * size], place);
-        self.0.run(WidenRows { out, kept, first, columns, size });
-        BlockRows { elements: Elements::F32(room), stride: size, rows }
+    /// The columns of a head in rows that lie together, as rows of `size` floats.
+    pub fn gather(self, out: &mut [f32], kept: &Kept, place: HeadRows, size: usize) {
+        let HeadRows { first_column: first, columns, .. } = place;
+        match *kept {
+            Kept::Floats(x) => {
+                for (row, out) in out.chunks_exact_mut(size).enumerate() {
+                    let x = x.part(place.row(row, size));
+                    self.0.run(Convert { out: ElementsMut::F32(out), x });
+                }
+            }
+            Kept::EightBit(kept) => {
+                let kept = &kept[place.first_row * q8_rows::row_bytes(columns)..];
+                self.0.run(WidenRows { out, kept, first, columns, size });
+            }
+        }
     }
 
     /// `out = left · rightᵀ`, queries by keys with sums over `size`, as far as each panel of queries

@@ -44,6 +44,33 @@ pub fn forward_and_backward(
     scratch.d_logits = memory;
 }
 
+/// See [`crate::ops::label_losses`].
+pub fn losses_of_labels(
+    machine: &Machine,
+    scratch: &mut Scratch,
+    losses: View,
+    logits: View,
+    (hidden, weight): (View, View),
+    asked: &[(u32, u32)],
+) {
+    let place_of = |row: usize| asked.partition_point(|&(asked, _)| (asked as usize) < row);
+    for start in (0..hidden.rows).step_by(logits.rows.max(1)) {
+        let rows = start..(start + logits.rows).min(hidden.rows);
+        if place_of(rows.start) == place_of(rows.end) {
+            continue;
+        }
+        let chunk = logits.row_range(0, rows.len());
+        matmul::forward(machine, scratch, chunk, rows_of(hidden, &rows), weight);
+        machine.pool.run(rows.len(), &|row, _| {
+            let own = place_of(rows.start + row)..place_of(rows.start + row + 1);
+            // SAFETY: rows of the running operation's outputs that no other task writes.
+            let (out, logits) =
+                unsafe { (rows_of(losses, &own).f32s_mut(), chunk.row_range(row, 1).f32s_mut()) };
+            machine.instructions.run(LabelsOfRow { losses: out, logits, asked: &asked[own] });
+        });
+    }
+}
+
 /// Losses of the rows of `logits`, which become gradients if there is a scale and are rounded if
 /// there is a place for that.
 fn softmax_rows(
@@ -91,11 +118,8 @@ impl Kernel for SoftmaxRow<'_> {
         let z = self.logits;
         let largest = largest_of(s, z);
         let of_label = z[self.label];
-        let right = of_label == largest && z[..self.label].iter().all(|&z| z < largest);
-        let mut sum = 0.0;
-        for block in z.chunks_mut(BLOCK) {
-            sum += f64::from(exponentials(s, block, largest));
-        }
+        let right = is_first_maximum(z, self.label, largest);
+        let sum = sum_of_exponentials(s, z, largest);
         if let Some(scale) = self.scale {
             let factor = s.splat((f64::from(scale) / sum) as f32);
             for i in (0..z.len()).step_by(S::LANES) {
@@ -103,8 +127,52 @@ impl Kernel for SoftmaxRow<'_> {
             }
             z[self.label] -= scale;
         }
-        ((sum.ln() + f64::from(largest - of_label)) as f32, right)
+        (loss(sum, largest, of_label), right)
     }
+}
+
+/// One row and the labels that are asked about it.
+struct LabelsOfRow<'a> {
+    /// Two for each label.
+    losses: &'a mut [f32],
+    logits: &'a mut [f32],
+    asked: &'a [(u32, u32)],
+}
+
+impl Kernel for LabelsOfRow<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        if self.asked.is_empty() {
+            return;
+        }
+        let z = self.logits;
+        let largest = largest_of(s, z);
+        for (out, &(_, label)) in self.losses.chunks_exact_mut(2).zip(self.asked) {
+            let right = is_first_maximum(z, label as usize, largest);
+            out.copy_from_slice(&[z[label as usize], f32::from(u8::from(right))]);
+        }
+        let sum = sum_of_exponentials(s, z, largest);
+        for out in self.losses.chunks_exact_mut(2) {
+            out[0] = loss(sum, largest, out[0]);
+        }
+    }
+}
+
+/// `log Σ exp z − z[label]`, from the sum of `exp(z − largest)`.
+fn loss(sum: f64, largest: f32, of_label: f32) -> f32 {
+    (sum.ln() + f64::from(largest - of_label)) as f32
+}
+
+fn is_first_maximum(z: &[f32], label: usize, largest: f32) -> bool {
+    z[label] == largest && z[..label].iter().all(|&z| z < largest)
+}
+
+/// `z ← exp(z − largest)`; returns the sum.
+#[inline(always)]
+fn sum_of_exponentials<S: Simd>(s: S, z: &mut [f32], largest: f32) -> f64 {
+    z.chunks_mut(BLOCK).map(|block| f64::from(exponentials(s, block, largest))).sum()
 }
 
 /// The largest value, NaN left out.

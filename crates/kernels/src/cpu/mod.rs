@@ -200,6 +200,18 @@ impl Backend for Cpu {
         cross_entropy::forward_and_backward(&self.0, scratch, outputs, logits, inputs, labels);
     }
 
+    fn label_losses(
+        &self,
+        losses: View,
+        logits: View,
+        hidden: View,
+        weight: View,
+        asked: &[(u32, u32)],
+    ) {
+        let (scratch, inputs) = (&mut self.0.scratch(), (hidden, weight));
+        cross_entropy::losses_of_labels(&self.0, scratch, losses, logits, inputs, asked);
+    }
+
     fn square_sum(&self, x: View) -> f64 {
         adamw::square_sum(&self.0, &mut self.0.scratch(), x)
     }

@@ -34,7 +34,7 @@ pub fn attention<T: Real>(
         let scores = scores(&input, &query, heads);
         let log_sum = log_sum_exp(&scores);
         let mut sums = vec![0.0; heads.size];
-        for (s, score) in query.keys.clone().zip(&scores) {
+        for (&s, score) in query.keys.iter().zip(&scores) {
             let value = &input.values[query.key_place(s, heads)];
             add_scaled(&mut sums, (score - log_sum).exp(), value);
         }
@@ -63,7 +63,7 @@ pub fn attention_backward<T: Real>(
         let log_sum = log_sum_exp(&scores);
         let place = query.place(heads);
         let (queries, d_out) = (&input.queries[place.clone()], &d_out[place.clone()]);
-        let key_places = || query.keys.clone().map(|s| query.key_place(s, heads));
+        let key_places = || query.keys.iter().map(|&s| query.key_place(s, heads));
         let p: Vec<f64> = scores.iter().map(|score| (score - log_sum).exp()).collect();
         let d_p: Vec<f64> = key_places().map(|key| dot(d_out, &input.values[key])).collect();
         let mean = dot(&p, &d_p);
@@ -84,7 +84,7 @@ pub fn attention_backward<T: Real>(
 struct Query {
     row: usize,
     head: usize,
-    keys: Range<usize>,
+    keys: Vec<usize>,
 }
 
 impl Query {
@@ -103,9 +103,10 @@ impl Query {
 
 /// Every head of every query row; the last query of a span stands at its last key.
 fn queries_of(spans: &Spans, heads: Heads) -> impl Iterator<Item = Query> {
-    let rows = spans.iter().flat_map(|span| {
+    let rows = spans.iter().flat_map(move |span| {
         let hidden_at = move |row: usize| span.queries.end - 1 - row;
-        let keys = move |row: usize| span.keys.start..span.keys.end - hidden_at(row);
+        let seen = move |row: usize| span.keys.start..span.keys.end - hidden_at(row);
+        let keys = move |row: usize| seen(row).map(|key| spans.key_row(key)).collect::<Vec<_>>();
         span.queries.clone().map(move |row| (row, keys(row)))
     });
     rows.flat_map(move |(row, keys)| {
@@ -117,7 +118,7 @@ fn queries_of(spans: &Spans, heads: Heads) -> impl Iterator<Item = Query> {
 fn scores<T: Real>(input: &Qkv<'_, T>, query: &Query, heads: Heads) -> Vec<f64> {
     let queries = &input.queries[query.place(heads)];
     let score = |s| dot(queries, &input.keys[query.key_place(s, heads)]) * f64::from(heads.scale());
-    query.keys.clone().map(score).collect()
+    query.keys.iter().copied().map(score).collect()
 }
 
 #[cfg(test)]

@@ -207,6 +207,34 @@ impl Backend for Reference {
         cross_entropy::cross_entropy(losses, gradients, &hidden, &weight, labels);
     }
 
+    /// Every label as the only one of its row.
+    fn label_losses(
+        &self,
+        mut losses: View,
+        _logits: View,
+        hidden: View,
+        weight: View,
+        asked: &[(u32, u32)],
+    ) {
+        let (rows, labels): (Vec<u32>, Vec<i32>) =
+            asked.iter().map(|&(row, label)| (row, label as i32)).unzip();
+        let hidden = widened(&hidden);
+        let columns = weight.columns;
+        let mut repeated = vec![0.0; rows.len() * columns];
+        embedding::embedding(&mut repeated, &hidden, &rows, columns);
+        if weight.dtype.is_packed() {
+            let hidden = packed::rounded(&repeated, columns, weight.dtype);
+            return packed::cross_entropy(write(&mut losses), &hidden, &unpacked(&weight), &labels);
+        }
+        cross_entropy::cross_entropy(
+            write(&mut losses),
+            None,
+            &repeated,
+            &widened(&weight),
+            &labels,
+        );
+    }
+
     fn square_sum(&self, x: View) -> f64 {
         sums::square_sum(read(&x))
     }

@@ -20,7 +20,7 @@ pub fn run_attention(device: &Device, case: &AttentionCase, input: &AttentionInp
 #[test]
 fn attention_equals_the_reference() {
     let mut agreement = Agreement::within(TOLERANCE, "attention");
-    for case in AttentionCase::all() {
+    for case in AttentionCase::all().into_iter().chain(AttentionCase::elsewhere()) {
         let input = case.input(3.0);
         let terms = case.terms(&input);
         agreement.check(&case.name(), &[terms.out, terms.log_sums], |device| {

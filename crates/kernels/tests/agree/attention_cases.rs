@@ -50,6 +50,28 @@ impl AttentionCase {
         cases.chain([long]).collect()
     }
 
+    /// Keys that do not stand in the rows of their numbers: one beginning that others share, blocks
+    /// of it cut anywhere, rows in any order.
+    pub fn elsewhere() -> Vec<AttentionCase> {
+        let spans = vec![
+            Span { queries: 0..1, keys: 0..300 },
+            Span { queries: 1..41, keys: 300..540 },
+            Span { queries: 41..44, keys: 540..560 },
+        ];
+        let beginning = (200..330).chain(20..40);
+        let first = beginning.clone().chain(400..550);
+        let second = beginning.chain(150..200).chain(60..100);
+        let rows: Vec<u32> = first.chain(second).chain((0..20).rev()).collect();
+        let spans = Spans::new(spans).with_keys_in(rows.into());
+        let heads = [(3, 1, 6), (4, 2, 10), (2, 2, 64)];
+        let case = |(queries, keys, size)| AttentionCase {
+            spans: spans.clone(),
+            heads: Heads { queries, keys, size },
+            key_rows: 551,
+        };
+        heads.map(case).into()
+    }
+
     pub fn name(&self) -> String {
         let spans: Vec<String> =
             self.spans.iter().map(|span| format!("{:?}->{:?}", span.queries, span.keys)).collect();
@@ -84,8 +106,9 @@ impl AttentionCase {
         for span in self.spans.iter() {
             for row in span.queries.clone() {
                 let seen = span.keys.start..span.keys.end - (span.queries.end - 1 - row);
+                let seen: Vec<usize> = seen.map(|key| self.spans.key_row(key)).collect();
                 for head in 0..self.heads.queries {
-                    self.add_terms(&mut terms, input, (row, head), seen.clone());
+                    self.add_terms(&mut terms, input, (row, head), &seen);
                 }
             }
         }
@@ -97,7 +120,7 @@ impl AttentionCase {
         terms: &mut Terms,
         input: &AttentionInput,
         (row, head): (usize, usize),
-        seen: std::ops::Range<usize>,
+        seen: &[usize],
     ) {
         let (Heads { queries, keys, size }, scale) = (self.heads, self.heads.scale());
         let at = (row * queries + head) * size;
@@ -106,17 +129,17 @@ impl AttentionCase {
         let key = |s: usize| &input.keys.values[key_at(s)..key_at(s) + size];
         let value = |s: usize| &input.values.values[key_at(s)..key_at(s) + size];
 
-        let scores: Vec<f32> = seen.clone().map(|s| sum(q, key(s), |x| x) * scale).collect();
-        let score_terms = seen.clone().map(|s| sum(q, key(s), f32::abs) * scale);
+        let scores: Vec<f32> = seen.iter().map(|&s| sum(q, key(s), |x| x) * scale).collect();
+        let score_terms = seen.iter().map(|&s| sum(q, key(s), f32::abs) * scale);
         let largest_terms = 1.0 + score_terms.fold(0.0, f32::max);
         let maximum = scores.iter().copied().fold(f32::NEG_INFINITY, f32::max);
         let all: f32 = scores.iter().map(|score| (score - maximum).exp()).sum();
         let p: Vec<f32> = scores.iter().map(|score| (score - maximum).exp() / all).collect();
-        let d_p: Vec<f32> = seen.clone().map(|s| sum(d_out, value(s), f32::abs)).collect();
+        let d_p: Vec<f32> = seen.iter().map(|&s| sum(d_out, value(s), f32::abs)).collect();
         let mean: f32 = p.iter().zip(&d_p).map(|(p, d_p)| p * d_p).sum();
 
         terms.log_sums[row * queries + head] = largest_terms + (seen.len() as f32).ln();
-        for (i, s) in seen.enumerate() {
+        for (i, &s) in seen.iter().enumerate() {
             let p = p[i] * largest_terms;
             let d_score = p * (d_p[i] + mean) * scale;
             for j in 0..size {

@@ -1,7 +1,8 @@
-//! The output projection with its losses and gradients, in chunks.
+//! The output projection with its losses and gradients, in chunks, and losses of chosen labels.
 
 use crate::agreement::Agreement;
-use crate::numbers::Values;
+use crate::numbers::{Values, cpu_devices};
+use crate::packed::packed;
 use crate::shapes::{ROWS, TOLERANCE, ids, rounded, unwritten};
 use kollama_kernels::ops::{self, HeadGradients, NOT_COUNTED};
 use kollama_kernels::{DType, Device, Matrix};
@@ -185,6 +186,34 @@ fn cross_entropy_counts_the_first_of_equal_maxima_and_nothing_where_no_label_cou
     head.labels = vec![NOT_COUNTED; 40];
     let terms = head.terms(agreement.reference());
     agreement.check("no label", &terms, |device| head.run(device));
+}
+
+fn stored_as(values: &Values, dtype: DType, device: &Device) -> Matrix {
+    if dtype.is_packed() { packed(values, dtype, device) } else { values.stored_as(dtype, device) }
+}
+
+/// Rows with several labels, with one, with none, whole chunks with none: as if each stood alone.
+#[test]
+fn labels_of_a_row_cost_what_each_would_cost_alone() {
+    for dtype in [DType::F32, DType::Bf16, DType::PackedBf16, DType::Q8] {
+        let head = Head::new(40, 64, 257, 8);
+        let asked = [(0, 3), (0, 4), (0, 3), (2, 256), (7, 0), (8, 1), (33, 9), (33, 8), (39, 5)];
+        for device in [1, 3].into_iter().flat_map(cpu_devices).chain([Device::reference()]) {
+            let (hidden, weight) = (&head.hidden, stored_as(&head.weight, dtype, &device));
+            let mut logits = unwritten(&device, 8, 257);
+            let mut found = unwritten(&device, asked.len(), 2);
+            let all = hidden.on(&device);
+            ops::label_losses(&mut found, &mut logits, &all, &weight, &asked);
+            for (&(row, label), found) in asked.iter().zip(found.to_vec().chunks(2)) {
+                let values = hidden.values[row as usize * 64..][..64].to_vec();
+                let row = Values { rows: 1, columns: 64, values }.on(&device);
+                let mut alone = unwritten(&device, 1, 2);
+                let labels = [label as i32];
+                ops::cross_entropy(&mut alone, None, &mut logits, &row, &weight, &labels);
+                assert_eq!(found, alone.to_vec(), "{dtype:?} on {}", device.name());
+            }
+        }
+    }
 }
 
 /// The first maximum among the logits of every row.

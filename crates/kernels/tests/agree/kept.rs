@@ -10,7 +10,7 @@ use kollama_kernels::{DType, Device, Heads, Matrix, Span, Spans};
 #[test]
 fn attention_to_eight_bit_rows_equals_the_reference() {
     let mut agreement = Agreement::within(TOLERANCE, "attention to 8-bit rows");
-    for case in AttentionCase::all() {
+    for case in AttentionCase::all().into_iter().chain(AttentionCase::elsewhere()) {
         // What the rows hold, so that the sizes of the terms are theirs.
         let mut input = case.input(3.0);
         let device = Device::reference();
@@ -46,6 +46,38 @@ fn rows_that_are_kept_are_rounded_alike_on_every_device() {
         }
         for device in [1, 2, 4].into_iter().flat_map(cpu_devices) {
             assert_eq!(kept(&device), expected, "{rows} x {columns} on {}", device.name());
+        }
+    }
+}
+
+#[test]
+fn a_query_gets_the_same_bits_wherever_its_keys_stand() {
+    let heads = Heads { queries: 4, keys: 2, size: 34 };
+    let (all, apart) = (300, 340);
+    let kept = [2, 3].map(|seed| Values::random(seed, all, heads.key_columns()));
+    // The beginning behind the end, with rows between them that nobody reads.
+    let rows: Vec<u32> = (200..340).chain(10..170).collect();
+    let scattered = kept.each_ref().map(|x| {
+        let mut values = vec![0.0; apart * x.columns];
+        for (&row, x) in rows.iter().zip(x.values.chunks(x.columns)) {
+            values[row as usize * x.len()..][..x.len()].copy_from_slice(x);
+        }
+        Values { rows: apart, columns: x.columns, values }
+    });
+    for (dtype, count) in [(DType::F32, 3), (DType::Bf16, 70), (DType::Q8Rows, 70)] {
+        let queries = Values::random(1, count, heads.query_columns());
+        for device in cpu_devices(2) {
+            let spans = Spans::new(vec![Span { queries: 0..count, keys: 0..all }]);
+            let of = |kept: &[Values; 2], spans: &Spans| {
+                let [keys, values] = kept.each_ref().map(|x| x.stored_as(dtype, &device));
+                attend(&device, &queries.on(&device), [&keys, &values], spans, heads)
+            };
+            let together = of(&kept, &spans);
+            let elsewhere = of(&scattered, &spans.clone().with_keys_in(rows.clone().into()));
+            let bits = |outputs: &[Vec<f32>]| -> Vec<u32> {
+                outputs.iter().flatten().map(|x| x.to_bits()).collect()
+            };
+            assert!(bits(&together) == bits(&elsewhere), "{dtype:?} on {}", device.name());
         }
     }
 }

@@ -7,7 +7,7 @@ use kollama_kernels::{DType, Device, Matrix, ops};
 
 const DTYPES: [DType; 3] = [DType::PackedBf16, DType::Q8, DType::Q4];
 
-fn packed(values: &Values, dtype: DType, device: &Device) -> Matrix {
+pub fn packed(values: &Values, dtype: DType, device: &Device) -> Matrix {
     let mut out = Matrix::zeros(device, values.rows, values.columns, dtype)
         .expect("a small matrix fits into memory");
     ops::pack(&mut out, 0, &values.on(device));
