@@ -30,7 +30,8 @@ fn the_page_does_in_a_browser_what_it_says() {
     });
     place.write("key", "secret\n");
     let status = Command::new("node")
-        .args(["--test", "--test-concurrency=2", "--test-reporter=spec"])
+        // A test that hangs is one that fails.
+        .args(["--test", "--test-concurrency=2", "--test-timeout=300000", "--test-reporter=spec"])
         .current_dir(&folder)
         .env("KOLLAMA_PROGRAM", PROGRAM)
         .env("KOLLAMA_PLACE", place.path("."))

@@ -66,9 +66,11 @@ export async function ask(path, body, signal) {
 export async function* stream(path, body, signal) {
   const response = await send(path, { ...body, stream: true }, signal);
   const reader = response.body.getReader();
+  let isWhole = false;
   try {
     for await (const data of eventsOf(reader)) {
-      if (data === "[DONE]") return;
+      isWhole = data === "[DONE]";
+      if (isWhole) return;
       yield parsed(data);
       // Much may have come at once: what is stopped stops here, too.
       signal?.throwIfAborted();
@@ -76,7 +78,7 @@ export async function* stream(path, body, signal) {
     // A stream that ends without its last word was cut off.
     throw new ServerError("broken");
   } finally {
-    reader.cancel().catch(() => {});
+    if (!isWhole) reader.cancel().catch(() => {});
   }
 }
 

@@ -4,7 +4,7 @@
 const NAME = "kollama";
 const STORE = "documents";
 /** So many documents, and so many bytes of each, are kept. */
-export const MOST = 300;
+const MOST = 300;
 const LARGEST = 4_000_000;
 
 let opened;
