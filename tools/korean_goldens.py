@@ -41,7 +41,7 @@ LIMIT = 200
 SHOTS = (0, 5)
 # Most prompts of five shots fit, those of BoolQ, HellaSwag and WiC do not.
 WINDOW = 640
-# Of the polyglot branch, which takes minutes for the 100,000 that are usual.
+# The polyglot branch takes minutes for the 100,000 that are usual.
 BOOTSTRAP_ITERATIONS = 10_000
 KOBEST = {
     "kobest_boolq": ("BoolQ", {"paragraph": "Text", "question": "Question"}, "Answer"),
@@ -103,10 +103,9 @@ class Recorder:
             self.logprobs.append(round(float(logprob), 4))
 
     def golden(self, metrics):
-        hashes = [hashlib.sha256(request).hexdigest()[:16] for request in self.requests]
-        whole = hashlib.sha256(b"".join(self.requests)).hexdigest()
-        self_describing = {"requests_sha256": whole, "requests": " ".join(hashes)}
-        golden = self_describing | {"logprobs": self.logprobs, "metrics": {key: float(metrics[key]) for key in metrics}}
+        hashes = " ".join(hashlib.sha256(request).hexdigest()[:16] for request in self.requests)
+        metrics = {key: float(value) for key, value in metrics.items()}
+        golden = {"requests": hashes, "logprobs": self.logprobs, "metrics": metrics}
         self.__init__()
         return golden
 
@@ -266,7 +265,12 @@ def today(arguments):
         for name in KOBEST:
             for shots in SHOTS:
                 results = lm_eval.simple_evaluate(
-                    model=model, tasks=[name], num_fewshot=shots, limit=LIMIT, task_manager=manager
+                    model=model,
+                    tasks=[name],
+                    num_fewshot=shots,
+                    limit=LIMIT,
+                    bootstrap_iters=BOOTSTRAP_ITERATIONS,
+                    task_manager=manager,
                 )
                 metrics = results["results"][name].items()
                 numbers = {key.split(",")[0]: v for key, v in metrics if isinstance(v, float)}

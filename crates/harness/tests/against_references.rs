@@ -21,7 +21,7 @@ const TOLERANCE: f64 = 1e-3;
 #[test]
 fn the_korean_tasks_are_those_of_the_polyglot_branch() {
     let golden = include_bytes!("goldens/korean_polyglot.json.zst");
-    compare_all(Mode::Polyglot, &golden[..], 9);
+    compare_all(Mode::Polyglot, &golden[..], 12);
 }
 
 #[test]
