@@ -68,7 +68,6 @@ pub mod templates;
 pub mod whole_file;
 
 #[cfg(test)]
-#[allow(dead_code, reason = "the tests in files of their own need the rest of it")]
 #[path = "../tests/small_kobest/mod.rs"]
 mod small_kobest;
 

@@ -102,7 +102,7 @@ impl Bench {
         if golden["answers"].is_null() {
             same_hashes(name, golden, hashes);
         }
-        let mut model = Model { tokenizer: &self.tokenizer, scorer: &mut self.scorer };
+        let mut model = Model { tokenizer: &self.tokenizer, scorer: &mut self.scorer, cache: None };
         let result = evaluate(&task, &asking, &mut model, &mut |_, _| ()).unwrap();
         if golden["answers"].is_null() {
             same_scores(name, golden, &result);

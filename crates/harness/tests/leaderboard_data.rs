@@ -323,9 +323,11 @@ fn a_missing_column_and_a_label_out_of_range_name_file_row_and_column() {
         for (column, value) in spoils {
             let message = spoilt(name, file, &row, column, Some(value));
             assert!(message.contains("expected "), "{name}, {column}: {message}");
-            let message = spoilt(name, file, &row, column, None);
-            let is_told_apart = column != "context_options";
-            assert!(!is_told_apart || message.contains("no column"), "{name}, {column}: {message}");
+            // Without it, a row of Winogrande is one of the other kind.
+            if column != "context_options" {
+                let message = spoilt(name, file, &row, column, None);
+                assert!(message.contains("no column"), "{name}, {column}: {message}");
+            }
         }
     }
     let message = spoilt("gsm8k", "test.jsonl", &solution, "answer", Some(json!("no number")));

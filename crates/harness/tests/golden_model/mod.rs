@@ -1,5 +1,6 @@
 //! The random models behind the goldens and the tests. Nothing of them is stored and nothing in
 //! them depends on how models are initialised elsewhere: a formula gives every weight exactly.
+#![allow(dead_code, reason = "each test needs a part of it")]
 
 use kollama_kernels::{DType, Device};
 use kollama_llama::{Llama, LlamaConfig, LlamaError, Parameters};

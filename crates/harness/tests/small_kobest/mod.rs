@@ -1,6 +1,7 @@
 //! A folder in the shape of KoBEST with all its traps, a tokenizer whose ids can be told by
 //! looking at a text, and the requests they must give, worked out by hand.
 #![allow(clippy::unwrap_used, reason = "a test that cannot write its folder has failed")]
+#![allow(dead_code, reason = "each test needs a part of it")]
 
 use kollama_engine::{ScoreRequest, Tokenizer};
 use serde_json::{Map, Value, json};
