@@ -494,7 +494,7 @@ def leaderboard_goldens(options):
                 if written:
                     contexts = [pair[0] for pair in texts[key]]
                     golden["requests"] = [short_hash(lm.recorder.written[context], []) for context in contexts]
-                    golden["answers"] = texts[f"{key} answers"] if f"{key} answers" in texts else named[key].answers
+                    golden["answers"] = named[key].answers
                 else:
                     golden |= written_requests([lm.recorder.scored[pair] for pair in texts[key]])
                 golden["metrics"] = {k: float(v) for k, v in ran["results"][key].items()}

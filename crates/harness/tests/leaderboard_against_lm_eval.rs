@@ -7,9 +7,12 @@ mod golden_model;
 mod writing_model;
 
 use kollama_engine::{Score, Scorer, Tokenizer};
+use kollama_harness::groups::groups_of;
 use kollama_harness::metrics::Outcome;
 use kollama_harness::task::Judge;
-use kollama_harness::{Asking, DataSource, Mode, Model, TaskResult, answers, evaluate, tasks};
+use kollama_harness::{
+    Asking, DataSource, Mode, Model, Summary, TaskResult, answers, evaluate, tasks,
+};
 use kollama_harness::{requests, shots};
 use kollama_kernels::Device;
 use kollama_llama::Llama;
@@ -88,7 +91,7 @@ impl Bench {
     }
 
     /// Compares one task with its golden.
-    fn compare(&mut self, name: &str, golden: &Value) {
+    fn compare(&mut self, name: &str, golden: &Value) -> TaskResult {
         let count = |key: &str| golden[key].as_u64().unwrap() as usize;
         let asking =
             Asking { shots: count("shots"), limit: Some(count("limit")), ..Asking::default() };
@@ -110,6 +113,7 @@ impl Bench {
             same_answers(name, golden, &result);
         }
         same_metrics(name, golden, &result);
+        result
     }
 }
 
@@ -175,9 +179,11 @@ fn same_metrics(name: &str, golden: &Value, result: &TaskResult) {
     }
 }
 
-fn compare_all(mode: Mode, chosen: fn(&str) -> bool) {
-    let Some(root) = real_data() else { return };
+/// Compares the chosen tasks, and says what they came to; nothing where there is no data.
+fn compare_all(mode: Mode, chosen: fn(&str) -> bool) -> Vec<TaskResult> {
+    let Some(root) = real_data() else { return Vec::new() };
     let golden = golden(mode);
+    let mut results = Vec::new();
     for model in ["choosing", "writing", "forgetting"] {
         let own = golden["tasks"].as_object().unwrap().iter();
         let own: Vec<_> = own.filter(|(name, it)| it["model"] == model && chosen(name)).collect();
@@ -185,8 +191,9 @@ fn compare_all(mode: Mode, chosen: fn(&str) -> bool) {
             continue;
         }
         let mut bench = Bench::new(&root, mode, model);
-        own.iter().for_each(|(name, golden)| bench.compare(name, golden));
+        results.extend(own.iter().map(|(name, golden)| bench.compare(name, golden)));
     }
+    results
 }
 
 fn is_mmlu(name: &str) -> bool {
@@ -208,7 +215,16 @@ fn choices_are_scored_as_todays_lm_eval_does() {
 
 #[test]
 fn all_subjects_of_mmlu_are_scored_as_todays_lm_eval_does() {
-    compare_all(Mode::LmEval, is_mmlu);
+    let results = compare_all(Mode::LmEval, is_mmlu);
+    if results.is_empty() {
+        return;
+    }
+    let summaries: Vec<Summary> = results.iter().map(Summary::of).collect();
+    let group = groups_of(&summaries).remove(0).metrics()[0];
+    let expected = &golden(Mode::LmEval)["groups"]["mmlu"];
+    let error = group.standard_error.unwrap();
+    assert!((group.value - expected["acc"].as_f64().unwrap()).abs() < 1e-6, "{group:?}");
+    assert!((error - expected["acc_stderr"].as_f64().unwrap()).abs() < 1e-6, "{group:?}");
 }
 
 #[test]

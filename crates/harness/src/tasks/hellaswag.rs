@@ -134,7 +134,7 @@ mod tests {
     fn marks_of_articles_are_cleaned_as_the_regular_expressions_do() {
         // Of re.sub(r"\[.*?\]", "", text) and the replacements around it, in CPython.
         let cases = [
-            (" How to [title] bake [header] a [step]  cake [", "How to.  bake a cake ["),
+            (" How to [title] bake [header] a [step]  cake [", "How to. bake a  cake ["),
             ("[a[b]c] x [d\ne] y", "c] x [d\ne] y"),
             ("a    b", "a  b"),
         ];
