@@ -19,6 +19,7 @@ const HEAD: f64 = 34.0;
 const LEGEND_LINE: f64 = 22.0;
 const INK: &str = "#222222";
 const PALE: &str = "#DDDDDD";
+const CUT_NOTE: &str = "hollow marks: prompts did not fit into the window and lost their beginning";
 const WARNING: &str = "#B00000";
 
 /// Readable side by side by colour-blind people: ours first, then the published ones.
@@ -61,7 +62,9 @@ pub fn chart(
     let width = columns as f64 * PANEL.0;
     let legend = legend_rows(&lines, width);
     let below = HEAD + rows as f64 * PANEL.1;
-    let mut svg = Svg::new(width, below + legend.len() as f64 * LEGEND_LINE + 14.0);
+    let is_cut = drawn.iter().flatten().any(|figure| figure.cut.cut_documents > 0);
+    let notes = legend.len() + usize::from(is_cut);
+    let mut svg = Svg::new(width, below + notes as f64 * LEGEND_LINE + 14.0);
     svg.text(width / 2.0, 22.0, 15.0, "middle", INK, title);
     if let Some(warning) = warning {
         svg.text(width / 2.0, 38.0, 12.0, "middle", WARNING, warning);
@@ -73,6 +76,10 @@ pub fn chart(
     }
     for (row, lines) in legend.iter().enumerate() {
         draw_legend(&mut svg, below + 12.0 + row as f64 * LEGEND_LINE, width, lines);
+    }
+    if is_cut {
+        let y = below + 16.0 + legend.len() as f64 * LEGEND_LINE;
+        svg.text(width / 2.0, y, 12.0, "middle", INK, CUT_NOTE);
     }
     svg.finish()
 }
@@ -207,7 +214,7 @@ fn draw_line(svg: &mut Svg, axes: &Axes, line: &Line<'_>, mut figures: Vec<&Figu
                 svg.line((x - 3.0, end), (x + 3.0, end), line.colour, 1.2, None);
             }
         }
-        svg.mark(line.mark, (x, y), line.colour);
+        svg.mark(line.mark, (x, y), line.colour, figure.cut.cut_documents > 0);
     }
 }
 
@@ -245,7 +252,7 @@ fn draw_legend(svg: &mut Svg, y: f64, width: f64, lines: &[&Line<'_>]) {
     for line in lines {
         let (thickness, dashes) = strokes(line);
         svg.line((x, y), (x + SAMPLE, y), line.colour, thickness, dashes);
-        svg.mark(line.mark, (x + SAMPLE / 2.0, y), line.colour);
+        svg.mark(line.mark, (x + SAMPLE / 2.0, y), line.colour, false);
         svg.text(x + SAMPLE + 6.0, y + 4.0, 12.0, "start", INK, line.model);
         x += legend_width(line);
     }
@@ -254,6 +261,7 @@ fn draw_legend(svg: &mut Svg, y: f64, width: f64, lines: &[&Line<'_>]) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::figure::Cut;
     use crate::published;
 
     #[test]
@@ -266,6 +274,7 @@ mod tests {
             is_ours: true,
             value: f.value * 0.9,
             standard_error: Some(0.02),
+            cut: Cut { documents: 9, cut_documents: usize::from(f.shots == 50), shots_left: 1.0 },
             ..f
         }));
         let panels = ["kobest_copa", "kobest_boolq", "nsmc"]
@@ -279,6 +288,11 @@ mod tests {
         // at three numbers of shots; and the legend has seven.
         let marks = 2 * 4 * 4 + 7 * 4 - 5 + 7;
         assert_eq!(count("<path "), marks);
+        assert_eq!(
+            count("<path d=\"M-4.2,0a") - count("fill=\"#FFFFFF\" stroke=\"#D55E00\""),
+            12 - 2
+        );
+        assert!(svg.contains(CUT_NOTE), "two of our points are hollow");
         assert!(svg.contains("ONLY THE FIRST 2") && svg.ends_with("</svg>\n"));
     }
 

@@ -48,13 +48,16 @@ pub enum Worth {
 /// Document and filter.
 pub type Key = (u64, String);
 
-/// Every sample file below `folder`, or in the only folder in it that has some (lm-evaluation-harness
-/// makes one per model).
+/// Every sample file in `folder`, or in the only folder in it that has some: lm-evaluation-harness
+/// makes one per model.
 pub fn sample_files(folder: &Path) -> Result<Vec<SampleFile>, HarnessError> {
     let mut files = sample_files_in(folder)?;
     if files.is_empty() {
-        for path in entries(folder)?.into_iter().filter(|path| path.is_dir()) {
-            files.extend(sample_files_in(&path)?);
+        let inside = entries(folder)?.into_iter().filter(|path| path.is_dir());
+        let inside = inside.filter_map(|path| sample_files_in(&path).ok());
+        let mut runs: Vec<Vec<SampleFile>> = inside.filter(|files| !files.is_empty()).collect();
+        if let (1, Some(only)) = (runs.len(), runs.pop()) {
+            files = only;
         }
     }
     files.sort_by(|a, b| (&a.task, a.shots).cmp(&(&b.task, b.shots)));
@@ -176,6 +179,18 @@ mod tests {
         let theirs = named("samples_kobest_copa_2026-08-21T10-00-00.12.jsonl").unwrap();
         assert_eq!((theirs.task.as_str(), theirs.shots), ("kobest_copa", None));
         assert_eq!(named("results_5_shot.json"), None);
+    }
+
+    #[test]
+    fn a_folder_of_one_run_is_looked_into_and_one_of_several_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        for run in ["a", "b"] {
+            let run = folder.path().join(run);
+            std::fs::create_dir(&run).unwrap();
+            std::fs::write(run.join("samples_x_0-shot.jsonl"), "").unwrap();
+            let found = sample_files(folder.path());
+            assert_eq!(found.is_ok(), run.ends_with("a"), "{found:?}");
+        }
     }
 
     #[test]

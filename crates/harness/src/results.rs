@@ -41,7 +41,9 @@ pub fn write(folder: &Path, run: &Run<'_>) -> Result<Vec<PathBuf>, HarnessError>
 
 /// The tables of a run in Markdown, published rows beside ours.
 pub fn page(run: &Run<'_>) -> String {
-    table::page(&run.figures(), &published::sources(run.mode().name()), run.limit())
+    let protocol = run.protocol();
+    let tables = table::page(&run.figures(), &published::sources(&protocol), run.limit());
+    format!("{}, mode {protocol}\n\n{tables}", run.model.name)
 }
 
 /// Every number of shots, the least first.
@@ -62,7 +64,7 @@ fn charts(run: &Run<'_>) -> Vec<(String, String)> {
     }
     let warning = limit_warning(run.limit());
     let draw = |panels: &[Panel<'_>]| {
-        let title = format!("{}, mode {}", run.model.name, run.mode().name());
+        let title = format!("{}, mode {}", run.model.name, run.protocol());
         chart(&title, panels, &figures, warning.as_deref())
     };
     let mut charts = vec![("scores.svg".to_owned(), draw(&panels))];

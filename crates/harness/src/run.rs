@@ -5,6 +5,7 @@ use crate::groups::groups_of;
 use crate::metrics::Measured;
 use crate::mode::Mode;
 use crate::published;
+use crate::shots::Fewshot;
 use crate::summary::Summary;
 
 /// Tasks of a group beyond which only the group has a table and a chart of its own.
@@ -41,6 +42,17 @@ impl Run<'_> {
         self.summaries.first().map_or(Mode::Polyglot, |summary| summary.mode)
     }
 
+    /// The protocol as readers must know it: fixed shots are one of their own, which compares with
+    /// no published figure.
+    pub fn protocol(&self) -> String {
+        let fewshot = self.summaries.first().map(|summary| summary.asking.fewshot);
+        let mode = self.mode().name();
+        match fewshot {
+            Some(Fewshot::Fixed) => format!("{mode} with fixed shots"),
+            _ => mode.to_owned(),
+        }
+    }
+
     /// The limit on documents, where there was one.
     pub fn limit(&self) -> Option<usize> {
         self.summaries.first().and_then(|summary| summary.asking.limit)
@@ -65,7 +77,7 @@ impl Run<'_> {
             figures.extend(own.into_iter().map(|figure| Figure { is_part, ..figure }));
         }
         let asked = |figure: &Figure| figures.iter().any(|ours| ours.task == figure.task);
-        let published = published::figures(self.mode().name());
+        let published = published::figures(&self.protocol());
         let published: Vec<Figure> = published.into_iter().filter(asked).collect();
         figures.extend(published);
         figures

@@ -75,8 +75,8 @@ impl Svg {
         ));
     }
 
-    /// A point.
-    pub fn mark(&mut self, mark: Mark, (x, y): (f64, f64), colour: &str) {
+    /// A point; a hollow one shows the page.
+    pub fn mark(&mut self, mark: Mark, (x, y): (f64, f64), colour: &str, is_hollow: bool) {
         let (path, is_filled) = match mark {
             Mark::Circle => ("M-4.2,0a4.2,4.2 0 1,0 8.4,0a4.2,4.2 0 1,0 -8.4,0z", true),
             Mark::Square => ("M-3.6,-3.6h7.2v7.2h-7.2z", true),
@@ -86,10 +86,12 @@ impl Svg {
             Mark::Cross => ("M-3.6,-3.6l7.2,7.2m0,-7.2l-7.2,7.2", false),
             Mark::Plus => ("M0,-4.6v9.2m-4.6,-4.6h9.2", false),
         };
-        let paint = match is_filled {
-            true => format!("fill=\"{colour}\" stroke=\"#FFFFFF\" stroke-width=\"0.8\""),
-            false => format!("fill=\"none\" stroke=\"{colour}\" stroke-width=\"2\""),
+        let (inside, edge, thickness) = match (is_filled, is_hollow) {
+            (true, false) => (colour, "#FFFFFF", 0.8),
+            (true, true) => ("#FFFFFF", colour, 1.8),
+            (false, _) => ("none", colour, 2.0),
         };
+        let paint = format!("fill=\"{inside}\" stroke=\"{edge}\" stroke-width=\"{thickness}\"");
         self.add(format_args!(
             "<path d=\"{path}\" transform=\"translate({x:.1} {y:.1})\" {paint}/>"
         ));
@@ -110,7 +112,7 @@ impl Svg {
 /// About how wide words are: Hangul and Han as wide as high, the rest a little over half of it.
 pub fn width_of(words: &str, size: f64) -> f64 {
     let wide = |c: char| matches!(c, '\u{1100}'..='\u{11FF}' | '\u{2E80}'..='\u{D7FF}' | '\u{F900}'..='\u{FAFF}');
-    let of = |c: char| if wide(c) { 1.0 } else { 0.56 };
+    let of = |c: char| if wide(c) { 1.0 } else { 0.52 };
     words.chars().map(of).sum::<f64>() * size
 }
 

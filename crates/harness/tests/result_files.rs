@@ -114,6 +114,20 @@ fn a_run_of_the_card_leaves_results_samples_tables_and_charts() {
 }
 
 #[test]
+fn fixed_shots_are_a_protocol_of_their_own_without_published_rows() {
+    let tasks = [0, 5].map(|shots| {
+        let mut task = result("kobest_copa", Mode::Polyglot, shots, None);
+        task.asking.fewshot = Fewshot::Fixed;
+        task
+    });
+    let folder = written(&tasks);
+    let page = std::fs::read_to_string(folder.path().join("results.md")).unwrap();
+    assert!(page.starts_with("tiny, mode polyglot with fixed shots\n"), "{page}");
+    assert!(!page.contains("Llama-2-Ko"), "{page}");
+    assert_eq!(json_of(folder.path(), "results.json")["kollama"]["fewshot"], "fixed");
+}
+
+#[test]
 fn the_keys_of_polyglot_come_first_and_under_its_names() {
     let folder = written(&[result("kobest_copa", Mode::Polyglot, 5, None)]);
     let value = json_of(folder.path(), "results_5_shot.json");
