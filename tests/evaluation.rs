@@ -151,7 +151,7 @@ fn with_much_to_score() -> Workplace {
     let word = |number: usize| words[number % words.len()];
     let row = |number: usize| {
         let text = (0..8).map(|place| word(number / (place + 1) + place)).collect::<Vec<_>>();
-        let question = if number % 2 == 0 { "원인" } else { "결과" };
+        let question = if number.is_multiple_of(2) { "원인" } else { "결과" };
         let (one, other) = (word(number / 3), word(number / 5));
         format!("{number} {}\t{question}\t{one}.\t{other}?\t{}\n", text.join(" "), number % 2 + 1)
     };

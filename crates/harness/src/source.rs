@@ -1,5 +1,5 @@
 //! Where the data of tasks comes from: a folder of the user, or the hub. Which files are a split is
-//! told by [`crate::card`] and [`crate::split_files`], what is in them by [`crate::row_files`].
+//! told by `card.rs` and `split_files.rs`, what is in them by [`crate::row_files`].
 
 use crate::card;
 use crate::data_error::DataError;

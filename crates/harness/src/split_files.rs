@@ -1,5 +1,5 @@
 //! Which files of a data set hold a split, told from names alone: those that its card gives
-//! ([`crate::card`]), else those that are named as such files are. Reads nothing.
+//! (`card.rs`), else those that are named as such files are. Reads nothing.
 //!
 //! In a folder, the split `test` is the first there is of
 //! - `test.jsonl`, or another ending that is read,

@@ -8,8 +8,8 @@
 //!     snapshots/<commit>/a/b.json   a link to the file's bytes
 //!     blobs/<etag>                  the bytes
 //! ```
-//! [`Hub::dataset`] asks what a data set consists of ([`listing`]), [`Snapshot::file`] brings one
-//! file of it ([`download`]). A file stands under its name only when it is whole. What is in the
+//! [`Hub::dataset`] asks what a data set consists of (`listing.rs`), [`Snapshot::file`] brings one
+//! file of it (`download.rs`). A file stands under its name only when it is whole. What is in the
 //! files is not known here.
 
 #![forbid(unsafe_code)]
