@@ -645,7 +645,7 @@ pub struct Serve {
     /// environment's KOLLAMA_API_KEY, if set]
     #[arg(long, value_name = "FILE")]
     pub api_key_file: Option<PathBuf>,
-    /// Let web pages of this origin call, as https://example.org
+    /// Let web pages of this origin call, as `https://example.org`
     #[arg(long, value_name = "ORIGIN")]
     pub allow_origin: Option<String>,
     /// Memory for keys and values of each model: bytes, or with K, M or G

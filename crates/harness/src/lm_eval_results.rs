@@ -35,7 +35,7 @@ pub fn results(run: &Run<'_>) -> Value {
         group.members.iter().map(|member| key(run, member)).collect()
     };
     file.insert("group_subtasks".to_owned(), of_group(&|group| json!(keys(group))).into());
-    let parts: [(&str, fn(&Summary) -> Value); 6] = [
+    let parts: [(&str, Part); 6] = [
         ("configs", task_config),
         ("versions", |summary| version(&summary.version)),
         ("n-shot", |summary| summary.asking.shots.into()),
@@ -56,6 +56,9 @@ pub fn results(run: &Run<'_>) -> Value {
     file.insert("kollama".to_owned(), provenance(run));
     file.into()
 }
+
+/// What a field of the file says of one task.
+type Part = fn(&Summary) -> Value;
 
 fn scores(summary: &Summary) -> Value {
     let mut scores = Map::new();
