@@ -2,7 +2,7 @@
 //! read once. Plans and counts; runs no model.
 //!
 //! Sorted by their ids, windows that begin alike stand together, and a walk through them is a walk
-//! through the tree: each [`Branch`] leaves the one before it where the two begin to differ. What a
+//! through the tree: each branch leaves the one before it where the two begin to differ. What a
 //! model makes of an id depends on the ids before it alone, so sharing is exact; a window that was
 //! cut on the left shares with those that begin with the same ids after the cut, and no others.
 
