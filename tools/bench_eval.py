@@ -90,7 +90,7 @@ def ours(options, task, model):
     command += ["--limit", str(options.limit), "--threads", str(options.threads)]
     seconds, done = timed(command)
     (results,) = json.loads(done.stdout)["shots"].values()
-    found = {name: numbers["acc,none"] for name, numbers in results["results"].items()}
+    found = {name: numbers["acc"] for name, numbers in results["results"].items()}
     tokens = int(re.search(r"(\d+) tokens read", done.stderr)[1])
     return seconds, tokens, found
 

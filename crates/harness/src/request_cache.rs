@@ -170,6 +170,8 @@ impl Drop for RequestCache {
     /// What an evaluation that failed had found out is kept. Nobody hears of an error here.
     fn drop(&mut self) {
         let _lost = self.write().and_then(|()| self.file.sync_data().map_err(|e| self.failed(e)));
+        // Not left to the end of the file: a process that was just begun from here may still hold it.
+        let _closed = self.file.unlock();
     }
 }
 
