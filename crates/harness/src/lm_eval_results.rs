@@ -14,6 +14,9 @@ use crate::summary::Summary;
 use crate::table::limit_warning;
 use serde_json::{Map, Value, json};
 
+/// What a part of the file has for a task.
+type Part = fn(&Summary) -> Value;
+
 /// The whole file.
 pub fn results(run: &Run<'_>) -> Value {
     let groups = groups_of(run.summaries);
@@ -35,7 +38,7 @@ pub fn results(run: &Run<'_>) -> Value {
         group.members.iter().map(|member| key(run, member)).collect()
     };
     file.insert("group_subtasks".to_owned(), of_group(&|group| json!(keys(group))).into());
-    let parts: [(&str, fn(&Summary) -> Value); 6] = [
+    let parts: [(&str, Part); 6] = [
         ("configs", task_config),
         ("versions", |summary| version(&summary.version)),
         ("n-shot", |summary| summary.asking.shots.into()),
