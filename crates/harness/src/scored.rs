@@ -1,5 +1,5 @@
 //! One document after it was asked: what the model answered, and what that came to. Knows scores and
-//! texts; who got them from the model is [`crate::evaluate`]'s matter.
+//! texts; who got them from the model is [`mod@crate::evaluate`]'s matter.
 
 use crate::generation::Answer;
 use crate::metrics::{self, Outcome};
