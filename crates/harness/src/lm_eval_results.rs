@@ -14,6 +14,9 @@ use crate::summary::Summary;
 use crate::table::limit_warning;
 use serde_json::{Map, Value, json};
 
+/// What a part of the file has for a task.
+type Part = fn(&Summary) -> Value;
+
 /// The whole file.
 pub fn results(run: &Run<'_>) -> Value {
     let groups = groups_of(run.summaries);
