@@ -60,9 +60,6 @@ pub fn results(run: &Run<'_>) -> Value {
     file.into()
 }
 
-/// What a field of the file says of one task.
-type Part = fn(&Summary) -> Value;
-
 fn scores(summary: &Summary) -> Value {
     let mut scores = Map::new();
     scores.insert("name".to_owned(), summary.task.clone().into());
