@@ -228,8 +228,9 @@ mod tests {
 
     #[test]
     fn every_recipe_of_the_project_is_read() {
-        for entry in std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/recipes")).unwrap() {
-            let path = entry.unwrap().path();
+        let folder = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/recipes")).unwrap();
+        let paths = folder.map(|entry| entry.unwrap().path());
+        for path in paths.filter(|path| path.is_file()) {
             Recipe::read(&path).unwrap_or_else(|error| panic!("{error:#}"));
         }
     }

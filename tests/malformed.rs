@@ -646,9 +646,8 @@ fn an_evaluation_without_its_data_is_refused() {
     refuses(
         &place,
         &format!("{eval} . --tasks kobest_copa"),
-        &["kobest_copa", "COPA/train.tsv", "--data"],
+        &["kobest_copa: no test split", "./COPA", "--data"],
     );
-    refuses_usage(&place, "eval --model model --tasks kobest_copa", &["--data"]);
     refuses(&place, &format!("{eval} nowhere --tasks perplexity"), &["nowhere"]);
     std::fs::create_dir(place.path("COPA")).unwrap();
     for split in ["train", "test"] {
@@ -657,7 +656,7 @@ fn an_evaluation_without_its_data_is_refused() {
     refuses(
         &place,
         &format!("{eval} . --tasks kobest_copa"),
-        &["COPA/train.tsv", "no column", "premise"],
+        &["kobest_copa", "COPA/test.tsv:2", "no column", "premise"],
     );
 }
 

@@ -72,7 +72,7 @@ fn load<'a>(plan: &'a Plan, flags: &Flags) -> Result<Vec<(Task, &'a [usize])>> {
     let data = flags.data.as_deref().map_or_else(DataSource::hub, DataSource::folder);
     let mut loaded = Vec::new();
     for (name, shots) in plan.tasks.iter().filter(|(name, _)| name != PERPLEXITY) {
-        let tasks = tasks::load(name, plan.mode, &data)?;
+        let tasks = tasks::load(name, plan.mode, &data).with_context(|| name.clone())?;
         loaded.extend(tasks.into_iter().map(|task| (task, shots.as_slice())));
     }
     Ok(loaded)

@@ -7,8 +7,8 @@
 //! its configuration, every bit of its weights as they are held, what keys and values are kept as, and
 //! the version of this program; not the instructions of the processor, whose paths may differ in the
 //! last bits of an answer. A last line that was torn by a kill is cut off; the file belongs to one process at a
-//! time. Lines reach the system every second and the disk every half minute, so a kill costs the work
-//! of a second.
+//! time. Lines reach the system after a few thousand bytes or a second and the disk every half minute, so a
+//! kill costs the work of a second at most.
 
 use crate::error::HarnessError;
 use kollama_engine::{Score, ScoreRequest, Scorer};
@@ -24,6 +24,8 @@ use std::time::{Duration, Instant};
 /// The first line of the file.
 const TITLE: &str = "kollama request cache 1\n";
 const WRITTEN_EVERY: Duration = Duration::from_secs(1);
+/// Bytes that do not wait for that second.
+const WRITTEN_AFTER: usize = 4096;
 const SYNCED_EVERY: Duration = Duration::from_secs(30);
 
 /// Half of a SHA-256.
@@ -146,7 +148,8 @@ impl RequestCache {
             let line = writeln!(self.unwritten, "{key:032x} {logprob:?} {greedy} {num_tokens}");
             line.map_err(|error| self.failed(io::Error::other(error)))?;
         }
-        if self.last_written.elapsed() < WRITTEN_EVERY { Ok(()) } else { self.write() }
+        let is_due = self.last_written.elapsed() >= WRITTEN_EVERY;
+        if is_due || self.unwritten.len() >= WRITTEN_AFTER { self.write() } else { Ok(()) }
     }
 
     fn write(&mut self) -> Result<(), HarnessError> {

@@ -195,7 +195,7 @@ mod tests {
         let source = "\n{{ a | trim | pick({\"원인\": \"왜\", \"결과\": \"그래\"}) }}";
         assert_eq!(rendered(source, json!({"a": "원인 "})).unwrap(), "\n왜");
         let message = rendered(source, json!({"a": "이유"})).unwrap_err();
-        let expected = "a.tsv:7: mine.toml, text, line 2: \"이유\" is none of \"결과\", \"원인\"";
+        let expected = "a.tsv:7: mine.toml, text, line 2: \"이유\" is none of \"원인\", \"결과\"";
         assert_eq!(message, expected);
     }
 

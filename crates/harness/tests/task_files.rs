@@ -101,7 +101,7 @@ fn what_data_lacks_or_has_too_much_of_is_named_with_its_place() {
         refused("kobest_copa", data.path())
     };
     let message = copa(COPA, &COPA.replace("원인", "이유"));
-    let expected = "test.tsv:3: kobest_copa.toml, text: \"이유\" is none of \"결과\", \"원인\"";
+    let expected = "test.tsv:3: kobest_copa.toml, text: \"이유\" is none of \"원인\", \"결과\"";
     assert!(message.ends_with(expected), "{message}");
     let message = copa(&COPA.replace("Answer", "answer"), COPA);
     assert!(message.contains("train.tsv:2: no column \"Answer or label\", only"), "{message}");
