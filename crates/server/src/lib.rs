@@ -13,7 +13,7 @@
 //! - `POST /v1/completions`: `model`, `prompt` (a text, a list of ids, or a list of either), `max_tokens`
 //!   (16), `temperature` (1), `top_p`, `top_k`, `min_p`, `presence_penalty`, `frequency_penalty`,
 //!   `repetition_penalty`, `logit_bias`, `seed`, `n`, `stop`, `echo`, `logprobs` (0 to 100), `stream`,
-//!   `stream_options.include_usage`. Answers `choices[]` with `index`, `text`, `finish_reason`
+//!   `stream_options.include_usage`, `user` (of no effect). Answers `choices[]` with `index`, `text`, `finish_reason`
 //!   (`stop`, `length`, or `abort` where the server ended it) and `logprobs`: `tokens`,
 //!   `token_logprobs`, `top_logprobs`, `text_offset` as in OpenAI's API, and `token_ids` and
 //!   `top_token_ids` (the ids of each `top_logprobs`, in its order). A token that is no text by itself is

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use std::hash::{BuildHasher, RandomState};
 
 /// OpenAI's fields that would need what is not here.
-const NOT_SUPPORTED: [&str; 3] = ["best_of", "suffix", "user"];
+const NOT_SUPPORTED: [&str; 2] = ["best_of", "suffix"];
 
 /// What was asked for, but for the prompt.
 #[derive(Clone, Debug)]
@@ -33,9 +33,11 @@ pub struct Parameters {
 impl Parameters {
     /// Takes the fields out of a body.
     pub fn take(fields: &mut Fields) -> Result<Parameters, ApiError> {
-        let neutral = [json!(1), json!(""), json!("")];
+        let neutral = [json!(1), json!("")];
         let not_supported: Vec<_> = NOT_SUPPORTED.into_iter().zip(neutral).collect();
         fields.only_neutral(&not_supported)?;
+        // Names a person to whoever runs a server; no answer depends on it.
+        fields.text("user")?;
         let stream = fields.flag("stream")?;
         let mut options = fields.object("stream_options")?;
         let include_usage = options.flag("include_usage")?;
