@@ -159,13 +159,15 @@ async fn end(house: &House, connections: GracefulShutdown) {
     house.is_ending.store(true, Ordering::Relaxed);
     let closed = connections.shutdown();
     tokio::pin!(closed);
-    tokio::select! {
-        () = &mut closed => {}
-        _ = tokio::time::timeout(house.settings.shutdown_timeout, written(house)) => {}
-    }
+    let all_are_closed = tokio::select! {
+        () = &mut closed => true,
+        _ = tokio::time::timeout(house.settings.shutdown_timeout, written(house)) => false,
+    };
     house.models.iter().for_each(|model| model.worker.end());
     let _ = tokio::time::timeout(LAST_STEP, written(house)).await;
-    let _ = tokio::time::timeout(LAST_WORDS, closed).await;
+    if !all_are_closed {
+        let _ = tokio::time::timeout(LAST_WORDS, closed).await;
+    }
 }
 
 /// Waits until no answer is written or waits.
