@@ -19,7 +19,7 @@ const HEAD: f64 = 34.0;
 const LEGEND_LINE: f64 = 22.0;
 const INK: &str = "#222222";
 const PALE: &str = "#DDDDDD";
-const CUT_NOTE: &str = "hollow marks: prompts did not fit into the window and lost their beginning";
+const CUT_NOTE: &str = "hollow marks: prompts lost their beginning";
 const WARNING: &str = "#B00000";
 
 /// Readable side by side by colour-blind people: ours first, then the published ones.
