@@ -62,7 +62,7 @@ export function getDocument(id) {
 
 /** Keeps a document under its id; gives the record. */
 export async function keepDocument(id, kind, title, body) {
-  const size = JSON.stringify(body).length;
+  const [size, changed] = [JSON.stringify(body).length, Date.now()];
   if (size > LARGEST) throw new StoreError("large");
   const known = await getDocument(id);
   if (
@@ -74,7 +74,7 @@ export async function keepDocument(id, kind, title, body) {
     )) >= MOST
   )
     throw new StoreError("many");
-  const record = { id, kind, title, changed: Date.now(), size, body };
+  const record = { id, kind, title, changed, size, body };
   await ask(
     "readwrite",
     store => store.put(record),

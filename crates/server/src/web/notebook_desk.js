@@ -36,9 +36,10 @@ export function startDesk({ now, replace }) {
     replace(manuscript);
   }
 
-  async function openNew() {
+  /** At once: who types on while the last text is still being kept types in the new one. */
+  function openNew() {
     keepSoon.cancel();
-    await keep();
+    keep();
     [id, kept] = [newId(), false];
     sessionStorage.removeItem(OPEN);
     replace(plain(""));
