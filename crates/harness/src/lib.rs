@@ -25,6 +25,7 @@ mod card;
 pub mod chart;
 pub mod data_error;
 pub mod difference;
+mod digest;
 pub mod error;
 pub mod evaluate;
 pub mod figure;

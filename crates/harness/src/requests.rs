@@ -7,6 +7,7 @@
 //! context goes over to the continuation, and the continuation's ids are those of the whole after
 //! as many as the context has. Only `lm-eval` begins with `<s>`, where the tokenizer does.
 
+use crate::digest::hexadecimal;
 use crate::error::HarnessError;
 use crate::mode::Mode;
 use crate::shots::Prompt;
@@ -204,10 +205,6 @@ pub fn texts_fingerprint(task: &Task, prompts: &[Prompt]) -> String {
         }
     }
     hexadecimal(hash)
-}
-
-fn hexadecimal(hash: Sha256) -> String {
-    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]

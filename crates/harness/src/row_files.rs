@@ -2,6 +2,7 @@
 //! each format are made in a file of their own.
 
 use crate::data_error::DataError;
+use crate::digest::{hexadecimal, sha256};
 use crate::rows::Row;
 use crate::{json_rows, parquet_rows, tabular};
 use sha2::{Digest, Sha256};
@@ -56,7 +57,7 @@ pub fn named(folder: &Path, names: &[&str]) -> Option<PathBuf> {
 /// Reads a file as one text.
 pub fn plain(path: &Path) -> Result<Text, DataError> {
     let bytes = unpacked(path)?;
-    let sha256 = hex(&Sha256::digest(&bytes));
+    let sha256 = sha256(&bytes);
     Ok(Text { text: text(path, bytes)?, path: path.to_path_buf(), sha256 })
 }
 
@@ -90,11 +91,7 @@ pub fn read(paths: &[PathBuf], quotes: bool) -> Result<Split, DataError> {
     if rows.is_empty() {
         return Err(DataError::NoRows { path });
     }
-    Ok(Split { rows, path, sha256: hex(&digest.finalize()) })
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    Ok(Split { rows, path, sha256: hexadecimal(digest) })
 }
 
 /// Ending and packing of a name, in the small letters of the tables above.

@@ -1,6 +1,7 @@
 //! One line of JSON per document, laid out as the samples of lm-evaluation-harness 0.4.13, so that
 //! tools that read those read ours. What it does not record stands under `kollama`.
 
+use crate::digest::{hexadecimal, sha256};
 use crate::error::HarnessError;
 use crate::evaluate::{Sample, TaskResult};
 use crate::metrics::{Metric, Outcome};
@@ -38,7 +39,7 @@ pub fn task_hash(result: &TaskResult) -> String {
             hashes(sample).iter().for_each(|part| hash.update(part));
         }
     }
-    hex(&hash.finalize())
+    hexadecimal(hash)
 }
 
 /// Each way in which answers were found; `none` where nothing had to be.
@@ -147,9 +148,5 @@ fn hashes(sample: &Sample) -> [String; 3] {
         Some(choice) => sample.prompt.context(choice),
         None => sample.prompt.text.as_str().into(),
     };
-    [document.as_str(), &prompt, &target(sample)].map(|text| hex(&Sha256::digest(text)))
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    [document.as_str(), &prompt, &target(sample)].map(sha256)
 }
