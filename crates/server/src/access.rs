@@ -9,13 +9,8 @@ use axum::extract::{Request, State};
 use axum::http::{Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::Response;
-use std::net::IpAddr;
 use std::sync::Arc;
 use subtle::ConstantTimeEq;
-
-/// Who asks, as far as taking turns goes: an address.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Client(pub IpAddr);
 
 /// Refuses whoever does not show the key. Compares in a time that does not depend on the key.
 pub async fn ask_for_key(

@@ -1,6 +1,5 @@
 //! `POST /v1/chat/completions`: answer a conversation.
 
-use crate::access::Client;
 use crate::answers::Prompt;
 use crate::api_error::ApiError;
 use crate::completions::{Asking, answer};
@@ -8,6 +7,7 @@ use crate::fields::Fields;
 use crate::house::House;
 use crate::model::Model;
 use crate::parameters::Parameters;
+use crate::worker::Client;
 use axum::Extension;
 use axum::body::Bytes;
 use axum::extract::State;

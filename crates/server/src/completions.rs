@@ -1,7 +1,6 @@
 //! `POST /v1/completions`: continue a text.
 
 use crate::answers::{Prompt, Teller};
-use crate::access::Client;
 use crate::api_error::ApiError;
 use crate::delivery::{Envelope, streamed, whole};
 use crate::fields::{Fields, expected};
@@ -10,7 +9,7 @@ use crate::model::Model;
 use crate::parameters::Parameters;
 use crate::settings::{MOST_LOGPROBS, MOST_PROMPTS};
 use crate::tokens::token_ids;
-use crate::worker::Asked;
+use crate::worker::{Asked, Client};
 use axum::Extension;
 use axum::body::Bytes;
 use axum::extract::State;

@@ -1,14 +1,13 @@
 //! The server from its first to its last second: opens models, accepts connections within limits,
 //! and ends well when it is told to.
 
-use crate::access::Client;
 use crate::chat_prompt::ChatPrompt;
 use crate::house::House;
 use crate::metrics::ModelMetrics;
 use crate::model::{Model, ServedModel};
 use crate::router::router;
 use crate::settings::{CONNECTIONS, Settings};
-use crate::worker::Worker;
+use crate::worker::{Client, Worker};
 use axum::Router;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};

@@ -1,12 +1,12 @@
 //! The thread that owns an engine: takes requests between two steps, hands out what each step wrote,
 //! ends what nobody waits for. The only place where the async side and the engine meet.
 
-use crate::access::Client;
 use crate::api_error::ApiError;
 use crate::metrics::ModelMetrics;
 use axum::http::StatusCode;
 use kollama_engine::{Details, Emission, Engine, EngineError, Request, RequestId, Tokenizer};
 use std::collections::{HashMap, HashSet};
+use std::net::IpAddr;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
 use std::sync::{Arc, OnceLock};
@@ -65,6 +65,10 @@ pub enum Abort {
     /// The server ended.
     ServerEnds,
 }
+
+/// Who asks, as far as taking turns goes: an address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Client(pub IpAddr);
 
 /// Answers that belong to one request of a client.
 pub struct Asked {
