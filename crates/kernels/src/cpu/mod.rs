@@ -32,6 +32,7 @@ mod packed_dot;
 mod packed_format;
 pub mod packed_instructions;
 mod packed_product;
+mod packed_stream;
 mod packed_tile;
 #[cfg(target_arch = "x86_64")]
 mod packed_x86;

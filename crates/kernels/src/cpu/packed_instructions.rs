@@ -196,8 +196,15 @@ mod tests {
             for lane in (0..PANEL).step_by(VECTORS * F::S::LANES) {
                 let sums = [[s.splat(0.0); VECTORS]; 2];
                 // SAFETY: a whole block, two rows, and lanes inside the panel.
-                let sums =
-                    unsafe { format.block::<2>(sums, self.weights.as_ptr(), lane, words.as_ptr()) };
+                let sums = unsafe {
+                    format.block::<2>(
+                        sums,
+                        self.weights.as_ptr(),
+                        lane,
+                        words.as_ptr(),
+                        self.weights.as_ptr(),
+                    )
+                };
                 for (row, vector) in [(0, 0), (0, 1), (1, 0), (1, 1)] {
                     let first = row * PANEL + lane + vector * F::S::LANES;
                     s.store(sums[row][vector], &mut out[first..first + F::S::LANES]);

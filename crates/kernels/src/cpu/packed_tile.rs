@@ -22,8 +22,8 @@ pub struct Tile<'a> {
     pub columns: usize,
     /// Whether the sums start from zero; else they go on from the result.
     pub first: bool,
-    /// What is multiplied next, to be asked for meanwhile.
-    pub ahead: Option<*const u8>,
+    /// Where as many blocks stand that are asked for meanwhile; it need not be memory.
+    pub ahead: *const u8,
 }
 
 impl Tile<'_> {
@@ -74,12 +74,8 @@ impl Tile<'_> {
             unsafe {
                 let weights = self.weights.as_ptr().add(block * F::BYTES);
                 let x = self.x.as_ptr().add(block * F::WORDS * ROWS);
-                sums = format.block::<ROWS>(sums, weights, self.lane, x);
-            }
-            if let Some(ahead) = self.ahead {
-                for line in (0..F::BYTES).step_by(64) {
-                    s.prefetch(ahead.wrapping_add(block * F::BYTES + line).cast());
-                }
+                let ahead = self.ahead.wrapping_add(block * F::BYTES);
+                sums = format.block::<ROWS>(sums, weights, self.lane, x, ahead);
             }
         }
         for (row, sums) in sums.iter().enumerate() {
