@@ -108,6 +108,10 @@ impl Backend for Cpu {
         matmul::forward(&self.0, &mut self.0.scratch(), out, x, w);
     }
 
+    fn matmuls(&self, products: &[(View, View)], x: View) {
+        matmul::forward_all(&self.0, &mut self.0.scratch(), products, x);
+    }
+
     fn matmul_backward_input(&self, d_x: View, d_out: View, w: View) {
         matmul::backward_input(&self.0, &mut self.0.scratch(), d_x, d_out, w);
     }

@@ -19,6 +19,7 @@ use crate::cpu::packed_stream;
 use crate::cpu::packed_tile::Tile;
 use crate::cpu::simd::Simd;
 use crate::cpu::threads::SharedMut;
+use crate::dtype::DType;
 use crate::packed_block::filled_up;
 use crate::packed_layout::{BLOCK, PANEL};
 use crate::view::View;
@@ -33,36 +34,58 @@ const FEW_WORDS: usize = 48 << 10;
 /// Panels of a group.
 const GROUP_PANELS: usize = 8;
 
-/// `out[t, o] = Σ_i x[t, i] · w[o, i]`
-pub fn forward(machine: &Machine, scratch: &mut Scratch, out: View, x: View, w: View) {
-    // SAFETY: the inputs and the output of the running operation.
-    let (weights, values, floats) = unsafe { (w.panels(), x.f32s(), out.f32s_mut()) };
+/// `out[t, o] = Σ_i x[t, i] · w[o, i]` of every `(out, w)`; the weights are of one dtype.
+pub fn forward(machine: &Machine, scratch: &mut Scratch, products: &[(View, View)], x: View) {
     if x.rows == 0 || x.columns == 0 {
-        return floats.fill(0.0);
+        // SAFETY: the outputs of the running operation.
+        return products.iter().for_each(|(out, _)| unsafe { out.f32s_mut() }.fill(0.0));
     }
-    let rows = run(machine.instructions, w.dtype, Plan { count: x.rows, columns: x.columns });
+    let dtype = products[0].1.dtype;
+    let rows = run(machine.instructions, dtype, Plan { count: x.rows, columns: x.columns });
+    let x = round(machine, scratch, x, rows, dtype);
+    let products = products.iter().map(|(out, w)| {
+        // SAFETY: the outputs and inputs of the running operation.
+        let (weights, out) = unsafe { (w.panels(), SharedMut::new(out.f32s_mut())) };
+        Product { weights, x, rows, outputs: w.rows, out }
+    });
+    if rows.few() {
+        return packed_stream::forward(machine, products, dtype);
+    }
+    products.for_each(|product| many_rows(machine, product, dtype));
+}
+
+/// All rows, rounded once.
+fn round<'a>(
+    machine: &Machine,
+    scratch: &'a mut Scratch,
+    x: View,
+    rows: Rows,
+    dtype: DType,
+) -> &'a [u32] {
+    // SAFETY: the input of the running operation.
+    let values = unsafe { x.f32s() };
     let rounded = scratch.left.floats(rows.count * rows.blocks * rows.words);
     let rounded: &mut [u32] = bytemuck::cast_slice_mut(rounded);
-    let parts = SharedMut::new(rounded);
+    let parts = SharedMut::new(&mut *rounded);
     machine.pool.run(rows.tiles(), &|tile, _| {
         // SAFETY: tiles do not overlap.
         let out = unsafe { parts.part(rows.words_of(tile)) };
         let of = rows.of(tile);
         let x = &values[of.start * x.columns..of.end * x.columns];
-        run(machine.instructions, w.dtype, Round { out, x, columns: x.len() / of.len() });
+        run(machine.instructions, dtype, Round { out, x, columns: x.len() / of.len() });
     });
-    let product = Product { weights, x: rounded, rows, outputs: w.rows };
-    let out = SharedMut::new(floats);
-    if rows.few() {
-        return packed_stream::forward(machine, product, w.dtype, out);
-    }
+    rounded
+}
+
+fn many_rows(machine: &Machine, product: Product, dtype: DType) {
+    let rows = product.rows;
     let group = product.group_of_panels(machine.pool.threads());
     let row_tiles = (GROUP_ROWS / rows.tile).max(1);
-    let (across, down) = (w.rows.div_ceil(group * PANEL), rows.tiles().div_ceil(row_tiles));
+    let (across, down) = (product.panels().div_ceil(group), rows.tiles().div_ceil(row_tiles));
     machine.pool.run(across * down, &|task, _| {
-        let panels = part(w.rows.div_ceil(PANEL), group, task % across);
+        let panels = part(product.panels(), group, task % across);
         let tiles = part(rows.tiles(), row_tiles, task / across);
-        run(machine.instructions, w.dtype, Group { product, panels, tiles, out });
+        run(machine.instructions, dtype, Group { product, panels, tiles });
     });
 }
 
@@ -140,7 +163,7 @@ impl PackedKernel for Round<'_> {
     }
 }
 
-/// A packed weight, rounded rows, and how many outputs a row gets.
+/// A packed weight, rounded rows, how many outputs a row gets, and where they go.
 #[derive(Clone, Copy)]
 pub struct Product<'a> {
     /// The panels.
@@ -149,6 +172,7 @@ pub struct Product<'a> {
     /// How the rounded rows lie.
     pub rows: Rows,
     outputs: usize,
+    out: SharedMut<'a, f32>,
 }
 
 impl Product<'_> {
@@ -171,8 +195,6 @@ pub struct Group<'a> {
     pub panels: Range<usize>,
     /// Which tiles.
     pub tiles: Range<usize>,
-    /// The result.
-    pub out: SharedMut<'a, f32>,
 }
 
 impl PackedKernel for Group<'_> {
@@ -221,7 +243,7 @@ impl Group<'_> {
         tile: usize,
         ahead: Option<*const u8>,
     ) {
-        let Product { weights, x, rows, outputs } = self.product;
+        let Product { weights, x, rows, outputs, out } = self.product;
         let (of, blocks, first) = (rows.of(tile), piece.len(), piece.start == 0);
         let column = panel * PANEL + lane;
         let columns = (outputs - column).min(VECTORS * F::S::LANES);
@@ -230,7 +252,7 @@ impl Group<'_> {
         let weights = &weights[..blocks * F::BYTES];
         let words = rows.words_of(tile).start + piece.start * F::WORDS * of.len();
         let x = &x[words..][..blocks * F::WORDS * of.len()];
-        let start = self.out.pointer(of.start * outputs + column..last);
+        let start = out.pointer(of.start * outputs + column..last);
         let ahead = ahead.unwrap_or(weights.as_ptr());
         let product =
             Tile { weights, lane, x, blocks, start, stride: outputs, columns, first, ahead };

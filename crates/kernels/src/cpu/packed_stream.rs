@@ -6,7 +6,6 @@ use crate::cpu::machine::Machine;
 use crate::cpu::packed_format::Format;
 use crate::cpu::packed_instructions::{PackedKernel, run};
 use crate::cpu::packed_product::{Group, PIECE, Product};
-use crate::cpu::threads::SharedMut;
 use crate::dtype::DType;
 use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -15,12 +14,17 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 /// processors that look ahead themselves are led astray.
 const AHEAD: usize = 3 << 10;
 
-/// All of a product.
-pub fn forward(machine: &Machine, product: Product, dtype: DType, out: SharedMut<f32>) {
+/// All of some products of the same rows.
+pub fn forward<'a>(
+    machine: &Machine,
+    products: impl Iterator<Item = Product<'a>> + Clone + Sync,
+    dtype: DType,
+) {
     let threads = machine.pool.threads();
-    let stretches = Stretches { panels: product.panels(), threads, next: AtomicUsize::new(0) };
+    let panels = products.clone().map(|product| product.panels()).sum();
+    let stretches = &Stretches { panels, threads, next: AtomicUsize::new(0) };
     machine.pool.run(threads, &|_, _| {
-        run(machine.instructions, dtype, Stream { product, stretches: &stretches, out });
+        run(machine.instructions, dtype, Stream { products: products.clone(), stretches });
     });
 }
 
@@ -43,48 +47,70 @@ impl Stretches {
 }
 
 /// A thread's share.
-struct Stream<'a> {
-    product: Product<'a>,
-    stretches: &'a Stretches,
-    out: SharedMut<'a, f32>,
+struct Stream<'s, P> {
+    products: P,
+    stretches: &'s Stretches,
 }
 
-impl PackedKernel for Stream<'_> {
+impl<'a, P: Iterator<Item = Product<'a>> + Clone> PackedKernel for Stream<'_, P> {
     type Output = ();
 
     #[inline(always)]
     fn run<F: Format>(self, format: F) {
-        let Stream { product, stretches, out } = self;
-        let (panels, tiles) = (0..product.panels(), 0..product.rows.tiles());
-        let group = Group { product, panels, tiles, out };
+        let Stream { products, stretches } = self;
         let mut stretch = stretches.claim();
         while !stretch.is_empty() {
             let after = stretches.claim();
             for panel in stretch.clone() {
                 let next = if panel + 1 < stretch.end { panel + 1 } else { after.start };
-                whole_panel(&group, format, panel, next);
+                let next = located(products.clone(), next);
+                let next = next.map(|(product, panel)| place::<F>(&product, panel, 0));
+                if let Some((product, panel)) = located(products.clone(), panel) {
+                    whole_panel(format, product, panel, next);
+                }
             }
             stretch = after;
         }
     }
 }
 
-/// All blocks of a panel, and the first ones of the `next` asked for.
+/// Which product the `panel`th panel of all belongs to, and its number there.
 #[inline(always)]
-fn whole_panel<F: Format>(group: &Group, format: F, panel: usize, next: usize) {
-    let Product { weights, rows, .. } = group.product;
-    let ahead = AHEAD.div_ceil(F::BYTES).min(rows.blocks);
+fn located<'a>(
+    products: impl Iterator<Item = Product<'a>>,
+    mut panel: usize,
+) -> Option<(Product<'a>, usize)> {
+    for product in products {
+        match panel.checked_sub(product.panels()) {
+            None => return Some((product, panel)),
+            Some(rest) => panel = rest,
+        }
+    }
+    None
+}
+
+/// Where a block of a panel begins.
+#[inline(always)]
+fn place<F: Format>(product: &Product, panel: usize, block: usize) -> *const u8 {
+    let blocks = panel * product.rows.blocks + block;
+    product.weights.as_ptr().wrapping_add(blocks * F::BYTES)
+}
+
+/// All blocks of a panel, and the first ones at `next` asked for.
+#[inline(always)]
+fn whole_panel<F: Format>(format: F, product: Product, panel: usize, next: Option<*const u8>) {
+    let (blocks, tiles) = (product.rows.blocks, product.rows.tiles());
+    let ahead = AHEAD.div_ceil(F::BYTES).min(blocks);
     // The blocks of one tile may be as many as there are; several tiles share them from the cache.
-    let most = if rows.tiles() == 1 { rows.blocks } else { PIECE };
-    let place = |panel: usize, block: usize| {
-        weights.as_ptr().wrapping_add((panel * rows.blocks + block) * F::BYTES)
-    };
-    let last = rows.blocks - ahead;
+    let most = if tiles == 1 { blocks } else { PIECE };
+    let group = Group { product, panels: panel..panel + 1, tiles: 0..tiles };
+    let last = blocks - ahead;
     for start in (0..last).step_by(most) {
         let piece = start..(start + most).min(last);
-        group.piece_of_a_panel(format, panel, piece, place(panel, start + ahead));
+        group.piece_of_a_panel(format, panel, piece, place::<F>(&product, panel, start + ahead));
     }
-    group.piece_of_a_panel(format, panel, last..rows.blocks, place(next, 0));
+    let here = place::<F>(&product, panel, last);
+    group.piece_of_a_panel(format, panel, last..blocks, next.unwrap_or(here));
 }
 
 #[cfg(test)]

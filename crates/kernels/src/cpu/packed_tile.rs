@@ -4,6 +4,9 @@
 use crate::cpu::packed_format::{Format, Sums, VECTORS};
 use crate::cpu::simd::Simd;
 
+/// Blocks of rounded rows that are asked for ahead: many rows come from the second-level cache.
+const ROWS_AHEAD: usize = 2;
+
 /// A few rows by two vectors of outputs, over a piece of the depth.
 pub struct Tile<'a> {
     /// The blocks of its piece of a panel.
@@ -70,6 +73,10 @@ impl Tile<'_> {
             }
         }
         for block in 0..self.blocks {
+            let later = self.x.as_ptr().wrapping_add((block + ROWS_AHEAD) * F::WORDS * ROWS);
+            for line in (0..F::WORDS * ROWS).step_by(16) {
+                s.prefetch(later.wrapping_add(line).cast());
+            }
             // SAFETY: the caller's promise.
             unsafe {
                 let weights = self.weights.as_ptr().add(block * F::BYTES);
