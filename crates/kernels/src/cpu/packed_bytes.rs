@@ -125,14 +125,9 @@ unsafe fn dot_rows<D: Dot, const ROWS: usize>(
 fn round_block<D: Dot>(d: D, x: &[f32; BLOCK]) -> (f32, i32, [i8; BLOCK]) {
     let s = d.floats();
     let zero = s.splat(0.0);
-    let (mut largest, mut nothing) = (zero, zero);
+    let mut largest = zero;
     for x in x.chunks_exact(D::S::LANES).map(|x| s.load(x)) {
         largest = s.max(largest, s.max(x, s.sub(zero, x)));
-        nothing = s.mul_add(x, zero, nothing);
-    }
-    // Zero times what is not finite is not a number.
-    if s.sum(nothing).is_nan() {
-        return (f32::NAN, 0, [0; BLOCK]);
     }
     let largest = s.largest(largest);
     let steps = s.splat(activation_steps(largest));
@@ -143,5 +138,10 @@ fn round_block<D: Dot>(d: D, x: &[f32; BLOCK]) -> (f32, i32, [i8; BLOCK]) {
         // SAFETY: there are as many numbers as lanes.
         unsafe { d.store_bytes(number, numbers.as_mut_ptr()) };
     }
-    (largest / 127.0, s.sum(sum) as i32, numbers)
+    // Of an infinite number there are no steps, and no steps times it is not a number either.
+    let sum = s.sum(sum);
+    if sum.is_nan() {
+        return (f32::NAN, 0, [0; BLOCK]);
+    }
+    (largest / 127.0, sum as i32, numbers)
 }
