@@ -113,6 +113,8 @@ impl Dot for Avx512Dot {
 
     /// Their floats wait in memory while whole numbers are summed.
     const TILE_ROWS: usize = 8;
+    /// Without such waiting, and of shorter blocks a processor works at several at once.
+    const TILE_OF_MANY: usize = 4;
 
     #[inline(always)]
     fn floats(self) -> Avx512 {
