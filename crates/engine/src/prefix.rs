@@ -25,10 +25,11 @@ pub struct Prefixes {
 }
 
 impl Prefixes {
-    /// Keeps `tokens`, read into all of `slot`, and returns slots that are kept no more: of what is a
-    /// beginning of it, and the oldest where there are too many.
+    /// Keeps `tokens`, read into all of `slot`, and returns slots that are kept no more: of what has
+    /// too little else than a beginning of it, and the oldest where there are too many.
     pub fn keep(&mut self, tokens: Vec<u32>, slot: Range<usize>) -> Vec<Range<usize>> {
-        let needless = self.kept.extract_if(.., |kept| tokens.starts_with(&kept.tokens));
+        let own = |kept: &Kept| kept.tokens.len() - shared(&kept.tokens, &tokens);
+        let needless = self.kept.extract_if(.., |kept| own(kept) < SHORTEST);
         let mut needless: Vec<_> = needless.map(|kept| kept.slot).collect();
         if self.kept.len() >= MOST {
             needless.extend(self.give_up());
@@ -82,15 +83,17 @@ mod tests {
     fn the_longest_beginning_is_found_and_the_oldest_goes_first() {
         let mut prefixes = Prefixes::default();
         let tokens = |end: u32| (0..end).collect::<Vec<u32>>();
-        assert!(prefixes.keep(tokens(10), 0..10).is_empty());
-        let other: Vec<u32> = (0..9).chain(90..96).collect();
-        assert!(prefixes.keep(other, 10..25).is_empty());
-        assert_eq!(prefixes.find(&tokens(30)), Some((0, 10)));
+        let forked = |at: u32, end: u32| (0..at).chain(90 + at..90 + end).collect::<Vec<u32>>();
+        assert!(prefixes.keep(tokens(20), 0..20).is_empty());
+        assert!(prefixes.keep(forked(9, 20), 20..40).is_empty());
+        assert_eq!(prefixes.find(&tokens(30)), Some((0, 20)));
         assert_eq!(prefixes.find(&[5, 6, 7, 8, 9, 10, 11, 12]), None);
         prefixes.touch(0);
-        let needless = prefixes.keep(tokens(20), 25..45);
-        assert_eq!((needless.len(), needless.first()), (1, Some(&(0..10))), "a beginning of it");
-        assert_eq!(prefixes.give_up(), Some(10..25));
-        assert_eq!(prefixes.rows(), 20);
+        let needless = prefixes.keep(tokens(30), 40..70);
+        assert_eq!((needless.len(), &needless[0]), (1, &(0..20)), "a beginning of it");
+        let needless = prefixes.keep(forked(23, 40), 70..110);
+        assert_eq!((needless.len(), &needless[0]), (1, &(40..70)), "its last 7 are not worth it");
+        assert_eq!(prefixes.give_up(), Some(20..40));
+        assert_eq!(prefixes.rows(), 40);
     }
 }
