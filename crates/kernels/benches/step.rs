@@ -32,7 +32,12 @@ struct Step {
 fn main() {
     let (path, threads, device, mut words) = arguments::read();
     let dtype = if words.next().as_deref() == Some("bf16") { DType::Bf16 } else { DType::F32 };
-    let roof = roof::flops(threads, path).expect("a path of this processor") / 1e9;
+    let flops = roof::flops(threads, path).expect("a path of this processor") / 1e9;
+    let pairs = roof::bf16_flops(threads, path).expect("a path of this processor");
+    let roof = match dtype {
+        DType::Bf16 => flops.max(pairs.unwrap_or(0.0) / 1e9),
+        _ => flops,
+    };
     let bandwidth = roof::read_bandwidth(threads, path).expect("a path of this processor") / 1e9;
     println!("{}: roof {roof:.0} GFLOP/s, memory {bandwidth:.1} GB/s", device.name());
     let wanted = words.next().unwrap_or_default();

@@ -195,7 +195,6 @@ impl<T: Tiles> Job<'_, T> {
         for block in cut(depths.len(), DEPTH) {
             let depth = whole_steps(block.len());
             let of_product = depths.start + block.start..depths.start + block.end;
-            let resident = &resident[..];
             let (left, right) = match self.rows_pass() {
                 true => {
                     let left = self.left_panel(room, &rows, &of_product);
