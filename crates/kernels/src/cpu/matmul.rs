@@ -348,7 +348,10 @@ mod tests {
             });
             let expected = terms.sum::<f64>() + if add { f64::from(begin(i)) } else { 0.0 };
             let case = format!("{path:?} {rows} x {outputs} x {depth} {add}, {row}, {column}");
-            assert!((f64::from(found) - expected).abs() < 1e-6 * depth as f64, "{case}: {found}, {expected}");
+            assert!(
+                (f64::from(found) - expected).abs() < 1e-6 * depth as f64,
+                "{case}: {found}, {expected}"
+            );
             assert_eq!(rounded, bf16::from_f32(found), "{case}, rounded");
         }
         (wide, short)
