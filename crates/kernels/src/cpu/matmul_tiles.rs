@@ -3,12 +3,12 @@
 //! ```text
 //! for each piece of the side with fewer lanes, for each piece of the depth:
 //!     pack it: it stays in the second-level cache                             (all threads)
-//!     for each panel of the other side:                                       (tasks)
-//!         for each block of the depth:
-//!             pack the panel: it stays in the first-level cache
-//!             for each panel of the first side: a square                      (`tile_strip.rs`)
+//!     for each group of panels of the other side:                             (a task)
+//!         pack the group: it stays there as well
+//!         for each block of the depth: rows times columns                     (`tile_strip.rs`)
 //! ```
 //!
+//! A row of one side and a panel of the other, of the depth of a block, stay in the first-level cache.
 //! Rows whose depth runs along memory are tiles as they lie and are not packed. A sum goes on from
 //! block to block, so it depends neither on the cuts nor on the threads nor on the rows beside it.
 
@@ -17,19 +17,21 @@ use crate::cpu::matmul_pack::{Along, Elements, Side};
 use crate::cpu::matmul_plan::{Product, cut, group_of};
 use crate::cpu::matmul_result::{Elements as Out, Rectangle, Sums};
 use crate::cpu::threads::SharedMut;
-use crate::cpu::tile_pack::{pack_panels, pack_rows, whole_steps};
+use crate::cpu::tile_pack::{Part, Place, pack_panels, pack_rows, row_stride, whole_steps};
 use crate::cpu::tile_strip::{Ahead, Lanes, Strip};
 use crate::cpu::tiles::{SQUARE, STEP, Tiles};
 use std::ops::Range;
 
 /// Pairs of depth of a block.
-const DEPTH: usize = 256;
+const DEPTH: usize = 128;
 /// Lanes of a piece of the resident side.
 const RESIDENT_LANES: usize = 1024;
 /// Pairs of a piece of the resident side, at most, unless a block of it has more.
 const RESIDENT_PAIRS: usize = 384 << 10;
-/// Panels of a task.
+/// Panels of a group, at most.
 const GROUP: usize = 8;
+/// Pairs of a packed group, at most, unless a panel has more.
+const GROUP_PAIRS: usize = 128 << 10;
 
 /// All of a product of which both sides are pairs.
 pub fn run<T: Tiles>(
@@ -66,8 +68,20 @@ struct Job<'a, T> {
     out: Out<'a>,
 }
 
-/// Packed memory of the resident side, of a panel for each thread, and of sums.
+/// Packed memory of the resident side, of a group for each thread, and of sums.
 type Memory<'a> = (&'a mut Buffer, &'a mut Buffer, &'a mut Buffer);
+
+/// What a task multiplies with a piece of the resident side: some panels of the passing side.
+struct Group<'a> {
+    passing: Range<usize>,
+    resident: Range<usize>,
+    depths: Range<usize>,
+    /// The packed resident side.
+    packed: &'a [f32],
+    /// The packed passing side.
+    room: &'a [f32],
+    sums: Sums<'a>,
+}
 
 impl<T: Tiles> Job<'_, T> {
     /// Whether the panels that pass by are rows; else they are columns.
@@ -95,26 +109,52 @@ impl<T: Tiles> Job<'_, T> {
         }
     }
 
+    /// In tasks that read memory in long runs: lanes where the depth runs along it, else depths.
     fn pack_resident(&self, memory: &mut Buffer, lanes: Range<usize>, depths: Range<usize>) {
-        const TOGETHER: usize = 4 * SQUARE;
+        const LANES: usize = 2 * SQUARE;
+        const DEPTHS: usize = 2 * STEP;
         if !self.rows_pass() && self.rows_as_they_lie(&lanes, &depths).is_some() {
             return;
         }
-        let depth = whole_steps(depths.len());
-        let memory = memory.floats(lanes.len().next_multiple_of(SQUARE) * depth);
-        let memory = SharedMut::new(memory);
-        self.machine.pool.run(lanes.len().div_ceil(TOGETHER), &|task, _| {
-            let group = group_of(&lanes, TOGETHER, task);
-            let first = (group.start - lanes.start) * depth;
-            let length = group.len().next_multiple_of(SQUARE) * depth;
-            // SAFETY: groups of whole panels do not overlap.
-            let out = unsafe { memory.part(first..first + length) };
-            let (instructions, side) = (self.machine.instructions, *self.resident());
-            match self.rows_pass() {
-                true => pack_panels(instructions, out, side, group, depths.clone()),
-                false => pack_rows(instructions, out, side, group, depths.clone()),
+        let side = *self.resident();
+        let out = SharedMut::new(memory.floats(self.resident_pairs(&lanes, &depths)));
+        let along_lanes = side.along == Along::LanesOfPairs;
+        let tasks = match along_lanes {
+            true => depths.len().div_ceil(DEPTHS),
+            false => lanes.len().div_ceil(LANES),
+        };
+        self.machine.pool.run(tasks, &|task, _| {
+            let (lanes_of_task, depths_of_task) = match along_lanes {
+                true => (lanes.clone(), group_of(&depths, DEPTHS, task)),
+                false => (group_of(&lanes, LANES, task), depths.clone()),
+            };
+            let (lane, depth) =
+                (lanes_of_task.start - lanes.start, depths_of_task.start - depths.start);
+            let part = Part { side, lanes: lanes_of_task, depths: depths_of_task };
+            // SAFETY: tasks have lanes of whole panels, or depths of whole steps, of their own.
+            unsafe {
+                match self.rows_pass() {
+                    true => {
+                        let stride = SQUARE * whole_steps(depths.len());
+                        let start = lane / SQUARE * stride + depth * SQUARE;
+                        pack_panels(self.machine.instructions, Place { out, start, stride }, part);
+                    }
+                    false => {
+                        let stride = row_stride(depths.len());
+                        let start = lane * stride + depth;
+                        pack_rows(self.machine.instructions, Place { out, start, stride }, part);
+                    }
+                }
             }
         });
+    }
+
+    /// Pairs of a packed piece of the resident side.
+    fn resident_pairs(&self, lanes: &Range<usize>, depths: &Range<usize>) -> usize {
+        match self.rows_pass() {
+            true => lanes.len().next_multiple_of(SQUARE) * whole_steps(depths.len()),
+            false => lanes.len() * row_stride(depths.len()),
+        }
     }
 
     /// One piece of the resident side times all of the other.
@@ -125,36 +165,44 @@ impl<T: Tiles> Job<'_, T> {
         depths: Range<usize>,
     ) {
         let (pool, passing) = (&self.machine.pool, self.passing());
-        let padded = lanes.len().next_multiple_of(SQUARE);
-        let resident = &*resident.floats(padded * whole_steps(depths.len()));
-        let panels = SharedMut::new(panels.floats(pool.threads() * DEPTH * SQUARE));
+        let packed = &*resident.floats(self.resident_pairs(&lanes, &depths));
+        let count = passing.lanes.div_ceil(SQUARE);
+        let tasks = self.tasks(count, depths.len());
+        let largest = SQUARE * count.div_ceil(tasks);
+        let room = largest * row_stride(depths.len());
+        let rooms = SharedMut::new(panels.floats(pool.threads() * room));
         let at_once = depths.len() == self.product.left.depth;
+        let own = largest * lanes.len().next_multiple_of(SQUARE);
         let sums = match (self.out, at_once) {
             (Out::F32(_), _) => 0,
-            (Out::Bf16(_), true) => pool.threads() * SQUARE * padded,
+            (Out::Bf16(_), true) => pool.threads() * own,
             (Out::Bf16(_), false) => self.product.left.lanes * self.product.right.lanes,
         };
         let floats = SharedMut::new(parts.floats(sums));
-        let count = passing.lanes.div_ceil(SQUARE);
-        let group = (count / (4 * pool.threads())).clamp(1, GROUP);
-        pool.run(count.div_ceil(group), &|task, thread| {
-            for panel in task * group..((task + 1) * group).min(count) {
-                let passing = group_of(&(0..passing.lanes), SQUARE, panel);
-                let (rows, columns) = match self.rows_pass() {
-                    true => (passing, lanes.clone()),
-                    false => (lanes.clone(), passing),
-                };
-                let own = if at_once { Some(thread * SQUARE * padded) } else { None };
-                let sums = self.sums(floats, own, &rows, &columns);
-                let room = thread * DEPTH * SQUARE..(thread + 1) * DEPTH * SQUARE;
-                // SAFETY: every thread has a part of its own.
-                let room = unsafe { panels.part(room) };
-                self.panel(room, resident, sums, (rows, columns), depths.clone());
-            }
+        pool.run(tasks, &|task, thread| {
+            let first = SQUARE * (task * count / tasks);
+            let end = SQUARE * ((task + 1) * count / tasks);
+            let passing = first..end.min(passing.lanes);
+            let (rows, columns) = match self.rows_pass() {
+                true => (&passing, &lanes),
+                false => (&lanes, &passing),
+            };
+            let sums = self.sums(floats, at_once.then_some(thread * own), rows, columns);
+            // SAFETY: every thread has a part of its own.
+            let room = unsafe { rooms.part(thread * room..(thread + 1) * room) };
+            self.pack_group(room, passing.clone(), depths.clone());
+            let (resident, depths, room) = (lanes.clone(), depths.clone(), &*room);
+            self.group(&Group { passing, resident, depths, packed, room, sums });
         });
     }
 
-    /// Where a strip is summed and where it ends. `own` is the start of sums of the thread.
+    /// Into how many groups so many panels go: groups of equal size that keep all threads busy.
+    fn tasks(&self, panels: usize, depth: usize) -> usize {
+        let fitting = (GROUP_PAIRS / SQUARE / depth).clamp(1, GROUP);
+        panels.div_ceil(fitting).next_multiple_of(2 * self.machine.pool.threads()).min(panels)
+    }
+
+    /// Where a group is summed and where it ends. `own` is the start of sums of the thread.
     fn sums<'b>(
         &'b self,
         floats: SharedMut<'b, f32>,
@@ -182,69 +230,87 @@ impl<T: Tiles> Job<'_, T> {
         }
     }
 
-    /// One panel of the passing side times a piece of the resident side.
-    fn panel(
-        &self,
-        room: &mut [f32],
-        resident: &[f32],
-        sums: Sums,
-        (rows, columns): (Range<usize>, Range<usize>),
-        depths: Range<usize>,
-    ) {
-        let whole = whole_steps(depths.len());
-        for block in cut(depths.len(), DEPTH) {
-            let depth = whole_steps(block.len());
-            let of_product = depths.start + block.start..depths.start + block.end;
-            let (left, right) = match self.rows_pass() {
-                true => {
-                    let left = self.left_panel(room, &rows, &of_product);
-                    (left, lanes_of(&resident[block.start * SQUARE..], whole * SQUARE))
-                }
-                false => {
-                    let left = self.rows_as_they_lie(&rows, &of_product);
-                    let packed = || lanes_of(&resident[block.start..], whole);
-                    let (lanes, depths) = (columns.clone(), of_product.clone());
-                    let room = &mut room[..depth * SQUARE];
-                    let instructions = self.machine.instructions;
-                    pack_panels(instructions, room, self.product.right, lanes, depths);
-                    (left.unwrap_or_else(packed), lanes_of(room, depth * SQUARE))
-                }
-            };
+    fn group(&self, group: &Group) {
+        if !self.rows_pass() {
+            let columns = 0..group.passing.len();
+            return self.blocks(group, 0..group.resident.len(), columns);
+        }
+        for row in (0..group.passing.len()).step_by(SQUARE) {
+            let rows = row..(row + SQUARE).min(group.passing.len());
+            self.blocks(group, rows, 0..group.resident.len());
+        }
+    }
+
+    fn pack_group(&self, room: &mut [f32], lanes: Range<usize>, depths: Range<usize>) {
+        if self.rows_pass() && self.rows_as_they_lie(&lanes, &depths).is_some() {
+            return;
+        }
+        let (out, start, instructions) = (SharedMut::new(room), 0, self.machine.instructions);
+        let (rows, panels) = (row_stride(depths.len()), SQUARE * whole_steps(depths.len()));
+        let part = Part { side: *self.passing(), lanes, depths };
+        // SAFETY: the room is the thread's own.
+        unsafe {
+            match self.rows_pass() {
+                true => pack_rows(instructions, Place { out, start, stride: rows }, part),
+                false => pack_panels(instructions, Place { out, start, stride: panels }, part),
+            }
+        }
+    }
+
+    /// Some rows times some columns of a group, block after block.
+    fn blocks(&self, group: &Group, rows: Range<usize>, columns: Range<usize>) {
+        for block in cut(group.depths.len(), DEPTH) {
+            let of_product = group.depths.start + block.start..group.depths.start + block.end;
             self.machine.instructions.run(Strip {
                 tiles: self.tiles,
                 rows: rows.len(),
                 columns: columns.len(),
-                steps: depth / STEP,
-                left,
-                right,
-                sums,
+                steps: whole_steps(block.len()) / STEP,
+                left: self.left(group, &rows, &block),
+                right: self.right(group, &columns, &block),
+                sums: group.sums.at((rows.start, columns.start)),
                 first: of_product.start == 0,
                 last: of_product.end == self.product.left.depth,
                 add: self.product.add,
-                ahead: self.ahead(&rows, &of_product),
+                ahead: self.ahead(group, &rows, &of_product),
             });
         }
     }
 
-    fn left_panel<'b>(
+    /// Rows of a group, from the given depth on.
+    fn left<'b>(
         &'b self,
-        room: &'b mut [f32],
+        group: &'b Group,
         rows: &Range<usize>,
-        depths: &Range<usize>,
+        block: &Range<usize>,
     ) -> Lanes<'b> {
-        if let Some(rows) = self.rows_as_they_lie(rows, depths) {
+        let first = if self.rows_pass() { group.passing.start } else { group.resident.start };
+        let lanes = first + rows.start..first + rows.end;
+        let depths = group.depths.start + block.start..group.depths.start + block.end;
+        if let Some(rows) = self.rows_as_they_lie(&lanes, &depths) {
             return rows;
         }
-        let depth = whole_steps(depths.len());
-        let room = &mut room[..rows.len() * depth];
-        let (lanes, depths) = (rows.clone(), depths.clone());
-        pack_rows(self.machine.instructions, room, self.product.left, lanes, depths);
-        lanes_of(room, depth)
+        let stride = row_stride(group.depths.len());
+        let pairs = if self.rows_pass() { group.room } else { group.packed };
+        lanes_of(&pairs[rows.start * stride + block.start..], stride)
+    }
+
+    /// Panels of a group, from the given depth on.
+    fn right<'b>(
+        &self,
+        group: &'b Group,
+        columns: &Range<usize>,
+        block: &Range<usize>,
+    ) -> Lanes<'b> {
+        let stride = SQUARE * whole_steps(group.depths.len());
+        let pairs = if self.rows_pass() { group.packed } else { group.room };
+        lanes_of(&pairs[columns.start / SQUARE * stride + block.start * SQUARE..], stride)
     }
 
     /// Of rows that pass by as they lie, the next ones.
-    fn ahead(&self, rows: &Range<usize>, depths: &Range<usize>) -> Ahead {
-        let next = rows.end..(rows.end + SQUARE).min(self.product.left.lanes);
+    fn ahead(&self, group: &Group, rows: &Range<usize>, depths: &Range<usize>) -> Ahead {
+        let next = group.passing.start + rows.end;
+        let next = next..(next + SQUARE).min(self.product.left.lanes);
         if !self.rows_pass() || next.is_empty() {
             return Ahead::NOTHING;
         }
