@@ -3,8 +3,8 @@
 //! ```text
 //! round all rows of x once                                                  (all threads)
 //! for each group of rows x group of panels:                                 (a task)
-//!     for each piece of the depth, for each panel:    few rows: for each panel, for each piece
-//!         for each 32 rows: a square                                        (`tile_strip.rs`)
+//!     for each piece of the depth:               few rows: for each panel, for each piece
+//!         for each 32 rows, for each panel: a square                        (`tile_strip.rs`)
 //! ```
 //!
 //! A sum goes on from piece to piece, so a row depends neither on the number of threads nor on the
@@ -14,17 +14,20 @@ use crate::cpu::machine::{Machine, Scratch};
 use crate::cpu::matmul_plan::group_of;
 use crate::cpu::matmul_result::{Rectangle, Round, Sums};
 use crate::cpu::threads::SharedMut;
+use crate::cpu::tile_pack::row_stride;
 use crate::cpu::tile_strip::{Ahead, Lanes, Strip};
-use crate::cpu::tiles::{LEFT_STEP, RIGHT_STEP, SQUARE, Tiles};
+use crate::cpu::tiles::{LEFT_STEP, RIGHT_STEP, SQUARE, STEP, Tiles};
 use crate::packed_layout::BLOCK;
 use crate::view::View;
 use half::bf16;
 use std::ops::Range;
 
-/// Steps of a piece.
-const PIECE: usize = 16;
+/// Steps of a piece: rows of it and a panel stay in the first-level cache together.
+const PIECE: usize = 8;
+/// Steps of a piece where there are few rows: memory is asked for by pieces ahead.
+const PIECE_OF_FEW: usize = 32;
 /// Rows of a group.
-const GROUP_ROWS: usize = 512;
+const GROUP_ROWS: usize = 256;
 /// Panels of a group.
 const GROUP_PANELS: usize = 8;
 /// Bytes of rounded rows that may be few: they stay in the second-level cache whatever the order.
@@ -45,12 +48,12 @@ pub fn forward<T: Tiles>(
         return floats.fill(0.0);
     }
     let steps = x.columns.div_ceil(BLOCK);
-    let rounded = scratch.left.floats(x.rows * steps * LEFT_STEP / size_of::<f32>());
-    let rounded: &mut [bf16] = bytemuck::cast_slice_mut(rounded);
-    round_rows(machine, rounded, values, x.columns);
+    let stride = row_stride(steps * STEP);
+    let rounded: &mut [bf16] = bytemuck::cast_slice_mut(scratch.left.floats(x.rows * stride));
+    round_rows(machine, rounded, values, (x.columns, 2 * stride));
     let product = Product {
         tiles,
-        left: Lanes { bytes: bytemuck::cast_slice(rounded), stride: steps * LEFT_STEP },
+        left: Lanes { bytes: bytemuck::cast_slice(rounded), stride: size_of::<f32>() * stride },
         right: Lanes { bytes: weights, stride: steps * RIGHT_STEP },
         steps,
         few: x.rows * steps * LEFT_STEP <= FEW_BYTES,
@@ -66,10 +69,9 @@ pub fn forward<T: Tiles>(
     });
 }
 
-/// Rounds all rows, each filled up with zeros to whole steps.
-fn round_rows(machine: &Machine, out: &mut [bf16], x: &[f32], columns: usize) {
+/// Rounds all rows, each filled up with zeros to `whole` columns.
+fn round_rows(machine: &Machine, out: &mut [bf16], x: &[f32], (columns, whole): (usize, usize)) {
     const TOGETHER: usize = 8;
-    let whole = columns.next_multiple_of(BLOCK);
     let out = SharedMut::new(out);
     machine.pool.run_ranges(x.len() / columns, TOGETHER, &|rows| {
         // SAFETY: ranges of rows do not overlap.
@@ -94,39 +96,47 @@ struct Product<'a, T> {
 
 impl<T: Tiles> Product<'_, T> {
     fn group(&self, machine: &Machine, rows: Range<usize>, columns: Range<usize>) {
-        let together = if self.few { SQUARE } else { columns.len() };
+        let (together, piece) = match self.few {
+            true => (SQUARE, PIECE_OF_FEW),
+            false => (columns.len(), PIECE),
+        };
         for first in columns.clone().step_by(together) {
-            for piece in (0..self.steps).step_by(PIECE) {
-                for column in (first..(first + together).min(columns.end)).step_by(SQUARE) {
-                    let columns = column..(column + SQUARE).min(columns.end);
-                    machine.instructions.run(self.strip(rows.clone(), columns, piece));
-                }
+            let columns = first..(first + together).min(columns.end);
+            for start in (0..self.steps).step_by(piece) {
+                let steps = start..(start + piece).min(self.steps);
+                machine.instructions.run(self.strip(rows.clone(), columns.clone(), steps));
             }
         }
     }
 
-    /// A piece of one panel times a group of rows.
-    fn strip(&self, rows: Range<usize>, columns: Range<usize>, piece: usize) -> Strip<'_, T> {
-        let steps = PIECE.min(self.steps - piece);
-        let left = &self.left.bytes[rows.start * self.left.stride + piece * LEFT_STEP..];
+    /// A piece of some panels times a group of rows; asks for the next piece.
+    fn strip(
+        &self,
+        rows: Range<usize>,
+        columns: Range<usize>,
+        steps: Range<usize>,
+    ) -> Strip<'_, T> {
+        let left = &self.left.bytes[rows.start * self.left.stride + steps.start * LEFT_STEP..];
         let panel = columns.start / SQUARE * self.right.stride;
-        let right = &self.right.bytes[panel + piece * RIGHT_STEP..];
-        let bytes = steps * RIGHT_STEP;
-        // The next piece of the panel, or the same piece of the next one.
-        let distance = if self.few { bytes } else { self.right.stride };
+        let right = &self.right.bytes[panel + steps.start * RIGHT_STEP..];
+        let bytes = steps.len() * RIGHT_STEP;
+        let panels = columns.len().div_ceil(SQUARE);
+        let last = steps.end == self.steps;
+        // After the last piece the first one of the next panels.
+        let distance = if last { (panels - 1) * self.right.stride + bytes } else { bytes };
         let start = right.as_ptr().wrapping_add(distance);
         Strip {
             tiles: self.tiles,
             rows: rows.len(),
             columns: columns.len(),
-            steps,
+            steps: steps.len(),
             left: Lanes { bytes: left, ..self.left },
             right: Lanes { bytes: right, ..self.right },
             sums: Sums { floats: self.out.at((rows.start, columns.start)), rounded: None },
-            first: piece == 0,
-            last: piece + steps == self.steps,
+            first: steps.start == 0,
+            last,
             add: false,
-            ahead: Ahead { start, bytes, stride: 0, rows: 1 },
+            ahead: Ahead { start, bytes, stride: self.right.stride, rows: panels },
         }
     }
 }
