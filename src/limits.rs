@@ -24,6 +24,11 @@ pub fn read_gb_per_second(threads: usize) -> Result<f64> {
     Ok(roof::read_bandwidth(threads, Device::chosen_path()?)? * 1e-9)
 }
 
+/// Memory that is read now and then, in turn with what is measured.
+pub fn memory(threads: usize) -> Result<roof::Memory> {
+    Ok(roof::Memory::new(threads, Device::chosen_path()?)?)
+}
+
 /// What products with weights of this type are a share of: multiply-adds of all threads in registers,
 /// in 10⁹ a second, by the fastest instruction that could do them.
 pub fn product_gflops(weights: DType, threads: usize) -> Result<f64> {

@@ -8,6 +8,7 @@ use crate::cli::BenchGenerate;
 use crate::limits;
 use anyhow::{Context, Result};
 use kollama_engine::{Engine, Request, Sampling};
+use kollama_kernels::roof::Memory;
 use kollama_kernels::{DType, Device};
 use kollama_llama::{LlamaConfig, Parameters};
 use kollama_tokenizer::Tokenizer;
@@ -16,6 +17,8 @@ use std::time::Instant;
 /// Tokens of the prompt, and tokens that are written one by one.
 const PROMPT: usize = 512;
 const NEW: usize = 64;
+/// Tokens that are written between two readings of memory.
+const BETWEEN_READINGS: usize = 8;
 /// Sequences of a crowd, and tokens of their prompts.
 const CROWD: usize = 8;
 const CROWD_PROMPT: usize = 32;
@@ -25,7 +28,8 @@ const VOCABULARY: usize = 46_336;
 /// The figures of one shape and one kind of weights.
 pub fn bench_generate(flags: &BenchGenerate, device: &Device, threads: usize) -> Result<Facts> {
     let config = shape(flags.shape)?;
-    let before = roofs(flags.weights.dtype(), threads)?;
+    let before = limits::product_gflops(flags.weights.dtype(), threads)?;
+    let memory = limits::memory(threads)?;
     let llama = random_model(config.clone(), device, flags.weights.dtype())?;
     let weights = weight_bytes(&llama.parameters);
     let words = byte_tokenizer()?;
@@ -33,14 +37,15 @@ pub fn bench_generate(flags: &BenchGenerate, device: &Device, threads: usize) ->
     let mut engine = Engine::new(llama, &words, rows)?;
     let mut rounds = Vec::new();
     for _ in 0..=flags.output.repeats {
-        rounds.push(Round::run(&mut engine)?);
+        rounds.push(Round::run(&mut engine, &memory)?);
     }
     // The first is not counted.
     let middle = |rate: fn(&Round) -> f64| median(rounds[1..].iter().map(rate).collect());
     let (prefill, decode) = (middle(|round| round.prefill), middle(|round| round.decode));
+    let share = |round: &Round| round.decode * weights as f64 / round.bandwidth;
+    let share_of_bandwidth = median(rounds[1..].iter().map(share).collect());
     // A neighbour may disturb one reading of a roof; the higher one is nearer to it.
-    let after = roofs(flags.weights.dtype(), threads)?;
-    let (roof, bandwidth) = (before.0.max(after.0), before.1.max(after.1));
+    let roof = before.max(limits::product_gflops(flags.weights.dtype(), threads)?);
     let products = prefill * gflop_of_a_prompt(&config) / PROMPT as f64;
     Ok(vec![
         fact("device", device.name()),
@@ -53,24 +58,21 @@ pub fn bench_generate(flags: &BenchGenerate, device: &Device, threads: usize) ->
         fact("product_roof_gflops", roof),
         fact("share_of_product_roof", products / roof),
         fact("new_tokens_per_second", decode),
-        fact("read_gb_per_second", bandwidth),
-        fact("share_of_bandwidth", decode * weights as f64 * 1e-9 / bandwidth),
+        fact("read_gb_per_second", 1e-9 * middle(|round| round.bandwidth)),
+        fact("share_of_bandwidth", share_of_bandwidth),
         fact("new_tokens_per_second_of_8", middle(|round| round.crowd)),
         fact("guessed_tokens_per_second", middle(|round| round.guessed)),
     ])
 }
 
-/// Of products, and of reading memory.
-fn roofs(weights: DType, threads: usize) -> Result<(f64, f64)> {
-    Ok((limits::product_gflops(weights, threads)?, limits::read_gb_per_second(threads)?))
-}
-
-/// Tokens a second.
+/// Tokens a second, and bytes a second.
 struct Round {
     /// Reading a prompt.
     prefill: f64,
     /// Writing one by one.
     decode: f64,
+    /// Reading memory meanwhile: the middle one of readings in turn with tokens.
+    bandwidth: f64,
     /// Writing by several sequences together.
     crowd: f64,
     /// Writing what repeats itself, so that every guess comes true.
@@ -78,7 +80,7 @@ struct Round {
 }
 
 impl Round {
-    fn run(engine: &mut Engine<'_>) -> Result<Round> {
+    fn run(engine: &mut Engine<'_>, memory: &Memory) -> Result<Round> {
         let ids = |length: usize| (0..length).map(|place| (place * 7919 % VOCABULARY) as u32);
         engine.set_speculation(false);
         engine.set_sharing(false);
@@ -86,7 +88,7 @@ impl Round {
         let began = Instant::now();
         engine.step()?;
         let prefill = PROMPT as f64 / began.elapsed().as_secs_f64();
-        let decode = rate_of_the_rest(engine)?;
+        let (decode, bandwidth) = rates_in_turn(engine, memory)?;
         for _ in 0..CROWD {
             engine.submit(request(ids(CROWD_PROMPT).collect()))?;
         }
@@ -95,12 +97,27 @@ impl Round {
         engine.set_speculation(true);
         engine.submit(request((0..PROMPT).map(|place| (place % CIRCLE) as u32).collect()))?;
         engine.step()?;
-        Ok(Round { prefill, decode, crowd, guessed: rate_of_the_rest(engine)? })
+        let guessed = rate_of_the_rest(engine)?;
+        Ok(Round { prefill, decode, bandwidth, crowd, guessed })
     }
 }
 
 fn request(prompt: Vec<u32>) -> Request {
     Request { prompt, max_new_tokens: NEW + 1, sampling: Sampling::GREEDY, stop: Vec::new() }
+}
+
+/// Tokens a second until nothing runs, and bytes a second of memory, which is read in between.
+fn rates_in_turn(engine: &mut Engine<'_>, memory: &Memory) -> Result<(f64, f64)> {
+    let (mut seconds, mut written, mut readings) = (0.0, 0, vec![memory.bytes_per_second()]);
+    while !engine.is_idle() {
+        let (began, goal) = (Instant::now(), written + BETWEEN_READINGS);
+        while written < goal && !engine.is_idle() {
+            written += engine.step()?.len();
+        }
+        seconds += began.elapsed().as_secs_f64();
+        readings.push(memory.bytes_per_second());
+    }
+    Ok((written as f64 / seconds, median(readings)))
 }
 
 /// Tokens a second until nothing runs.

@@ -61,6 +61,10 @@ pub trait Backend: Send + Sync {
     fn pack(&self, out: View, x: View);
     /// Every side of the three products may be bf16, except `d_w`; `w` may be packed here.
     fn matmul(&self, out: View, x: View, w: View);
+    /// [`Backend::matmul`] of every `(out, w)`.
+    fn matmuls(&self, products: &[(View, View)], x: View) {
+        products.iter().for_each(|&(out, w)| self.matmul(out, x, w));
+    }
     fn matmul_backward_input(&self, d_x: View, d_out: View, w: View);
     fn matmul_backward_weight(&self, d_w: View, d_out: View, x: View);
     /// `table` may be bf16 or packed.

@@ -1,14 +1,15 @@
 //! Memory of this process for matrices: zeroed, aligned to 64 bytes, refused with an error when
 //! there is none. Shared by the devices that compute on the processor; does no arithmetic.
 //!
-//! Large blocks come from the system as untouched zero pages. To keep them untouched (a cache of
-//! gigabytes is asked for long before it is filled), blocks are asked for at the alignment that
-//! the system's zeroed memory has anyway and are aligned here: asking the allocator itself for 64
-//! bytes makes it write every zero by hand. The distance to the true beginning of a block stands
-//! just before the address that is handed out.
+//! Blocks of some megabytes are cut from slabs (`slabs.rs`). Large ones come from the system as
+//! untouched zero pages. To keep them untouched (a cache of gigabytes is asked for long before it is
+//! filled), they are asked for at the alignment that the system's zeroed memory has anyway and are
+//! aligned here: asking the allocator itself for 64 bytes makes it write every zero by hand. The
+//! distance to the true beginning of a block stands just before the address that is handed out.
 
 use crate::error::KernelError;
 use crate::large_pages;
+use crate::slabs;
 use crate::view::{Address, View};
 use std::alloc::{Layout, alloc_zeroed, dealloc};
 use std::ptr::{NonNull, copy_nonoverlapping, write_bytes};
@@ -22,6 +23,9 @@ pub fn allocate(bytes: usize, device: &str) -> Result<Address, KernelError> {
     let refused = || KernelError::OutOfMemory { bytes, device: device.to_owned() };
     if bytes == 0 {
         return Ok(nowhere());
+    }
+    if let Some(block) = slabs::allocate(bytes) {
+        return Ok(Address(block));
     }
     let block = block_for(bytes).ok_or_else(refused)?;
     // SAFETY: a block is never of size zero.
@@ -40,9 +44,10 @@ pub fn allocate(bytes: usize, device: &str) -> Result<Address, KernelError> {
 
 /// Gives back what [`allocate`] gave for as many `bytes`.
 pub fn free(address: Address, bytes: usize) {
-    let Some(block) = block_for(bytes).filter(|_| bytes > 0) else {
+    if bytes == 0 || slabs::free(address.0) {
         return;
-    };
+    }
+    let Some(block) = block_for(bytes) else { return };
     // SAFETY: `allocate` made this address from a block of this layout, `distance` after its
     // beginning, and wrote the distance into the word before it.
     unsafe {

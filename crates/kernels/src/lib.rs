@@ -16,6 +16,7 @@ mod packed_block;
 mod packed_layout;
 mod q8_rows;
 mod reference;
+mod slabs;
 mod view;
 
 pub mod device;

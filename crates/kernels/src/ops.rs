@@ -72,11 +72,19 @@ pub fn pack(out: &mut Matrix, first_row: usize, x: &Matrix) {
 /// `x` to whole numbers -127 ..= 127 of steps of the largest of them / 127, in `f32`. A row of the
 /// result does not depend on the rows beside it.
 pub fn matmul(out: &mut Matrix, x: &Matrix, w: &Matrix) {
-    sizes("out", out, x.rows(), w.rows());
-    sizes("w", w, w.rows(), x.columns());
-    let plain = out.dtype() == DType::F32 && x.dtype() == DType::F32;
-    assert!(plain || !w.dtype().is_packed(), "x and out must be f32: w is {:?}", w.dtype());
-    out.device().backend().matmul(out.view(), x.view(), w.view());
+    matmuls([out], x, [w]);
+}
+
+/// As [`matmul`] of every `out` with its `w`; `x` is rounded once for all packed weights of a dtype.
+pub fn matmuls<const N: usize>(outs: [&mut Matrix; N], x: &Matrix, ws: [&Matrix; N]) {
+    for (out, w) in outs.iter().zip(ws) {
+        sizes("out", out, x.rows(), w.rows());
+        sizes("w", w, w.rows(), x.columns());
+        let plain = out.dtype() == DType::F32 && x.dtype() == DType::F32;
+        assert!(plain || !w.dtype().is_packed(), "x and out must be f32: w is {:?}", w.dtype());
+    }
+    let products = std::array::from_fn::<_, N, _>(|i| (outs[i].view(), ws[i].view()));
+    x.device().backend().matmuls(&products, x.view());
 }
 
 /// `d_x[t, i] += Σ_o d_out[t, o] · w[o, i]`; each may be bf16.

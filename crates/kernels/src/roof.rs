@@ -54,27 +54,49 @@ fn terms(machine: &Machine, work: &(dyn Fn() -> usize + Sync)) -> f64 {
 
 /// Bytes per second at which `threads` threads read memory that no cache holds.
 pub fn read_bandwidth(threads: usize, path: CpuPath) -> Result<f64, KernelError> {
-    const VALUES: usize = 1 << 27;
-    let machine = Machine::new(threads, path)?;
-    let mut x = vec![0.0_f32; VALUES];
-    // In pages like those of a matrix, asked for before any is touched.
-    large_pages::wish_for(x.as_mut_ptr().cast(), size_of_val(x.as_slice()));
-    x.fill(1.0);
-    let part = VALUES / threads;
-    let seconds = best_seconds(&machine, &|task| {
-        machine.instructions.run(ReadAll { x: &x[task * part..(task + 1) * part] });
-    });
-    Ok((size_of::<f32>() * part * threads) as f64 / seconds)
+    let memory = Memory::new(threads, path)?;
+    Ok((0..RUNS).map(|_| memory.bytes_per_second()).fold(0.0, f64::max))
+}
+
+/// Memory that no cache holds, to be read in turn with what is measured: neighbours may take half
+/// of its speed from one second to the next.
+pub struct Memory {
+    machine: Machine,
+    x: Vec<f32>,
+}
+
+impl Memory {
+    /// Half a gigabyte, and threads of its own to read it.
+    pub fn new(threads: usize, path: CpuPath) -> Result<Memory, KernelError> {
+        const VALUES: usize = 1 << 27;
+        let machine = Machine::new(threads, path)?;
+        let mut x = vec![0.0_f32; VALUES];
+        // In pages like those of a matrix, asked for before any is touched.
+        large_pages::wish_for(x.as_mut_ptr().cast(), size_of_val(x.as_slice()));
+        x.fill(1.0);
+        Ok(Memory { machine, x })
+    }
+
+    /// Reads all of it once.
+    pub fn bytes_per_second(&self) -> f64 {
+        let Memory { machine, x } = self;
+        let part = x.len() / machine.pool.threads();
+        let seconds = seconds(machine, &|task| {
+            machine.instructions.run(ReadAll { x: &x[task * part..(task + 1) * part] });
+        });
+        (size_of::<f32>() * part * machine.pool.threads()) as f64 / seconds
+    }
+}
+
+fn best_seconds(machine: &Machine, work: &(dyn Fn(usize) + Sync)) -> f64 {
+    (0..RUNS).map(|_| seconds(machine, work)).fold(f64::INFINITY, f64::min)
 }
 
 /// One task per thread.
-fn best_seconds(machine: &Machine, work: &(dyn Fn(usize) + Sync)) -> f64 {
-    let run = |_| {
-        let start = Instant::now();
-        machine.pool.run(machine.pool.threads(), &|task, _| work(task));
-        start.elapsed().as_secs_f64()
-    };
-    (0..RUNS).map(run).fold(f64::INFINITY, f64::min)
+fn seconds(machine: &Machine, work: &(dyn Fn(usize) + Sync)) -> f64 {
+    let start = Instant::now();
+    machine.pool.run(machine.pool.threads(), &|task, _| work(task));
+    start.elapsed().as_secs_f64()
 }
 
 #[cfg(test)]

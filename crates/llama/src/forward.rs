@@ -116,37 +116,42 @@ impl Llama {
     fn read_piece(&self, ids: &[u32], spans: &Spans, wanted: &[u32], cache: &mut KvCache) {
         cache.begin(spans);
         ops::embedding(&mut cache.x, &self.parameters.embed_tokens, ids);
-        let last = self.config.num_hidden_layers - 1;
-        for index in 0..last {
-            self.step(index).norm(&mut cache.scratch, &cache.x);
-            self.leave_keys(index, spans, cache);
-            self.go_through(index, spans, cache);
-        }
+        let layers = self.config.num_hidden_layers;
         // Every row leaves its key and value in the last layer, only the wanted ones go through it.
-        self.step(last).norm(&mut cache.scratch, &cache.x);
-        self.leave_keys(last, spans, cache);
-        match wanted.len() {
-            0 => return,
-            all if all == ids.len() => self.go_through(last, spans, cache),
-            _ => {
-                let spans = cache.narrow(spans, wanted);
-                self.step(last).norm(&mut cache.scratch, &cache.x);
-                self.go_through(last, &spans, cache);
-            }
+        let through_all = if wanted.len() == ids.len() { layers } else { layers - 1 };
+        for index in 0..through_all {
+            let step = self.step(index);
+            step.norm(&mut cache.scratch, &cache.x);
+            step.project(&mut cache.activations, &cache.scratch);
+            cache.keep(index, spans);
+            self.go_on(index, spans, cache);
         }
-        self.let_wait(cache);
+        if through_all < layers {
+            self.narrow_last(spans, wanted, cache);
+        }
+        if !wanted.is_empty() {
+            self.let_wait(cache);
+        }
     }
 
-    /// Keys and values of a layer, from the norm of its input, into the cache.
-    fn leave_keys(&self, index: usize, spans: &Spans, cache: &mut KvCache) {
-        self.step(index).project_keys(&mut cache.activations, &cache.scratch);
-        cache.keep(index, spans);
+    /// The last layer, where not every row is wanted.
+    fn narrow_last(&self, spans: &Spans, wanted: &[u32], cache: &mut KvCache) {
+        let last = self.config.num_hidden_layers - 1;
+        let step = self.step(last);
+        step.norm(&mut cache.scratch, &cache.x);
+        step.project_keys(&mut cache.activations, &cache.scratch);
+        cache.keep(last, spans);
+        if !wanted.is_empty() {
+            let spans = cache.narrow(spans, wanted);
+            step.norm(&mut cache.scratch, &cache.x);
+            step.project_queries(&mut cache.activations, &cache.scratch);
+            self.go_on(last, &spans, cache);
+        }
     }
 
-    /// The rest of a layer: `x` becomes its output.
-    fn go_through(&self, index: usize, spans: &Spans, cache: &mut KvCache) {
+    /// A layer from its queries on: `x` becomes its output.
+    fn go_on(&self, index: usize, spans: &Spans, cache: &mut KvCache) {
         let step = self.step(index);
-        step.project_queries(&mut cache.activations, &cache.scratch);
         let seen = Some((&cache.keys[index], &cache.values[index]));
         step.attend(&mut cache.activations, &mut cache.scratch, &cache.x, seen, spans);
         step.feed_forward(&mut cache.x, &cache.activations, &mut cache.scratch);
@@ -180,8 +185,7 @@ impl Llama {
         let (step, place) = (self.step(index), tape.place(index));
         let (activations, scratch) = (&mut tape.layers[place], &mut tape.scratch);
         step.norm(scratch, &tape.inputs[index]);
-        step.project_queries(activations, scratch);
-        step.project_keys(activations, scratch);
+        step.project(activations, scratch);
         step.attend(activations, scratch, &tape.inputs[index], None, spans);
     }
 
@@ -212,6 +216,15 @@ impl Step<'_> {
         ops::rms_norm(&mut scratch.normed, x, norm, epsilon);
     }
 
+    /// Queries, keys and values.
+    fn project(&self, out: &mut LayerActivations, scratch: &Scratch) {
+        let LayerActivations { queries, keys, values, .. } = out;
+        let LayerParameters { q_proj, k_proj, v_proj, .. } = self.layer;
+        ops::matmuls([queries, keys, values], &scratch.normed, [q_proj, k_proj, v_proj]);
+        ops::rope(&mut out.queries, &scratch.turns, self.heads.queries);
+        ops::rope(&mut out.keys, &scratch.turns, self.heads.keys);
+    }
+
     /// `queries = turn(normed · Wq)`
     fn project_queries(&self, out: &mut LayerActivations, scratch: &Scratch) {
         ops::matmul(&mut out.queries, &scratch.normed, &self.layer.q_proj);
@@ -220,8 +233,8 @@ impl Step<'_> {
 
     /// `keys = turn(normed · Wk)`; `values = normed · Wv`
     fn project_keys(&self, out: &mut LayerActivations, scratch: &Scratch) {
-        ops::matmul(&mut out.keys, &scratch.normed, &self.layer.k_proj);
-        ops::matmul(&mut out.values, &scratch.normed, &self.layer.v_proj);
+        let LayerParameters { k_proj, v_proj, .. } = self.layer;
+        ops::matmuls([&mut out.keys, &mut out.values], &scratch.normed, [k_proj, v_proj]);
         ops::rope(&mut out.keys, &scratch.turns, self.heads.keys);
     }
 
@@ -242,8 +255,8 @@ impl Step<'_> {
         ops::add(&mut out.middle, x);
         let (normed, norm) = (&mut scratch.normed, &self.layer.post_attention_layernorm);
         ops::rms_norm(normed, &out.middle, norm, self.config.rms_norm_eps);
-        ops::matmul(&mut out.gate, normed, &self.layer.gate_proj);
-        ops::matmul(&mut out.up, normed, &self.layer.up_proj);
+        let LayerParameters { gate_proj, up_proj, .. } = self.layer;
+        ops::matmuls([&mut out.gate, &mut out.up], normed, [gate_proj, up_proj]);
     }
 
     /// `out = middle + (silu(gate) · up) · Wd`

@@ -39,10 +39,22 @@ pub fn forward(machine: &Machine, scratch: &mut Scratch, out: View, x: View, w: 
         return packed_tiles::forward(tiles, machine, scratch, out, x, w);
     }
     if w.dtype.is_packed() {
-        return packed_product::forward(machine, scratch, out, x, w);
+        return packed_product::forward(machine, scratch, &[(out, w)], x);
     }
     let product = product(machine, (&x, Along::Depth), (&w, Along::Depth), false);
     run(&product, machine, scratch, out);
+}
+
+/// As [`forward`] of every `(out, w)`.
+pub fn forward_all(machine: &Machine, scratch: &mut Scratch, products: &[(View, View)], x: View) {
+    for products in products.chunk_by(|(_, one), (_, other)| one.dtype == other.dtype) {
+        match products {
+            [(_, w), ..] if w.dtype.is_packed() => {
+                packed_product::forward(machine, scratch, products, x);
+            }
+            plain => plain.iter().for_each(|&(out, w)| forward(machine, scratch, out, x, w)),
+        }
+    }
 }
 
 /// `d_x[t, i] += Σ_o d_out[t, o] · w[o, i]`

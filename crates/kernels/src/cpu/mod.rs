@@ -33,6 +33,7 @@ mod packed_dot;
 mod packed_format;
 pub mod packed_instructions;
 mod packed_product;
+mod packed_stream;
 mod packed_tile;
 mod packed_tiles;
 #[cfg(target_arch = "x86_64")]
@@ -114,6 +115,10 @@ impl Backend for Cpu {
 
     fn matmul(&self, out: View, x: View, w: View) {
         matmul::forward(&self.0, &mut self.0.scratch(), out, x, w);
+    }
+
+    fn matmuls(&self, products: &[(View, View)], x: View) {
+        matmul::forward_all(&self.0, &mut self.0.scratch(), products, x);
     }
 
     fn matmul_backward_input(&self, d_x: View, d_out: View, w: View) {

@@ -1,7 +1,7 @@
 //! Weights in pairs of bf16, times rows that are rounded to bf16: in pairs where the processor gains
 //! by it, else widened.
 
-use crate::cpu::packed_format::{Format, Sums};
+use crate::cpu::packed_format::{Format, Sums, ask_for};
 use crate::cpu::simd::{Simd, Term};
 use crate::packed_layout::{BLOCK, PANEL};
 use half::bf16;
@@ -35,9 +35,11 @@ impl<S: Simd> Format for Wide<S> {
         weights: *const u8,
         lane: usize,
         x: *const u32,
+        ahead: *const u8,
     ) -> Sums<Self, ROWS> {
         let s = self.0;
         for pair in 0..BLOCK / 2 {
+            ask_for(s, ahead.wrapping_add(4 * PANEL * pair));
             // SAFETY: inside the two blocks by the caller's promise.
             unsafe {
                 let weights: *const [bf16; 2] = weights.add(4 * (PANEL * pair + lane)).cast();
@@ -95,9 +97,11 @@ impl<S: Simd, T: Term<S::V>> Format for Pairs<S, T> {
         weights: *const u8,
         lane: usize,
         x: *const u32,
+        ahead: *const u8,
     ) -> Sums<Self, ROWS> {
         let Pairs(s, term) = self;
         for pair in 0..BLOCK / 2 {
+            ask_for(s, ahead.wrapping_add(4 * PANEL * pair));
             // SAFETY: inside the two blocks by the caller's promise.
             unsafe {
                 let weights: *const f32 = weights.add(4 * (PANEL * pair + lane)).cast();

@@ -3,7 +3,7 @@
 //! adds to a sum is known from the activations alone, and the sum starts at its negative.
 
 use crate::cpu::packed_dot::Dot;
-use crate::cpu::packed_format::{Format, Sums, VECTORS};
+use crate::cpu::packed_format::{Format, Sums, VECTORS, ask_for};
 use crate::cpu::simd::Simd;
 use crate::packed_block::activation_steps;
 use crate::packed_layout::{BLOCK, PANEL, Q4_OFFSET, Q8_OFFSET, SCALES};
@@ -50,6 +50,7 @@ impl<D: Dot, const HALVES: bool> Format for Numbers<D, HALVES> {
         weights: *const u8,
         lane: usize,
         x: *const u32,
+        ahead: *const u8,
     ) -> Sums<Self, ROWS> {
         let (d, s) = (self.0, self.0.floats());
         // SAFETY: everything read lies inside the two blocks by the caller's promise.
@@ -61,6 +62,7 @@ impl<D: Dot, const HALVES: bool> Format for Numbers<D, HALVES> {
             });
             if HALVES {
                 for eight in 0..FOURS / 2 {
+                    ask_for(s, ahead.wrapping_add(4 * PANEL * eight));
                     let both = load_two(d, bytes.add(4 * PANEL * eight));
                     let x = x.add(2 * eight * ROWS);
                     let low = both.map(|bytes| d.low_halves(bytes));
@@ -70,10 +72,12 @@ impl<D: Dot, const HALVES: bool> Format for Numbers<D, HALVES> {
                 }
             } else {
                 for four in 0..FOURS {
+                    ask_for(s, ahead.wrapping_add(4 * PANEL * four));
                     let both = load_two(d, bytes.add(4 * PANEL * four));
                     numbers = dot_rows(d, numbers, both, x.add(four * ROWS));
                 }
             }
+            s.prefetch(ahead.wrapping_add(Self::BYTES - SCALES).cast());
             let scales: *const bf16 = weights.add(2 * lane).cast();
             let scales = [s.load_bf16_at(scales), s.load_bf16_at(scales.add(D::S::LANES))];
             for (row, sums) in sums.iter_mut().enumerate() {
@@ -121,14 +125,9 @@ unsafe fn dot_rows<D: Dot, const ROWS: usize>(
 fn round_block<D: Dot>(d: D, x: &[f32; BLOCK]) -> (f32, i32, [i8; BLOCK]) {
     let s = d.floats();
     let zero = s.splat(0.0);
-    let (mut largest, mut nothing) = (zero, zero);
+    let mut largest = zero;
     for x in x.chunks_exact(D::S::LANES).map(|x| s.load(x)) {
         largest = s.max(largest, s.max(x, s.sub(zero, x)));
-        nothing = s.mul_add(x, zero, nothing);
-    }
-    // Zero times what is not finite is not a number.
-    if s.sum(nothing).is_nan() {
-        return (f32::NAN, 0, [0; BLOCK]);
     }
     let largest = s.largest(largest);
     let steps = s.splat(activation_steps(largest));
@@ -139,5 +138,10 @@ fn round_block<D: Dot>(d: D, x: &[f32; BLOCK]) -> (f32, i32, [i8; BLOCK]) {
         // SAFETY: there are as many numbers as lanes.
         unsafe { d.store_bytes(number, numbers.as_mut_ptr()) };
     }
-    (largest / 127.0, s.sum(sum) as i32, numbers)
+    // Of an infinite number there are no steps, and no steps times it is not a number either.
+    let sum = s.sum(sum);
+    if sum.is_nan() {
+        return (f32::NAN, 0, [0; BLOCK]);
+    }
+    (largest / 127.0, sum as i32, numbers)
 }

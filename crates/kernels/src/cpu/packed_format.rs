@@ -7,7 +7,7 @@
 //! lanes.
 
 use crate::cpu::simd::Simd;
-use crate::packed_layout::BLOCK;
+use crate::packed_layout::{BLOCK, PANEL};
 
 /// Vectors of outputs in a tile.
 pub const VECTORS: usize = 2;
@@ -35,7 +35,8 @@ pub trait Format: Copy {
     fn round(self, x: &[f32; BLOCK], out: &mut [u32], row: usize, rows: usize);
 
     /// Adds the products of a block of weights, from row `lane` of its panel on, with a block of
-    /// `ROWS` rows of activations.
+    /// `ROWS` rows of activations. Asks for a block at `ahead` meanwhile, line by line: asked for
+    /// at once, it would stand in the way of what is needed now.
     ///
     /// # Safety
     /// `BYTES` must be readable at `weights` and `ROWS * WORDS` words at `x`; from `lane` on, the panel
@@ -46,5 +47,13 @@ pub trait Format: Copy {
         weights: *const u8,
         lane: usize,
         x: *const u32,
+        ahead: *const u8,
     ) -> Sums<Self, ROWS>;
+}
+
+/// Asks for what all rows of a panel have side by side, two lines.
+#[inline(always)]
+pub fn ask_for<S: Simd>(s: S, ahead: *const u8) {
+    s.prefetch(ahead.cast());
+    s.prefetch(ahead.wrapping_add(2 * PANEL).cast());
 }

@@ -144,9 +144,18 @@ unsafe fn on_avx2_vnni<K: BytesKernel>(kernel: K) -> K::Output {
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni,avx2,fma")]
 unsafe fn on_avx512_vnni<K: BytesKernel>(kernel: K) -> K::Output {
+    let line = std::mem::MaybeUninit::<Line>::uninit();
+    std::hint::black_box(&line);
     // SAFETY: the caller's promise.
     kernel.run(unsafe { Avx512Dot::new() })
 }
+
+/// Where a function has one, the compiler begins its memory at a line of the cache, so that no vector
+/// that waits there for a register lies in two lines.
+#[cfg(target_arch = "x86_64")]
+#[repr(align(64))]
+#[expect(dead_code, reason = "only its alignment matters")]
+struct Line([u8; 64]);
 
 #[cfg(test)]
 mod tests {
@@ -196,8 +205,15 @@ mod tests {
             for lane in (0..PANEL).step_by(VECTORS * F::S::LANES) {
                 let sums = [[s.splat(0.0); VECTORS]; 2];
                 // SAFETY: a whole block, two rows, and lanes inside the panel.
-                let sums =
-                    unsafe { format.block::<2>(sums, self.weights.as_ptr(), lane, words.as_ptr()) };
+                let sums = unsafe {
+                    format.block::<2>(
+                        sums,
+                        self.weights.as_ptr(),
+                        lane,
+                        words.as_ptr(),
+                        self.weights.as_ptr(),
+                    )
+                };
                 for (row, vector) in [(0, 0), (0, 1), (1, 0), (1, 1)] {
                     let first = row * PANEL + lane + vector * F::S::LANES;
                     s.store(sums[row][vector], &mut out[first..first + F::S::LANES]);

@@ -4,6 +4,9 @@
 use crate::cpu::packed_format::{Format, Sums, VECTORS};
 use crate::cpu::simd::Simd;
 
+/// Blocks of rounded rows that are asked for ahead: many rows come from the second-level cache.
+const ROWS_AHEAD: usize = 2;
+
 /// A few rows by two vectors of outputs, over a piece of the depth.
 pub struct Tile<'a> {
     /// The blocks of its piece of a panel.
@@ -22,8 +25,8 @@ pub struct Tile<'a> {
     pub columns: usize,
     /// Whether the sums start from zero; else they go on from the result.
     pub first: bool,
-    /// What is multiplied next, to be asked for meanwhile.
-    pub ahead: Option<*const u8>,
+    /// Where as many blocks stand that are asked for meanwhile; it need not be memory.
+    pub ahead: *const u8,
 }
 
 impl Tile<'_> {
@@ -70,16 +73,16 @@ impl Tile<'_> {
             }
         }
         for block in 0..self.blocks {
+            let later = self.x.as_ptr().wrapping_add((block + ROWS_AHEAD) * F::WORDS * ROWS);
+            for line in (0..F::WORDS * ROWS).step_by(16) {
+                s.prefetch(later.wrapping_add(line).cast());
+            }
             // SAFETY: the caller's promise.
             unsafe {
                 let weights = self.weights.as_ptr().add(block * F::BYTES);
                 let x = self.x.as_ptr().add(block * F::WORDS * ROWS);
-                sums = format.block::<ROWS>(sums, weights, self.lane, x);
-            }
-            if let Some(ahead) = self.ahead {
-                for line in (0..F::BYTES).step_by(64) {
-                    s.prefetch(ahead.wrapping_add(block * F::BYTES + line).cast());
-                }
+                let ahead = self.ahead.wrapping_add(block * F::BYTES);
+                sums = format.block::<ROWS>(sums, weights, self.lane, x, ahead);
             }
         }
         for (row, sums) in sums.iter().enumerate() {

@@ -116,6 +116,34 @@ fn matmul_with_packed_weights_equals_the_reference() {
 }
 
 #[test]
+fn products_of_the_same_rows_are_the_same_alone_and_together() {
+    let inputs = 70;
+    let outputs = [33, 100, 7, 64];
+    let dtypes = [DType::Q4, DType::Q4, DType::F32, DType::Q8];
+    for device in [1, 3].iter().flat_map(|&threads| cpu_devices(threads)) {
+        let weights: [Matrix; 4] = std::array::from_fn(|i| {
+            let values = Values::random(i as u64, outputs[i], inputs);
+            if dtypes[i].is_packed() {
+                packed(&values, dtypes[i], &device)
+            } else {
+                values.on(&device)
+            }
+        });
+        for rows in [1, 9, 700] {
+            let x = Values::random(9, rows, inputs).on(&device);
+            let [mut a, mut b, mut c, mut d] =
+                outputs.map(|outputs| unwritten(&device, rows, outputs));
+            ops::matmuls([&mut a, &mut b, &mut c, &mut d], &x, weights.each_ref());
+            for (out, w) in [a, b, c, d].iter().zip(&weights) {
+                let mut alone = unwritten(&device, rows, w.rows());
+                ops::matmul(&mut alone, &x, w);
+                assert!(out.to_vec() == alone.to_vec(), "{rows} rows, {w:?} on {}", device.name());
+            }
+        }
+    }
+}
+
+#[test]
 fn a_row_times_packed_weights_is_the_same_alone_and_in_company() {
     let (rows, inputs, outputs) = (600, 1100, 45);
     let (x, w) = (Values::random(1, rows, inputs), Values::random(2, outputs, inputs));
