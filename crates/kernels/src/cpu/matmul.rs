@@ -33,13 +33,8 @@ use std::ops::Range;
 
 /// `out[t, o] = Σ_i x[t, i] · w[o, i]`
 pub fn forward(machine: &Machine, scratch: &mut Scratch, out: View, x: View, w: View) {
-    if w.dtype == DType::PackedBf16
-        && let Some(tiles) = machine.instructions.tiles()
-    {
-        return packed_tiles::forward(tiles, machine, scratch, out, x, w);
-    }
     if w.dtype.is_packed() {
-        return packed_product::forward(machine, scratch, &[(out, w)], x);
+        return forward_packed(machine, scratch, &[(out, w)], x, w.dtype);
     }
     let product = product(machine, (&x, Along::Depth), (&w, Along::Depth), false);
     run(&product, machine, scratch, out);
@@ -50,10 +45,26 @@ pub fn forward_all(machine: &Machine, scratch: &mut Scratch, products: &[(View, 
     for products in products.chunk_by(|(_, one), (_, other)| one.dtype == other.dtype) {
         match products {
             [(_, w), ..] if w.dtype.is_packed() => {
-                packed_product::forward(machine, scratch, products, x);
+                forward_packed(machine, scratch, products, x, w.dtype);
             }
             plain => plain.iter().for_each(|&(out, w)| forward(machine, scratch, out, x, w)),
         }
+    }
+}
+
+/// With weights of the given dtype.
+fn forward_packed(
+    machine: &Machine,
+    scratch: &mut Scratch,
+    products: &[(View, View)],
+    x: View,
+    dtype: DType,
+) {
+    match machine.instructions.tiles() {
+        Some(tiles) if dtype == DType::PackedBf16 => {
+            packed_tiles::forward(tiles, machine, scratch, products, x);
+        }
+        _ => packed_product::forward(machine, scratch, products, x),
     }
 }
 

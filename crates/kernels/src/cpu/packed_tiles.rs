@@ -33,40 +33,32 @@ const GROUP_PANELS: usize = 8;
 /// Bytes of rounded rows that may be few: they stay in the second-level cache whatever the order.
 const FEW_BYTES: usize = 768 << 10;
 
-/// `out[t, o] = Σ_i x[t, i] · w[o, i]`
+/// `out[t, o] = Σ_i x[t, i] · w[o, i]` of every `(out, w)`
 pub fn forward<T: Tiles>(
     tiles: T,
     machine: &Machine,
     scratch: &mut Scratch,
-    out: View,
+    products: &[(View, View)],
     x: View,
-    w: View,
 ) {
-    // SAFETY: the inputs and the output of the running operation.
-    let (weights, values, floats) = unsafe { (w.panels(), x.f32s(), out.f32s_mut()) };
     if x.rows == 0 || x.columns == 0 {
-        return floats.fill(0.0);
+        // SAFETY: the outputs of the running operation.
+        return products.iter().for_each(|(out, _)| unsafe { out.f32s_mut() }.fill(0.0));
     }
     let steps = x.columns.div_ceil(BLOCK);
     let stride = row_stride(steps * STEP);
     let rounded: &mut [bf16] = bytemuck::cast_slice_mut(scratch.left.floats(x.rows * stride));
-    round_rows(machine, rounded, values, (x.columns, 2 * stride));
-    let product = Product {
-        tiles,
-        left: Lanes { bytes: bytemuck::cast_slice(rounded), stride: size_of::<f32>() * stride },
-        right: Lanes { bytes: weights, stride: steps * RIGHT_STEP },
-        steps,
-        few: x.rows * steps * LEFT_STEP <= FEW_BYTES,
-        out: Rectangle { elements: SharedMut::new(floats), start: 0, stride: w.rows },
-    };
-    let panels = w.rows.div_ceil(SQUARE);
-    let group = (panels / (4 * machine.pool.threads())).clamp(1, GROUP_PANELS);
-    let across = panels.div_ceil(group);
-    machine.pool.run(x.rows.div_ceil(GROUP_ROWS) * across, &|task, _| {
-        let rows = group_of(&(0..x.rows), GROUP_ROWS, task / across);
-        let columns = group_of(&(0..w.rows), group * SQUARE, task % across);
-        product.group(machine, rows, columns);
-    });
+    // SAFETY: the input of the running operation.
+    round_rows(machine, rounded, unsafe { x.f32s() }, (x.columns, 2 * stride));
+    let left = Lanes { bytes: bytemuck::cast_slice(rounded), stride: size_of::<f32>() * stride };
+    for (out, w) in products {
+        // SAFETY: the outputs and inputs of the running operation.
+        let (weights, out) = unsafe { (w.panels(), SharedMut::new(out.f32s_mut())) };
+        let right = Lanes { bytes: weights, stride: steps * RIGHT_STEP };
+        let out = Rectangle { elements: out, start: 0, stride: w.rows };
+        let few = x.rows * steps * LEFT_STEP <= FEW_BYTES;
+        Product { tiles, left, right, steps, few, out }.run(machine, (x.rows, w.rows));
+    }
 }
 
 /// Rounds all rows, each filled up with zeros to `whole` columns.
@@ -95,6 +87,17 @@ struct Product<'a, T> {
 }
 
 impl<T: Tiles> Product<'_, T> {
+    fn run(&self, machine: &Machine, (rows, columns): (usize, usize)) {
+        let panels = columns.div_ceil(SQUARE);
+        let group = (panels / (4 * machine.pool.threads())).clamp(1, GROUP_PANELS);
+        let across = panels.div_ceil(group);
+        machine.pool.run(rows.div_ceil(GROUP_ROWS) * across, &|task, _| {
+            let rows = group_of(&(0..rows), GROUP_ROWS, task / across);
+            let columns = group_of(&(0..columns), group * SQUARE, task % across);
+            self.group(machine, rows, columns);
+        });
+    }
+
     fn group(&self, machine: &Machine, rows: Range<usize>, columns: Range<usize>) {
         let (together, piece) = match self.few {
             true => (SQUARE, PIECE_OF_FEW),
@@ -182,9 +185,10 @@ mod tests {
         let mut out = vec![f32::NAN; rows * outputs];
         let views = (view(&mut out, outputs), view(&mut x, inputs), weight);
         let scratch = &mut machine.scratch();
+        let products = &[(views.0, views.2)];
         match machine.instructions.tiles() {
-            Some(tiles) => forward(tiles, &machine, scratch, views.0, views.1, views.2),
-            None => forward(Model, &machine, scratch, views.0, views.1, views.2),
+            Some(tiles) => forward(tiles, &machine, scratch, products, views.1),
+            None => forward(Model, &machine, scratch, products, views.1),
         }
         out
     }
