@@ -16,7 +16,7 @@ use crate::cpu::simd::Simd;
 use crate::cpu::threads::SharedMut;
 use crate::cpu::tile_pack::{Part, Place, pack_panels, pack_rows, row_stride};
 use crate::cpu::tile_strip::{Ahead, Lanes, Strip};
-use crate::cpu::tiles::{LEFT_STEP, RIGHT_STEP, SQUARE, STEP, Tiles};
+use crate::cpu::tiles::{SQUARE, STEP, Tiles};
 use crate::layout::{Heads, Span, Spans};
 use half::bf16;
 use std::ops::Range;
@@ -58,9 +58,6 @@ pub struct Products<T> {
     /// Columns of a head.
     pub size: usize,
 }
-
-/// One side of a product that is packed: from where on, and bytes from one row or panel to the next.
-pub type Packed<'a> = Lanes<'a>;
 
 /// Copies columns of a head, rounded to bf16; zeros after the last row.
 struct Copy<'a> {
@@ -106,7 +103,7 @@ impl<T: Tiles> Products<T> {
     }
 
     /// Copied rows as the left side.
-    pub fn left<'b>(&self, rows: &'b [bf16], first: usize) -> Packed<'b> {
+    pub fn left<'b>(&self, rows: &'b [bf16], first: usize) -> Lanes<'b> {
         let bytes = bytemuck::cast_slice(&rows[first * self.size..]);
         Lanes { bytes, stride: size_of::<bf16>() * self.size }
     }
@@ -135,26 +132,26 @@ impl<T: Tiles> Products<T> {
     }
 
     /// Some columns of what [`Products::pack_columns`] made.
-    pub fn columns<'b>(&self, panels: &'b [f32], first: usize) -> Packed<'b> {
+    pub fn columns<'b>(&self, panels: &'b [f32], first: usize) -> Lanes<'b> {
         let stride = self.size / 2 * SQUARE;
         let bytes = bytemuck::cast_slice(&panels[first / SQUARE * stride..]);
         Lanes { bytes, stride: size_of::<f32>() * stride }
     }
 
     /// What [`Products::pack_depths`] made of so many rows, from a row on.
-    pub fn depths<'b>(&self, panels: &'b [f32], rows: usize, first: usize) -> Packed<'b> {
+    pub fn depths<'b>(&self, panels: &'b [f32], rows: usize, first: usize) -> Lanes<'b> {
         let bytes = bytemuck::cast_slice(&panels[first / 2 * SQUARE..]);
         Lanes { bytes, stride: rows / 2 * SQUARE * size_of::<f32>() }
     }
 
     /// Rounded weights, a row to each query.
-    pub fn weights<'b>(&self, weights: &'b [f32]) -> Packed<'b> {
+    pub fn weights<'b>(&self, weights: &'b [f32]) -> Lanes<'b> {
         let bytes = bytemuck::cast_slice(weights);
         Lanes { bytes, stride: WEIGHTS_STRIDE * size_of::<f32>() }
     }
 
     /// Turns rounded weights of whole blocks so that a row belongs to a key.
-    pub fn turn<'b>(&self, out: &'b mut [f32], weights: &[f32]) -> Packed<'b> {
+    pub fn turn<'b>(&self, out: &'b mut [f32], weights: &[f32]) -> Lanes<'b> {
         let x: &[bf16] = bytemuck::cast_slice(weights);
         let (lanes, depth) = (KEYS, QUERIES / 2);
         let elements = matmul_pack::Elements::Bf16(x);
@@ -174,7 +171,7 @@ impl<T: Tiles> Products<T> {
         &self,
         out: Rectangle<f32>,
         (rows, columns, depth): (usize, usize, usize),
-        (left, right): (Packed, Packed),
+        (left, right): (Lanes, Lanes),
         add: bool,
     ) {
         self.instructions.run(Strip {
@@ -204,6 +201,7 @@ pub fn scores(scores: &mut [f32]) -> Rectangle<'_, f32> {
 }
 
 /// Rounds a row of weights, of whole steps; zeros after them.
+#[inline(always)]
 pub fn round_row<S: Simd>(s: S, out: &mut [f32], row: usize, x: &[f32]) {
     let start = row * WEIGHTS_STRIDE;
     let out: &mut [bf16] = bytemuck::cast_slice_mut(&mut out[start..start + KEYS / 2]);
@@ -218,8 +216,6 @@ pub fn round_row<S: Simd>(s: S, out: &mut [f32], row: usize, x: &[f32]) {
 pub fn clear_rows(out: &mut [f32], rows: Range<usize>) {
     out[rows.start * WEIGHTS_STRIDE..rows.end * WEIGHTS_STRIDE].fill(0.0);
 }
-
-const _: () = assert!(LEFT_STEP == 4 * STEP && RIGHT_STEP == 4 * STEP * SQUARE, "pairs of steps");
 
 #[cfg(test)]
 mod tests {

@@ -27,6 +27,7 @@ use crate::cpu::tiles::{SQUARE, Tiles};
 use crate::layout::{Heads, Span, Spans};
 use crate::view::View;
 use half::bf16;
+use std::ops::Range;
 
 /// As `attention_backward::backward`, of what [`crate::cpu::attention_tiles::fit`]s.
 pub fn backward<T: Tiles>(
@@ -238,7 +239,7 @@ impl<T: Tiles> Backward<'_, T> {
     fn rows(
         &self,
         block: &mut Block,
-        (sight, keys): (&Sight, std::ops::Range<usize>),
+        (sight, keys): (&Sight, Range<usize>),
         place: HeadRows,
         head: usize,
     ) {
