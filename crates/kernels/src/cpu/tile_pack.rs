@@ -30,11 +30,11 @@ pub struct Place<'a> {
     pub stride: usize,
 }
 
-impl Place<'_> {
+impl<'a> Place<'a> {
     /// # Safety
     /// Nobody else may use these pairs.
     #[inline(always)]
-    unsafe fn pairs(&self, index: usize, first: usize, count: usize) -> &mut [f32] {
+    unsafe fn pairs(&self, index: usize, first: usize, count: usize) -> &'a mut [f32] {
         let start = self.start + index * self.stride + first;
         // SAFETY: the caller's promise.
         unsafe { self.out.part(start..start + count) }
