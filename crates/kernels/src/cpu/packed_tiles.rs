@@ -23,9 +23,9 @@ use half::bf16;
 use std::ops::Range;
 
 /// Steps of a piece: rows of it and a panel stay in the first-level cache together.
-const PIECE: usize = 8;
+const PIECE: usize = 16;
 /// Steps of a piece where there are few rows: memory is asked for by pieces ahead.
-const PIECE_OF_FEW: usize = 32;
+const PIECE_OF_FEW: usize = 64;
 /// Rows of a group.
 const GROUP_ROWS: usize = 256;
 /// Panels of a group.
