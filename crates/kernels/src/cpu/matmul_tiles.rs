@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! for each piece of the side with fewer lanes, for each piece of the depth:
-//!     pack it: it stays in the second-level cache           (all threads; a few: each for itself)
+//!     pack it: it stays in the second-level cache                             (all threads)
 //!     for each group of panels of the other side:                             (a task)
 //!         pack the group: it stays there as well
 //!         for each block of the depth: rows times columns                     (`tile_strip.rs`)
@@ -21,7 +21,6 @@ use crate::cpu::tile_pack::{Part, Place, pack_panels, pack_rows, row_stride, who
 use crate::cpu::tile_strip::{Ahead, Lanes, Strip};
 use crate::cpu::tiles::{SQUARE, STEP, Tiles};
 use std::ops::Range;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Pairs of depth of a block.
 const DEPTH: usize = 128;
@@ -29,12 +28,6 @@ const DEPTH: usize = 128;
 const RESIDENT_LANES: usize = 1024;
 /// Pairs of a piece of the resident side, at most, unless a block of it has more.
 const RESIDENT_PAIRS: usize = 384 << 10;
-/// Threads up to which each packs the resident side for itself: what another processor has just
-/// written is slow to come, and to pack it twice is cheap.
-const ALONE: usize = 2;
-/// Lanes, or depths, of a part of the resident side that is packed in one go.
-const PART_LANES: usize = 2 * SQUARE;
-const PART_DEPTHS: usize = 2 * STEP;
 /// Panels of a group, at most.
 const GROUP: usize = 8;
 /// Pairs of a packed group, at most, unless a panel has more.
@@ -54,6 +47,7 @@ pub fn run<T: Tiles>(
     for lanes in pieces(lanes, RESIDENT_LANES) {
         let longest = RESIDENT_PAIRS / lanes.len().next_multiple_of(SQUARE) / DEPTH * DEPTH;
         for depths in cut(product.left.depth, longest.max(DEPTH)) {
+            job.pack_resident(resident, lanes.clone(), depths.clone());
             job.multiply((resident, panels, parts), lanes.clone(), depths);
         }
     }
@@ -115,64 +109,44 @@ impl<T: Tiles> Job<'_, T> {
         }
     }
 
-    /// Whether the resident side is not packed but read as it lies.
-    fn resident_lies(&self, lanes: &Range<usize>, depths: &Range<usize>) -> bool {
-        !self.rows_pass() && self.rows_as_they_lie(lanes, depths).is_some()
-    }
-
-    /// Whether each thread packs the resident side for itself.
-    fn packs_alone(&self) -> bool {
-        self.machine.pool.threads() <= ALONE
-    }
-
-    /// All threads pack a piece of the resident side together.
-    fn pack_together(&self, memory: &mut [f32], lanes: &Range<usize>, depths: &Range<usize>) {
-        let memory = SharedMut::new(memory);
-        self.machine.pool.run(self.parts(lanes, depths), &|part, _| {
-            // SAFETY: parts do not overlap.
-            unsafe { self.pack_part(memory, 0, (lanes, depths), part) };
-        });
-    }
-
-    /// Into how many parts the packing of the resident side goes.
-    fn parts(&self, lanes: &Range<usize>, depths: &Range<usize>) -> usize {
-        match self.resident().along {
-            Along::LanesOfPairs => depths.len().div_ceil(PART_DEPTHS),
-            _ => lanes.len().div_ceil(PART_LANES),
+    /// In tasks that read memory in long runs: lanes where the depth runs along it, else depths.
+    fn pack_resident(&self, memory: &mut Buffer, lanes: Range<usize>, depths: Range<usize>) {
+        const LANES: usize = 2 * SQUARE;
+        const DEPTHS: usize = 2 * STEP;
+        if !self.rows_pass() && self.rows_as_they_lie(&lanes, &depths).is_some() {
+            return;
         }
-    }
-
-    /// Packs a part to memory from `start` on. Parts read memory in long runs: they are lanes where the
-    /// depth runs along it, else depths.
-    ///
-    /// # Safety
-    /// Nobody else may use the place of the part.
-    unsafe fn pack_part(
-        &self,
-        out: SharedMut<f32>,
-        start: usize,
-        (lanes, depths): (&Range<usize>, &Range<usize>),
-        part: usize,
-    ) {
-        let (side, instructions) = (*self.resident(), self.machine.instructions);
-        let (of_lanes, of_depths) = match side.along {
-            Along::LanesOfPairs => (lanes.clone(), group_of(depths, PART_DEPTHS, part)),
-            _ => (group_of(lanes, PART_LANES, part), depths.clone()),
+        let side = *self.resident();
+        let out = SharedMut::new(memory.floats(self.resident_pairs(&lanes, &depths)));
+        let along_lanes = side.along == Along::LanesOfPairs;
+        let tasks = match along_lanes {
+            true => depths.len().div_ceil(DEPTHS),
+            false => lanes.len().div_ceil(LANES),
         };
-        let (lane, depth) = (of_lanes.start - lanes.start, of_depths.start - depths.start);
-        let part = Part { side, lanes: of_lanes, depths: of_depths };
-        // SAFETY: the caller's promise.
-        unsafe {
-            if self.rows_pass() {
-                let stride = SQUARE * whole_steps(depths.len());
-                let start = start + lane / SQUARE * stride + depth * SQUARE;
-                pack_panels(instructions, Place { out, start, stride }, part);
-            } else {
-                let stride = row_stride(depths.len());
-                let start = start + lane * stride + depth;
-                pack_rows(instructions, Place { out, start, stride }, part);
+        self.machine.pool.run(tasks, &|task, _| {
+            let (lanes_of_task, depths_of_task) = match along_lanes {
+                true => (lanes.clone(), group_of(&depths, DEPTHS, task)),
+                false => (group_of(&lanes, LANES, task), depths.clone()),
+            };
+            let (lane, depth) =
+                (lanes_of_task.start - lanes.start, depths_of_task.start - depths.start);
+            let part = Part { side, lanes: lanes_of_task, depths: depths_of_task };
+            // SAFETY: tasks have lanes of whole panels, or depths of whole steps, of their own.
+            unsafe {
+                match self.rows_pass() {
+                    true => {
+                        let stride = SQUARE * whole_steps(depths.len());
+                        let start = lane / SQUARE * stride + depth * SQUARE;
+                        pack_panels(self.machine.instructions, Place { out, start, stride }, part);
+                    }
+                    false => {
+                        let stride = row_stride(depths.len());
+                        let start = lane * stride + depth;
+                        pack_rows(self.machine.instructions, Place { out, start, stride }, part);
+                    }
+                }
             }
-        }
+        });
     }
 
     /// Pairs of a packed piece of the resident side.
@@ -191,14 +165,7 @@ impl<T: Tiles> Job<'_, T> {
         depths: Range<usize>,
     ) {
         let (pool, passing) = (&self.machine.pool, self.passing());
-        let (pairs, alone) = (self.resident_pairs(&lanes, &depths), self.packs_alone());
-        let resident = resident.floats(if alone { pool.threads() * pairs } else { pairs });
-        let lies = self.resident_lies(&lanes, &depths);
-        if !alone && !lies {
-            self.pack_together(resident, &lanes, &depths);
-        }
-        let resident = SharedMut::new(resident);
-        let ready: Vec<_> = (0..pool.threads()).map(|_| AtomicBool::new(!alone || lies)).collect();
+        let packed = &*resident.floats(self.resident_pairs(&lanes, &depths));
         let count = passing.lanes.div_ceil(SQUARE);
         let tasks = self.tasks(count, depths.len());
         let largest = SQUARE * count.div_ceil(tasks);
@@ -220,15 +187,6 @@ impl<T: Tiles> Job<'_, T> {
                 true => (&passing, &lanes),
                 false => (&lanes, &passing),
             };
-            let start = if alone { thread * pairs } else { 0 };
-            if !ready[thread].swap(true, Ordering::Relaxed) {
-                for part in 0..self.parts(&lanes, &depths) {
-                    // SAFETY: the thread's own.
-                    unsafe { self.pack_part(resident, start, (&lanes, &depths), part) };
-                }
-            }
-            // SAFETY: packed, and not written any more.
-            let packed = &*unsafe { resident.part(start..start + pairs) };
             let sums = self.sums(floats, at_once.then_some(thread * own), rows, columns);
             // SAFETY: every thread has a part of its own.
             let room = unsafe { rooms.part(thread * room..(thread + 1) * room) };
