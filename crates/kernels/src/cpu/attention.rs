@@ -23,8 +23,6 @@ use crate::cpu::attention_blocks::{Input, KEYS, Kept, QUERIES, Room, SCORES, Sig
 use crate::cpu::attention_few::{BlockRows, FEW};
 use crate::cpu::attention_products::Products;
 use crate::cpu::attention_team::{KeyBlock, Team, TeamRoom};
-use crate::cpu::attention_tiles;
-use crate::cpu::attention_tiles_forward;
 use crate::cpu::elements::Elements as Gathered;
 use crate::cpu::machine::{Machine, Scratch};
 use crate::cpu::matmul_result::Elements;
@@ -42,14 +40,6 @@ pub fn forward(
     spans: &Spans,
     heads: Heads,
 ) {
-    // SAFETY: the running operation's inputs.
-    let of = unsafe { Input::new(input) };
-    if let Some(tiles) = machine.instructions.tiles()
-        && attention_tiles::fit([&of.keys, &of.values], of.queries, spans, heads)
-    {
-        let with = (tiles, machine, scratch);
-        return attention_tiles_forward::forward(with, (out, log_sums), input, spans, heads);
-    }
     let per_thread = room_of_thread(heads);
     let room = scratch.parts.floats(machine.pool.threads() * per_thread);
     let room = SharedMut::new(room);

@@ -6,8 +6,6 @@ use crate::cpu::attention_blocks::{
 };
 use crate::cpu::attention_products::Products;
 use crate::cpu::attention_rows::{EachRow, GradientRow};
-use crate::cpu::attention_tiles;
-use crate::cpu::attention_tiles_backward;
 use crate::cpu::elements::Elements;
 use crate::cpu::machine::{Machine, Scratch};
 use crate::cpu::matmul_kernel::Store;
@@ -27,14 +25,6 @@ pub fn backward(
     spans: &Spans,
     heads: Heads,
 ) {
-    // SAFETY: the running operation's inputs.
-    let of = unsafe { Input::new(input) };
-    if let Some(tiles) = machine.instructions.tiles()
-        && attention_tiles::fit([&of.keys, &of.values], of.queries, spans, heads)
-    {
-        let (with, given) = ((tiles, machine, scratch), (d_out, result));
-        return attention_tiles_backward::backward(with, d_input, given, input, spans, heads);
-    }
     let per_thread = room_of_thread(heads);
     let room = scratch.parts.floats(machine.pool.threads() * per_thread);
     let room = SharedMut::new(room);
@@ -65,7 +55,7 @@ pub fn backward(
 }
 
 /// Whether no key belongs to two spans, as far as one look in order can tell.
-pub fn keys_are_apart(spans: &Spans) -> bool {
+fn keys_are_apart(spans: &Spans) -> bool {
     let in_order = |(before, after): (&Span, &Span)| before.keys.end <= after.keys.start;
     spans.iter().zip(spans.iter().skip(1)).all(in_order)
 }
