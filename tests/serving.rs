@@ -128,7 +128,6 @@ fn memory_after_ten_thousand_requests_is_that_after_a_hundred() {
     // What is kept for equal beginnings, and what the tokenizer remembers, is full after a hundred.
     let serving = Serving::start(&place, "--kv-memory 64K");
     let ask = |number: usize| {
-        let number = number % 100;
         let body = format!(
             r#"{{"prompt": "story {number} of the harbour", "max_tokens": 2, "logprobs": 3}}"#
         );

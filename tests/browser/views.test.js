@@ -100,12 +100,20 @@ test("a model with a template chats: Enter sends, but never in the midst of a sy
   const said = await page.locator("#messages .words").allTextContents();
   assert.equal(said[0], "안녕\n?");
   assert.ok(said[1].length > 0, said.join("|"));
+  await page.click("#instruction-box summary");
+  await page.fill("#instruction", "짧게 답하세요.");
+  const asking = page.waitForRequest(request => request.url().endsWith("/v1/chat/completions"));
   await page.getByRole("button", { name: "Again" }).click();
+  assert.deepEqual((await asking).postDataJSON().messages, [
+    { role: "system", content: "짧게 답하세요." },
+    { role: "user", content: "안녕\n?" },
+  ]);
   await page.waitForSelector("#send", { state: "visible" });
   assert.equal(await page.locator("#messages li").count(), 2);
   await page.waitForTimeout(300);
   await page.reload();
   await page.waitForSelector("html[data-ready]");
   assert.equal((await page.locator("#messages .words").allTextContents())[0], "안녕\n?");
+  assert.equal(await page.inputValue("#instruction"), "짧게 답하세요.");
   assert.deepEqual(complaints, []);
 });

@@ -15,7 +15,7 @@ use crate::slots::Slots;
 use kollama_kernels::{DType, Matrix, Span, Spans};
 use kollama_llama::{Batch, KvCache, Llama, LlamaConfig};
 use kollama_tokenizer::Tokenizer;
-use std::collections::VecDeque;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// Tokens that a cache must hold to be worth having.
@@ -31,7 +31,8 @@ pub struct Engine<'t> {
     kept: DType,
     slots: Slots,
     prefixes: Prefixes,
-    waiting: VecDeque<(RequestId, (Request, Details))>,
+    waiting: BTreeMap<(u64, RequestId), (Request, Details)>,
+    turn: u64,
     running: Vec<Sequence<'t>>,
     logits: Matrix,
     /// One row of the logits.
@@ -98,7 +99,8 @@ impl<'t> Engine<'t> {
             slots: Slots::new(cache_rows),
             prefixes: Prefixes::default(),
             status: Status { rows: cache_rows, ..Status::default() },
-            waiting: VecDeque::new(),
+            waiting: BTreeMap::new(),
+            turn: 0,
             running: Vec::new(),
             logits,
             sampler: Sampler::default(),
@@ -193,15 +195,20 @@ impl<'t> Engine<'t> {
         self.check(&request, &details)?;
         let id = RequestId(self.next_id);
         self.next_id += 1;
-        self.waiting.push_back((id, (request, details)));
+        self.waiting.insert((details.turn, id), (request, details));
         Ok(id)
     }
 
     /// Ends a request without a further emission; its slot is free at once. Nothing happens if it has
     /// ended already.
     pub fn cancel(&mut self, id: RequestId) {
-        self.waiting.retain(|(waiting, _)| *waiting != id);
+        self.waiting.retain(|(_, waiting), _| *waiting != id);
         self.release(id);
+    }
+
+    /// The turn of the last request that got room, if it was later than those before it.
+    pub fn turn(&self) -> u64 {
+        self.turn
     }
 
     /// Whether nothing runs and nothing waits.

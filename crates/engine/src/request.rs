@@ -38,6 +38,9 @@ pub struct Details {
     /// Whether the tokens of the prompt get theirs as well; then nothing need be written, and
     /// `max_new_tokens` may be 0.
     pub of_prompt: bool,
+    /// When it is its turn among those that wait: the least first, equal ones in order of arrival. Counted
+    /// on from [`crate::Engine::turn`].
+    pub turn: u64,
 }
 
 /// How the next token is chosen; the steps apply in the order of the fields, as in `transformers`.

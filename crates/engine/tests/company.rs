@@ -4,7 +4,9 @@
 
 mod small_model;
 
-use kollama_engine::{Engine, Finish, Request, Sampling, ScoreRequest, Scorer, certain_text};
+use kollama_engine::{
+    Details, Engine, Finish, Request, Sampling, ScoreRequest, Scorer, certain_text,
+};
 use kollama_tokenizer::Tokenizer;
 use small_model::{TEXTS, drain, model, submit_all, tokenizer};
 
@@ -46,6 +48,26 @@ fn a_small_cache_makes_requests_wait_and_changes_nothing() {
         drain(&mut engine)
     };
     assert_eq!(answers(60), answers(1000));
+}
+
+#[test]
+fn whose_turn_is_earlier_goes_first_and_equal_turns_go_in_order() {
+    let tokenizer = tokenizer();
+    let mut engine = Engine::new(model(&tokenizer, 2), &tokenizer, 60).unwrap();
+    let long = Request { max_new_tokens: 40, ..requests(&tokenizer).swap_remove(4) };
+    let turns = [4, 2, 3, 2];
+    let ask = |turn| {
+        let details = Details { turn, logit_bias: vec![(2, -100.0)], ..Details::default() };
+        engine.submit_with(long.clone(), details).unwrap()
+    };
+    let ids = turns.map(ask);
+    let mut ended = Vec::new();
+    while !engine.is_idle() {
+        let emissions = engine.step().unwrap();
+        ended.extend(emissions.iter().filter(|e| e.finish.is_some()).map(|e| e.request));
+    }
+    assert_eq!(ended, [1, 3, 2, 0].map(|index: usize| ids[index]));
+    assert_eq!(engine.turn(), 4);
 }
 
 #[test]

@@ -9,7 +9,8 @@ use kollama_engine::{Details, Emission, Engine, Finish, Request, Sampling, Score
 use kollama_engine::{Tokenizer, prompt_ids};
 use small_model::{TEXTS, drain, model, tokenizer};
 
-const ALL: Details = Details { logit_bias: Vec::new(), logprobs: Some(3), of_prompt: true };
+const ALL: Details =
+    Details { logit_bias: Vec::new(), logprobs: Some(3), of_prompt: true, turn: 0 };
 
 fn request(tokenizer: &Tokenizer, prompt: &str, max_new_tokens: usize) -> Request {
     let prompt = prompt_ids(tokenizer, prompt);

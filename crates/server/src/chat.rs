@@ -7,6 +7,8 @@ use crate::fields::Fields;
 use crate::house::House;
 use crate::model::Model;
 use crate::parameters::Parameters;
+use crate::worker::Client;
+use axum::Extension;
 use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -22,7 +24,11 @@ const MOST_TOP_LOGPROBS: u64 = 20;
 const MAX_TOKENS: usize = 512;
 
 /// The route.
-pub async fn chat(State(house): State<Arc<House>>, body: Bytes) -> Result<Response, ApiError> {
+pub async fn chat(
+    State(house): State<Arc<House>>,
+    Extension(client): Extension<Client>,
+    body: Bytes,
+) -> Result<Response, ApiError> {
     let mut fields = Fields::of_body(&body)?;
     let model = house.model(fields.text("model")?.as_deref())?.clone();
     let messages = messages(&mut fields)?;
@@ -40,7 +46,7 @@ pub async fn chat(State(house): State<Arc<House>>, body: Bytes) -> Result<Respon
     let ids = prompt(&model, messages).await?;
     let prompts = vec![Prompt { ids, text: String::new() }];
     let (echo, default_tokens, is_chat) = (false, MAX_TOKENS, true);
-    let asking = Asking { prompts, parameters, echo, logprobs, default_tokens, is_chat };
+    let asking = Asking { prompts, parameters, echo, logprobs, default_tokens, is_chat, client };
     answer(&house, &model, asking).await
 }
 

@@ -9,7 +9,8 @@ use crate::model::Model;
 use crate::parameters::Parameters;
 use crate::settings::{MOST_LOGPROBS, MOST_PROMPTS};
 use crate::tokens::token_ids;
-use crate::worker::Asked;
+use crate::worker::{Asked, Client};
+use axum::Extension;
 use axum::body::Bytes;
 use axum::extract::State;
 use axum::response::Response;
@@ -36,11 +37,14 @@ pub struct Asking {
     pub default_tokens: usize,
     /// Whether it is a chat.
     pub is_chat: bool,
+    /// Who asks.
+    pub client: Client,
 }
 
 /// The route.
 pub async fn completions(
     State(house): State<Arc<House>>,
+    Extension(client): Extension<Client>,
     body: Bytes,
 ) -> Result<Response, ApiError> {
     let mut fields = Fields::of_body(&body)?;
@@ -54,7 +58,8 @@ pub async fn completions(
         return Err(ApiError::field("max_tokens", "0 only together with `echo`"));
     }
     let default_tokens = MAX_TOKENS;
-    let asking = Asking { prompts, parameters, echo, logprobs, default_tokens, is_chat: false };
+    let is_chat = false;
+    let asking = Asking { prompts, parameters, echo, logprobs, default_tokens, is_chat, client };
     answer(&house, &model, asking).await
 }
 
@@ -67,7 +72,7 @@ pub async fn answer(
     let context = model.loaded.get().map(|loaded| loaded.context);
     let context = context.ok_or_else(|| ApiError::unavailable("the model is being loaded"))?;
     let requests = requests(&asking, context);
-    let Asking { prompts, parameters, echo, logprobs, is_chat, .. } = asking;
+    let Asking { prompts, parameters, echo, logprobs, is_chat, client, .. } = asking;
     let limit = house.settings.queue;
     if requests.len() > limit {
         let problem = format!("{} answers, and this server writes {limit} at most", requests.len());
@@ -79,7 +84,7 @@ pub async fn answer(
         ApiError::queue_is_full(limit)
     })?;
     let deadline = Instant::now() + house.settings.request_timeout;
-    let events = model.worker.write(Asked { requests, deadline, places }).await?;
+    let events = model.worker.write(Asked { requests, deadline, places, client }).await?;
     let told = (echo, logprobs.is_some(), parameters.max_tokens == Some(0));
     let teller = Teller::new(&model.tokenizer, prompts, parameters.choices, told);
     let envelope = Envelope::new(&model.name, is_chat, parameters.include_usage);
@@ -106,6 +111,7 @@ fn requests(asking: &Asking, context: usize) -> Vec<(Request, Details)> {
             logit_bias: parameters.logit_bias.clone(),
             logprobs: asking.logprobs,
             of_prompt: asking.echo && (asking.logprobs.is_some() || max_tokens == 0),
+            turn: 0,
         };
         (request, details)
     };

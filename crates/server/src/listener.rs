@@ -7,7 +7,7 @@ use crate::metrics::ModelMetrics;
 use crate::model::{Model, ServedModel};
 use crate::router::router;
 use crate::settings::{CONNECTIONS, Settings};
-use crate::worker::Worker;
+use crate::worker::{Client, Worker};
 use axum::Router;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -22,6 +22,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio_io_timeout::TimeoutStream;
+use tower_http::add_extension::AddExtension;
 
 /// Bytes of a head.
 const HEAD_BYTES: usize = 64 << 10;
@@ -123,7 +124,10 @@ async fn accept(listener: &TcpListener, house: &Arc<House>, connections: &Gracef
     loop {
         let Ok(place) = places.clone().acquire_owned().await else { return };
         match listener.accept().await {
-            Ok((stream, _)) => connect(stream, routes.clone(), (house, connections), place),
+            Ok((stream, address)) => {
+                let routes = AddExtension::new(routes.clone(), Client(address.ip()));
+                connect(stream, routes, (house, connections), place);
+            }
             // Most likely there are no more file handles; those in use will come back.
             Err(_) => tokio::time::sleep(PAUSE).await,
         }
@@ -133,7 +137,7 @@ async fn accept(listener: &TcpListener, house: &Arc<House>, connections: &Gracef
 /// Serves one connection on a task of its own.
 fn connect(
     stream: TcpStream,
-    routes: Router,
+    routes: AddExtension<Router, Client>,
     (house, connections): (&Arc<House>, &GracefulShutdown),
     place: OwnedSemaphorePermit,
 ) {

@@ -5,7 +5,8 @@ use crate::api_error::ApiError;
 use crate::metrics::ModelMetrics;
 use axum::http::StatusCode;
 use kollama_engine::{Details, Emission, Engine, EngineError, Request, RequestId, Tokenizer};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::net::IpAddr;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
 use std::sync::{Arc, OnceLock};
@@ -65,6 +66,10 @@ pub enum Abort {
     ServerEnds,
 }
 
+/// Who asks, as far as taking turns goes: an address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Client(pub IpAddr);
+
 /// Answers that belong to one request of a client.
 pub struct Asked {
     /// One for each answer.
@@ -73,6 +78,8 @@ pub struct Asked {
     pub deadline: Instant,
     /// Their places in the queue, given back with the last of them.
     pub places: OwnedSemaphorePermit,
+    /// Who asked.
+    pub client: Client,
 }
 
 /// The way to the thread.
@@ -91,7 +98,13 @@ struct Job {
     choice: usize,
     deadline: Instant,
     events: UnboundedSender<Event>,
-    _places: Arc<OwnedSemaphorePermit>,
+    party: Arc<Party>,
+}
+
+/// What the answers to one request of a client have in common.
+struct Party {
+    client: Client,
+    _places: OwnedSemaphorePermit,
 }
 
 impl Worker {
@@ -179,9 +192,11 @@ impl Shift<'_> {
 
     /// All answers or none.
     fn submit(&mut self, asked: Asked, events: &UnboundedSender<Event>) -> Result<(), EngineError> {
-        let places = Arc::new(asked.places);
+        let first = self.first_turn(asked.client);
+        let party = Arc::new(Party { client: asked.client, _places: asked.places });
         let mut ids = Vec::with_capacity(asked.requests.len());
-        for (request, details) in asked.requests {
+        for (turn, (request, details)) in (first..).zip(asked.requests) {
+            let details = Details { turn, ..details };
             match self.engine.submit_with(request, details) {
                 Ok(id) => ids.push(id),
                 Err(error) => {
@@ -194,11 +209,20 @@ impl Shift<'_> {
             choice,
             deadline: asked.deadline,
             events: events.clone(),
-            _places: places.clone(),
+            party: party.clone(),
         };
         self.jobs.extend(ids.into_iter().enumerate().map(|(choice, id)| (id, job(choice))));
         self.metrics.requests.fetch_add(1, Relaxed);
         Ok(())
+    }
+
+    /// The turn of a new request's first answer; each further one comes a turn later. So answers of several
+    /// requests take turns, and a client waits one turn longer for each request of his that is not
+    /// done. A turn that has come is never given out again, so nobody waits for ever.
+    fn first_turn(&self, client: Client) -> u64 {
+        let parties = self.jobs.values().map(|job| &job.party).filter(|p| p.client == client);
+        let parties: HashSet<*const Party> = parties.map(Arc::as_ptr).collect();
+        self.engine.turn() + 1 + parties.len() as u64
     }
 
     fn deliver(&mut self, emission: Emission) {

@@ -4,9 +4,11 @@
 //! piece fits, the last one is taken back and its next shorter beginning is tried. A place that was
 //! given up once is never tried again: the pieces before a place are what encoding makes of the text
 //! up to it, and that is one row of pieces, however the place was reached. So each place is gone on
-//! from at most once.
+//! from at most once. Which piece fits after which is remembered (`answers.rs`): asking takes most of
+//! the time.
 
 use crate::alphabet::Alphabet;
+use crate::answers::{Answers, Question};
 use crate::derivations::{Derivation, derivations};
 use crate::merges::Merges;
 use crate::neighbours::Neighbours;
@@ -55,6 +57,7 @@ struct Placed {
 /// Memory that runs use one after the other.
 #[derive(Default)]
 pub struct ChainSpace {
+    answers: Answers,
     given_up: Vec<u64>,
 }
 
@@ -172,8 +175,11 @@ impl Run<'_> {
         let (mut at, mut next) = (self.start, first);
         let mut has_given_up = false;
         loop {
-            let fits = ids.len() == self.bottom || self.fits(ids[ids.len() - 1], next.piece);
-            if fits && !(has_given_up && space.is_given_up(next.end - self.start)) {
+            if ids.len() > self.bottom {
+                next = self.fitting(at, ids[ids.len() - 1], next, &mut space.answers);
+            }
+            let is_open = |place: usize| !has_given_up || !space.is_given_up(place - self.start);
+            if next.piece != NO_PIECE && is_open(next.end) {
                 ids.push(next.piece);
                 at = next.end;
                 if at < self.end {
@@ -184,7 +190,9 @@ impl Run<'_> {
                 }
                 continue;
             }
-            next = self.shorter(at, next.piece);
+            if next.piece != NO_PIECE {
+                next = self.shorter(at, next.piece);
+            }
             while next.piece == NO_PIECE {
                 if !has_given_up {
                     has_given_up = true;
@@ -198,9 +206,30 @@ impl Run<'_> {
         }
     }
 
+    /// The longest of a piece and those it begins with that fits its left neighbour.
+    #[inline]
+    fn fitting(&self, at: usize, left: TokenId, longest: Placed, answers: &mut Answers) -> Placed {
+        let question = Question::new(left, longest.piece);
+        match answers.recall(question) {
+            Some(piece) if piece == longest.piece => longest,
+            Some(piece) => self.placed(at, piece),
+            None => {
+                let mut next = longest;
+                while next.piece != NO_PIECE && !self.fits(left, next.piece) {
+                    next = self.shorter(at, next.piece);
+                }
+                answers.keep(question, next.piece);
+                next
+            }
+        }
+    }
+
     /// The longest piece that begins at `at` and is shorter than one that does.
     fn shorter(&self, at: usize, piece: TokenId) -> Placed {
-        let piece = self.chains.beginnings[piece as usize].shorter();
+        self.placed(at, self.chains.beginnings[piece as usize].shorter())
+    }
+
+    fn placed(&self, at: usize, piece: TokenId) -> Placed {
         let len = self.chains.beginnings.get(piece as usize).map_or(0, |beginning| beginning.len());
         Placed { piece, end: at + len }
     }

@@ -35,6 +35,7 @@
 
 mod added_tokens;
 mod alphabet;
+mod answers;
 mod batch;
 mod beside;
 mod chain;

@@ -9,14 +9,15 @@ use kollama_llama::KvCache;
 use std::ops::Range;
 
 impl Engine<'_> {
-    /// First come, first served, as long as the cache has a slot.
+    /// In turn, as long as the cache has a slot; nobody goes past one that waits for a large one.
     pub(super) fn admit(&mut self) {
-        while let Some((_, (request, _))) = self.waiting.front() {
+        while let Some((_, (request, _))) = self.waiting.first_key_value() {
             let rows = request.prompt.len() + request.max_new_tokens;
             if !self.slots.would_fit(rows, self.prefixes.slots()) {
                 return;
             }
-            let Some((id, asked)) = self.waiting.pop_front() else { return };
+            let Some(((turn, id), asked)) = self.waiting.pop_first() else { return };
+            self.turn = self.turn.max(turn);
             // Log-probabilities need every row of the prompt.
             let shares = self.shares && !asked.1.of_prompt;
             let prompt = if shares { &asked.0.prompt } else { &[][..] };

@@ -31,6 +31,7 @@ mod packed_bf16;
 mod packed_bytes;
 mod packed_dot;
 mod packed_format;
+mod packed_group;
 pub mod packed_instructions;
 mod packed_product;
 mod packed_stream;

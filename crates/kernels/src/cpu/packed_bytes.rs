@@ -25,6 +25,7 @@ impl<D: Dot, const HALVES: bool> Format for Numbers<D, HALVES> {
     const BYTES: usize = SCALES + PANEL * BLOCK / if HALVES { 2 } else { 1 };
     const WORDS: usize = FOURS + 2;
     const TILE_ROWS: usize = D::TILE_ROWS;
+    const TILE_OF_MANY: usize = D::TILE_OF_MANY;
 
     #[inline(always)]
     fn floats(self) -> D::S {

@@ -16,6 +16,8 @@ pub trait Dot: Copy {
 
     /// Rows of a tile, at most: two vectors of whole numbers in each must stay in registers.
     const TILE_ROWS: usize;
+    /// The same where rows are many.
+    const TILE_OF_MANY: usize = Self::TILE_ROWS;
 
     fn floats(self) -> Self::S;
     /// One number in every lane.

@@ -28,6 +28,8 @@ pub trait Format: Copy {
     const WORDS: usize;
     /// Rows of a tile, at most; no more than 14.
     const TILE_ROWS: usize;
+    /// The same where rows are many, so that products are the limit and not memory.
+    const TILE_OF_MANY: usize = Self::TILE_ROWS;
 
     fn floats(self) -> Self::S;
 

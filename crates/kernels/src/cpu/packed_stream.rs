@@ -4,8 +4,8 @@
 
 use crate::cpu::machine::Machine;
 use crate::cpu::packed_format::Format;
+use crate::cpu::packed_group::{Group, PIECE, Product};
 use crate::cpu::packed_instructions::{PackedKernel, run};
-use crate::cpu::packed_product::{Group, PIECE, Product};
 use crate::dtype::DType;
 use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};

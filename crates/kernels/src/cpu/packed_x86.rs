@@ -111,8 +111,10 @@ impl Dot for Avx512Dot {
     type Numbers = __m512i;
     type Bytes = __m512i;
 
-    /// Eight would fit, but of short blocks a processor works at several at once.
-    const TILE_ROWS: usize = 4;
+    /// Their floats wait in memory while whole numbers are summed.
+    const TILE_ROWS: usize = 8;
+    /// Without such waiting, and of shorter blocks a processor works at several at once.
+    const TILE_OF_MANY: usize = 4;
 
     #[inline(always)]
     fn floats(self) -> Avx512 {

@@ -21,6 +21,7 @@ let speed = { tokens: 0, seconds: 0 };
 const field = byId("say-something");
 const list = byId("messages");
 const scroll = byId("messages-scroll");
+const instruction = byId("instruction");
 
 /** Chat parameters: what the chat route of the API takes. */
 function parameters() {
@@ -77,6 +78,12 @@ function send() {
   answer();
 }
 
+/** What a template takes: the instruction, if there is one, before the messages. */
+function withInstruction(asked) {
+  const content = instruction.value.trim();
+  return content === "" ? asked : [{ role: "system", content }, ...asked];
+}
+
 /** Lets the model answer the conversation as it stands. */
 async function answer() {
   const controller = (underWay = new AbortController());
@@ -106,7 +113,12 @@ async function receive(asked, reply, signal) {
   const words = list.lastElementChild.querySelector(".words");
   const began = performance.now();
   let [reason, usage] = ["stop", undefined];
-  const body = { model: modelName(), messages: asked, stream_options: { include_usage: true }, ...parameters() };
+  const body = {
+    model: modelName(),
+    messages: withInstruction(asked),
+    stream_options: { include_usage: true },
+    ...parameters(),
+  };
   for await (const event of stream("v1/chat/completions", body, signal)) {
     usage = event.usage ?? usage;
     const choice = event.choices?.[0];
@@ -145,7 +157,10 @@ async function keep() {
   if (messages.length === 0) return;
   sessionStorage.setItem(OPEN, id);
   try {
-    await keepDocument(id, "talk", titleOf(messages[0].content), { messages });
+    await keepDocument(id, "talk", titleOf(messages[0].content), {
+      messages,
+      instruction: instruction.value,
+    });
   } catch (error) {
     tellNotKept(error);
   }
@@ -153,16 +168,19 @@ async function keep() {
 
 const isSound = body =>
   Array.isArray(body?.messages) &&
+  ["undefined", "string"].includes(typeof body.instruction) &&
   body.messages.every(one => ROLES.includes(one?.role) && typeof one.content === "string");
 
 function open(record) {
   if (!isSound(record.body)) return;
-  begin(record.id, record.body.messages);
+  begin(record.id, record.body.messages, record.body.instruction);
 }
 
-function begin(nextId, nextMessages) {
+function begin(nextId, nextMessages, nextInstruction = "") {
   stopChat();
   [id, messages] = [nextId, nextMessages];
+  instruction.value = nextInstruction;
+  byId("instruction-box").open = nextInstruction !== "";
   speed = { tokens: 0, seconds: 0 };
   show();
 }
@@ -192,6 +210,7 @@ export function startChat() {
     event.preventDefault();
     send();
   });
+  instruction.addEventListener("change", keep);
   byId("stop-chat").addEventListener("click", stopChat);
   document.addEventListener("keydown", event => event.key === "Escape" && !isComposing(event) && stopChat());
   byId("new-conversation").addEventListener("click", () => {

@@ -105,6 +105,8 @@ export const ENGLISH = {
   conversations: "Conversations",
   "new-conversation": "New",
   messages: "Conversation",
+  instruction: "Instruction",
+  "instruction-placeholder": "How the model should answer, for the whole conversation.",
   "your-message": "Your message",
   "your-message-placeholder": "Write a message. Enter sends it.",
   send: "Send",

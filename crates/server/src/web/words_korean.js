@@ -104,6 +104,8 @@ export const KOREAN = {
   conversations: "대화 목록",
   "new-conversation": "새 대화",
   messages: "대화",
+  instruction: "지시문",
+  "instruction-placeholder": "모델이 어떻게 대답할지 적어 두면 대화 내내 적용됩니다.",
   "your-message": "보낼 말",
   "your-message-placeholder": "할 말을 쓰고 Enter로 보내세요.",
   send: "보내기",

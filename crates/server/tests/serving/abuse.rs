@@ -160,6 +160,25 @@ fn a_client_that_goes_frees_its_slot() {
 }
 
 #[test]
+fn whoever_asks_most_waits_longest() {
+    let server = Server::start(settings());
+    let body = endless();
+    let asked = head("/v1/completions", body.len());
+    // More and more of them, until one waits.
+    let mut greedy = Vec::new();
+    while server.figure("waiting") == 0.0 {
+        greedy.push(server.open(&asked, body.as_bytes()));
+        let all = |server: &Server| server.figure("running") + server.figure("waiting");
+        server.wait_until("it is there", |server| all(server) == greedy.len() as f64);
+    }
+    let short = json!({ "prompt": "a", "max_tokens": 4 }).to_string();
+    let asked = head("/v1/completions", short.len());
+    let answer = read_answer(server.open_from("127.0.0.2", &asked, short.as_bytes()));
+    assert_eq!(answer.status, 200, "{answer:?}");
+    assert_eq!(server.figure("waiting"), 1.0);
+}
+
+#[test]
 fn one_too_many_is_told_when_to_come_back() {
     let server = Server::start(Settings { queue: 2, ..settings() });
     let running = [begin(&server), begin(&server)];

@@ -11,6 +11,8 @@ use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::channel;
 use std::time::{Duration, Instant};
+use tokio::net::TcpSocket;
+use tokio::runtime::Builder;
 
 /// What the tokenizer learns from.
 pub const TEXTS: [&str; 3] = [
@@ -139,6 +141,21 @@ impl Server {
         let mut stream = TcpStream::connect(self.address).unwrap();
         // A server may refuse before it has read all.
         let _ = stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(body));
+        stream
+    }
+
+    /// As [`Server::open`], for a client at another address of this machine.
+    pub fn open_from(&self, address: &str, head: &str, body: &[u8]) -> TcpStream {
+        let from = SocketAddr::new(address.parse().unwrap(), 0);
+        let runtime = Builder::new_current_thread().enable_io().build().unwrap();
+        let connected = runtime.block_on(async {
+            let socket = TcpSocket::new_v4().unwrap();
+            socket.bind(from).unwrap();
+            socket.connect(self.address).await.unwrap().into_std().unwrap()
+        });
+        connected.set_nonblocking(false).unwrap();
+        let mut stream = connected;
+        stream.write_all(&[head.as_bytes(), body].concat()).unwrap();
         stream
     }
 
