@@ -3,8 +3,8 @@
 //! ```text
 //! round all rows of x once                                                  (all threads)
 //! for each group of rows x group of panels:                                 (a task)
-//!     for each piece of the depth:               few rows: for each panel, for each piece
-//!         for each 32 rows, for each panel: a square                        (`tile_strip.rs`)
+//!     for each piece of the depth, for each panel:    few rows: for each panel, for each piece
+//!         for each 32 rows: a square                                        (`tile_strip.rs`)
 //! ```
 //!
 //! A sum goes on from piece to piece, so a row depends neither on the number of threads nor on the
@@ -22,7 +22,7 @@ use crate::view::View;
 use half::bf16;
 use std::ops::Range;
 
-/// Steps of a piece: rows of it and a panel stay in the first-level cache together.
+/// Steps of a piece.
 const PIECE: usize = 16;
 /// Steps of a piece where there are few rows: memory is asked for by pieces ahead.
 const PIECE_OF_FEW: usize = 64;
@@ -104,15 +104,18 @@ impl<T: Tiles> Product<'_, T> {
             false => (columns.len(), PIECE),
         };
         for first in columns.clone().step_by(together) {
-            let columns = first..(first + together).min(columns.end);
             for start in (0..self.steps).step_by(piece) {
-                let steps = start..(start + piece).min(self.steps);
-                machine.instructions.run(self.strip(rows.clone(), columns.clone(), steps));
+                for column in (first..(first + together).min(columns.end)).step_by(SQUARE) {
+                    let columns = column..(column + SQUARE).min(columns.end);
+                    let steps = start..(start + piece).min(self.steps);
+                    machine.instructions.run(self.strip(rows.clone(), columns, steps));
+                }
             }
         }
     }
 
-    /// A piece of some panels times a group of rows; asks for the next piece.
+    /// A piece of one panel times a group of rows; asks for what comes next: the next piece of the panel,
+    /// or the same piece of the next one.
     fn strip(
         &self,
         rows: Range<usize>,
@@ -123,10 +126,7 @@ impl<T: Tiles> Product<'_, T> {
         let panel = columns.start / SQUARE * self.right.stride;
         let right = &self.right.bytes[panel + steps.start * RIGHT_STEP..];
         let bytes = steps.len() * RIGHT_STEP;
-        let panels = columns.len().div_ceil(SQUARE);
-        let last = steps.end == self.steps;
-        // After the last piece the first one of the next panels.
-        let distance = if last { (panels - 1) * self.right.stride + bytes } else { bytes };
+        let distance = if self.few { bytes } else { self.right.stride };
         let start = right.as_ptr().wrapping_add(distance);
         Strip {
             tiles: self.tiles,
@@ -137,9 +137,9 @@ impl<T: Tiles> Product<'_, T> {
             right: Lanes { bytes: right, ..self.right },
             sums: Sums { floats: self.out.at((rows.start, columns.start)), rounded: None },
             first: steps.start == 0,
-            last,
+            last: steps.end == self.steps,
             add: false,
-            ahead: Ahead { start, bytes, stride: self.right.stride, rows: panels },
+            ahead: Ahead { start, bytes, stride: 0, rows: 1 },
         }
     }
 }

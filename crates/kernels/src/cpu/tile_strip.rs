@@ -212,14 +212,9 @@ impl<T: Tiles> Strip<'_, T> {
             let lines = bytes.div_ceil(64).div_ceil(squares * self.steps);
             return (start.wrapping_add(index * self.steps * lines * 64), lines);
         }
-        let of_row = bytes.div_ceil(64).max(1);
-        let (first, end) = (index * rows * of_row / squares, (index + 1) * rows * of_row / squares);
-        let (mut row, mut line) = (first / of_row, first % of_row);
-        for _ in first..end {
-            s.prefetch(start.wrapping_add(row * stride + 64 * line).cast());
-            line += 1;
-            if line == of_row {
-                (row, line) = (row + 1, 0);
+        for row in index * rows / squares..(index + 1) * rows / squares {
+            for line in (0..bytes).step_by(64) {
+                s.prefetch(start.wrapping_add(row * stride + line).cast());
             }
         }
         (start, 0)
