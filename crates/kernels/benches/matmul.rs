@@ -1,5 +1,5 @@
-//! Speed of the three products of a layer against the roof of this processor, measured in the same
-//! run: `cargo bench -p kollama-kernels --bench matmul [-- path [threads [part of a name]]]`.
+//! Speed of the three products of a layer, in f32 and in bf16, against the roofs of this processor,
+//! measured in the same run: `cargo bench -p kollama-kernels --bench matmul [-- path [threads [part of a name]]]`.
 
 mod arguments;
 
@@ -24,7 +24,13 @@ fn main() {
     let wanted = words.next().unwrap_or_default();
     let flops = roof::flops(threads, path).expect("a path of this processor") / 1e9;
     let bandwidth = roof::read_bandwidth(threads, path).expect("a path of this processor") / 1e9;
-    println!("{}: roof {flops:.0} GFLOP/s, memory {bandwidth:.1} GB/s", device.name());
+    let pairs = roof::bf16_flops(threads, path).expect("a path of this processor").unwrap_or(0.0);
+    let roofs = [flops, flops.max(pairs / 1e9)];
+    let [_, of_bf16] = roofs;
+    println!(
+        "{}: roof {flops:.0} GFLOP/s, bf16 {of_bf16:.0}, memory {bandwidth:.1} GB/s",
+        device.name()
+    );
     for (name, rows, inputs, outputs) in SHAPES {
         if name.contains(&wanted) {
             products(
@@ -33,7 +39,7 @@ fn main() {
                 rows,
                 inputs,
                 outputs,
-                flops,
+                roofs,
             );
         }
     }
@@ -44,10 +50,17 @@ fn main() {
     }
 }
 
-fn products(device: &Device, name: &str, rows: usize, inputs: usize, outputs: usize, roof: f64) {
+fn products(
+    device: &Device,
+    name: &str,
+    rows: usize,
+    inputs: usize,
+    outputs: usize,
+    [roof, roof_of_bf16]: [f64; 2],
+) {
     let work = 2.0 * (rows * inputs * outputs) as f64 / 1e9;
     println!("{name}");
-    let report = |name: &str, seconds: [f64; 2]| {
+    let report_share = |name: &str, roof: f64, seconds: [f64; 2]| {
         let [best, median] = seconds.map(|seconds| work / seconds);
         let [best_share, share] = [best, median].map(|rate| 100.0 * rate / roof);
         println!(
@@ -55,6 +68,7 @@ fn products(device: &Device, name: &str, rows: usize, inputs: usize, outputs: us
              median {median:6.1} GFLOP/s {share:5.1} %"
         );
     };
+    let report = |name: &str, seconds: [f64; 2]| report_share(name, roof, seconds);
     let x = filled(device, rows, inputs, DType::F32);
     let w = filled(device, outputs, inputs, DType::F32);
     let short = filled(device, outputs, inputs, DType::Bf16);
@@ -65,6 +79,13 @@ fn products(device: &Device, name: &str, rows: usize, inputs: usize, outputs: us
     report("backward input", seconds(|| ops::matmul_backward_input(&mut d_x, &out, &w)));
     let mut d_w = filled(device, outputs, inputs, DType::F32);
     report("backward weight", seconds(|| ops::matmul_backward_weight(&mut d_w, &out, &x)));
+    let report = |name: &str, seconds: [f64; 2]| report_share(name, roof_of_bf16, seconds);
+    let (x, w) = (filled(device, rows, inputs, DType::Bf16), short);
+    let mut out = filled(device, rows, outputs, DType::Bf16);
+    let mut d_x = filled(device, rows, inputs, DType::Bf16);
+    report("bf16 forward", seconds(|| ops::matmul(&mut out, &x, &w)));
+    report("bf16 backward input", seconds(|| ops::matmul_backward_input(&mut d_x, &out, &w)));
+    report("bf16 backward weight", seconds(|| ops::matmul_backward_weight(&mut d_w, &out, &x)));
 }
 
 fn few_rows(device: &Device, dtype: DType, bandwidth: f64) {

@@ -16,8 +16,8 @@ const ROWS: usize = 2048;
 const HIDDEN: usize = 512;
 const INNER: usize = 1376;
 const VOCABULARY: usize = 46_336;
-/// Rows whose logits are held at once.
-const CHUNK: usize = 724;
+/// Rows whose logits are held at once, in f32 and in bf16.
+const CHUNKS: (usize, usize) = (704, 352);
 const HEADS: Heads = Heads { queries: 8, keys: 8, size: 64 };
 const RUNS: usize = 5;
 
@@ -32,7 +32,12 @@ struct Step {
 fn main() {
     let (path, threads, device, mut words) = arguments::read();
     let dtype = if words.next().as_deref() == Some("bf16") { DType::Bf16 } else { DType::F32 };
-    let roof = roof::flops(threads, path).expect("a path of this processor") / 1e9;
+    let flops = roof::flops(threads, path).expect("a path of this processor") / 1e9;
+    let pairs = roof::bf16_flops(threads, path).expect("a path of this processor");
+    let roof = match dtype {
+        DType::Bf16 => flops.max(pairs.unwrap_or(0.0) / 1e9),
+        _ => flops,
+    };
     let bandwidth = roof::read_bandwidth(threads, path).expect("a path of this processor") / 1e9;
     println!("{}: roof {roof:.0} GFLOP/s, memory {bandwidth:.1} GB/s", device.name());
     let wanted = words.next().unwrap_or_default();
@@ -106,12 +111,13 @@ impl Step {
     }
 
     fn head(&mut self) {
-        let work = 2e-9 * (CHUNK * HIDDEN * VOCABULARY) as f64;
-        let count = ROWS as f64 / CHUNK as f64;
+        let chunk = if self.dtype == DType::Bf16 { CHUNKS.1 } else { CHUNKS.0 };
+        let work = 2e-9 * (chunk * HIDDEN * VOCABULARY) as f64;
+        let count = ROWS as f64 / chunk as f64;
         let (x, w) =
-            (self.filled(CHUNK, HIDDEN, self.dtype), self.filled(VOCABULARY, HIDDEN, self.dtype));
-        let mut out = self.filled(CHUNK, VOCABULARY, self.dtype);
-        let mut d_x = self.filled(CHUNK, HIDDEN, self.dtype);
+            (self.filled(chunk, HIDDEN, self.dtype), self.filled(VOCABULARY, HIDDEN, self.dtype));
+        let mut out = self.filled(chunk, VOCABULARY, self.dtype);
+        let mut d_x = self.filled(chunk, HIDDEN, self.dtype);
         let mut d_w = self.filled(VOCABULARY, HIDDEN, DType::F32);
         let before = self.total;
         self.report("alone: head", count, (work, 0.0), || ops::matmul(&mut out, &x, &w));
@@ -126,7 +132,7 @@ impl Step {
         let (hidden, weight) =
             (self.filled(ROWS, HIDDEN, self.dtype), self.filled(VOCABULARY, HIDDEN, self.dtype));
         let mut d_hidden = self.filled(ROWS, HIDDEN, DType::F32);
-        let mut logits = self.filled(CHUNK, VOCABULARY, DType::F32);
+        let mut logits = self.filled(chunk, VOCABULARY, DType::F32);
         let mut losses = self.filled(ROWS, 2, DType::F32);
         let labels: Vec<i32> = (0..ROWS as i32).collect();
         let work = 6e-9 * (ROWS * HIDDEN * VOCABULARY) as f64;

@@ -22,7 +22,7 @@ impl Device {
     }
 
     /// The fastest path this processor can run, unless the environment variable `KOLLAMA_CPU`
-    /// (`portable`, `avx2`, `avx512`) names another.
+    /// (`portable`, `avx2`, `avx512`, `amx`) names another.
     pub fn chosen_path() -> Result<CpuPath, KernelError> {
         match std::env::var("KOLLAMA_CPU") {
             Ok(name) => CpuPath::named(&name),

@@ -13,7 +13,7 @@ pub enum KernelError {
         device: String,
     },
     /// `KOLLAMA_CPU` (or the caller) names a path that does not exist.
-    #[error("unknown CPU path {name:?}: expected portable, avx2 or avx512")]
+    #[error("unknown CPU path {name:?}: expected portable, avx2, avx512 or amx")]
     UnknownPath {
         /// The name as given.
         name: String,

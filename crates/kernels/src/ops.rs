@@ -5,7 +5,8 @@
 //! `d_…` are gradients and are **added to**. Operations return nothing: a wrong shape is a bug of
 //! the caller and panics with names and numbers; memory was asked for earlier, by [`Matrix`].
 //! Every sum is taken in an order that does not depend on the number of threads. Where an output is
-//! bf16, the result is what it would be in `f32`, rounded to nearest even once, at the end.
+//! bf16, the result is what it would be in `f32`, rounded to nearest even once, at the end. (Where a
+//! processor multiplies bf16 in tiles, products of bf16 take denormals for zero.)
 //!
 //! Index names: `t` a row (token), `i` an input column, `o` an output column, `h` a head, `j` a
 //! column inside a head, `s` a key row, `c` a vocabulary entry.

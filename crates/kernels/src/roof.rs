@@ -25,9 +25,13 @@ pub fn flops(threads: usize, path: CpuPath) -> Result<f64, KernelError> {
     Ok(2.0 * terms(&machine, &|| machine.instructions.run(Chains { steps: STEPS })))
 }
 
-/// As [`flops`], of the instruction that adds two products of bf16; none where the path has none.
+/// As [`flops`], of the fastest instruction that adds products of pairs of bf16; none where the path
+/// has none.
 pub fn bf16_flops(threads: usize, path: CpuPath) -> Result<Option<f64>, KernelError> {
     let machine = Machine::new(threads, path)?;
+    if let Some(tiles) = machine.instructions.tiles() {
+        return Ok(Some(2.0 * terms(&machine, &|| tiles.products(STEPS))));
+    }
     let rate = |dots: Dots| 4.0 * terms(&machine, &|| dots.run(Chains { steps: STEPS }));
     Ok(Dots::of(machine.instructions).map(rate))
 }

@@ -106,7 +106,9 @@ impl Tape {
     /// Rows whose logits a tape for `rows_max` rows holds at once.
     pub fn logits_rows(config: &LlamaConfig, rows_max: usize, activations: DType) -> usize {
         let values = if activations == DType::F32 { LOGITS } else { LOGITS / 2 };
-        (values / config.vocab_size).clamp(64, 1024).min(rows_max.max(1))
+        let rows = (values / config.vocab_size).clamp(64, 1024);
+        // Whole tiles of rows, where a processor has such.
+        (rows / 32 * 32).min(rows_max.max(1))
     }
 
     /// Most rows a batch may have.

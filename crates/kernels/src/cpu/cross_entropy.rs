@@ -169,10 +169,15 @@ fn is_first_maximum(z: &[f32], label: usize, largest: f32) -> bool {
     z[label] == largest && z[..label].iter().all(|&z| z < largest)
 }
 
-/// `z ← exp(z − largest)`; returns the sum.
+/// `z ← exp(z − largest)`; returns the sum. A loop, since a closure that is called out of line is not
+/// compiled for the vectors of the path.
 #[inline(always)]
 fn sum_of_exponentials<S: Simd>(s: S, z: &mut [f32], largest: f32) -> f64 {
-    z.chunks_mut(BLOCK).map(|block| f64::from(exponentials(s, block, largest))).sum()
+    let mut sum = 0.0;
+    for block in z.chunks_mut(BLOCK) {
+        sum += f64::from(exponentials(s, block, largest));
+    }
+    sum
 }
 
 /// The largest value, NaN left out.

@@ -23,6 +23,13 @@ pub trait DotKernel {
     fn run<S: Simd, T: Term<S::V>>(self, s: S, term: T) -> Self::Output;
 }
 
+/// The tile registers of x86-64.
+#[cfg(target_arch = "x86_64")]
+pub type TilesOfPath = crate::cpu::tiles_x86::Amx;
+/// No other architecture has them here.
+#[cfg(not(target_arch = "x86_64"))]
+pub type TilesOfPath = crate::cpu::tiles::NoTiles;
+
 /// A path that this processor is known to have.
 #[derive(Clone, Copy, Debug)]
 pub struct Instructions(CpuPath);
@@ -50,10 +57,20 @@ impl Instructions {
             CpuPath::Avx2 => unsafe { run_on_avx2(kernel) },
             // SAFETY: as above.
             #[cfg(target_arch = "x86_64")]
-            CpuPath::Avx512 => unsafe { run_on_avx512(kernel) },
+            CpuPath::Avx512 | CpuPath::Amx => unsafe { run_on_avx512(kernel) },
             #[cfg(not(target_arch = "x86_64"))]
             _ => unreachable!("`checked` refuses x86-64 paths on this architecture"),
         }
+    }
+
+    /// Whether vectors may be those of AVX-512.
+    pub fn has_avx512(self) -> bool {
+        matches!(self.0, CpuPath::Avx512 | CpuPath::Amx)
+    }
+
+    /// The tile registers of the path.
+    pub fn tiles(self) -> Option<TilesOfPath> {
+        if self.0 == CpuPath::Amx { TilesOfPath::detected() } else { None }
     }
 
     /// Rows of a matmul tile.
@@ -95,7 +112,7 @@ impl Dots {
     /// Nothing where the processor, or the path that was chosen, has no such instruction.
     #[cfg(target_arch = "x86_64")]
     pub fn of(instructions: Instructions) -> Option<Dots> {
-        let has = instructions.0 == CpuPath::Avx512 && is_x86_feature_detected!("avx512bf16");
+        let has = instructions.has_avx512() && is_x86_feature_detected!("avx512bf16");
         has.then_some(Dots())
     }
 

@@ -22,7 +22,9 @@ use crate::cpu::matmul_plan::{
 };
 use crate::cpu::matmul_result::{Elements as Out, Rectangle, Sums};
 use crate::cpu::matmul_stream;
+use crate::cpu::matmul_tiles;
 use crate::cpu::packed_product;
+use crate::cpu::packed_tiles;
 use crate::cpu::threads::SharedMut;
 use crate::dtype::DType;
 use crate::host_memory;
@@ -32,7 +34,7 @@ use std::ops::Range;
 /// `out[t, o] = Σ_i x[t, i] · w[o, i]`
 pub fn forward(machine: &Machine, scratch: &mut Scratch, out: View, x: View, w: View) {
     if w.dtype.is_packed() {
-        return packed_product::forward(machine, scratch, &[(out, w)], x);
+        return forward_packed(machine, scratch, &[(out, w)], x, w.dtype);
     }
     let product = product(machine, (&x, Along::Depth), (&w, Along::Depth), false);
     run(&product, machine, scratch, out);
@@ -43,10 +45,26 @@ pub fn forward_all(machine: &Machine, scratch: &mut Scratch, products: &[(View, 
     for products in products.chunk_by(|(_, one), (_, other)| one.dtype == other.dtype) {
         match products {
             [(_, w), ..] if w.dtype.is_packed() => {
-                packed_product::forward(machine, scratch, products, x);
+                forward_packed(machine, scratch, products, x, w.dtype);
             }
             plain => plain.iter().for_each(|&(out, w)| forward(machine, scratch, out, x, w)),
         }
+    }
+}
+
+/// With weights of the given dtype.
+fn forward_packed(
+    machine: &Machine,
+    scratch: &mut Scratch,
+    products: &[(View, View)],
+    x: View,
+    dtype: DType,
+) {
+    match machine.instructions.tiles() {
+        Some(tiles) if dtype == DType::PackedBf16 => {
+            packed_tiles::forward(tiles, machine, scratch, products, x);
+        }
+        _ => packed_product::forward(machine, scratch, products, x),
     }
 }
 
@@ -70,12 +88,18 @@ fn product<'a>(
     add: bool,
 ) -> Product<'a> {
     let pairs = || Some((side_of_pairs(left)?, side_of_pairs(right)?));
+    let tiles = machine.instructions.tiles();
+    if tiles.is_some()
+        && let Some((left, right)) = pairs()
+    {
+        return Product { left, right, add, dots: None, tiles };
+    }
     if let Some(dots) = bf16_choice::dots(machine.instructions)
         && let Some((left, right)) = pairs()
     {
-        return Product { left, right, add, dots: Some(dots) };
+        return Product { left, right, add, dots: Some(dots), tiles: None };
     }
-    Product { left: side(left), right: side(right), add, dots: None }
+    Product { left: side(left), right: side(right), add, dots: None, tiles: None }
 }
 
 fn side<'a>((view, along): (&View, Along)) -> Side<'a> {
@@ -119,6 +143,9 @@ fn run(product: &Product, machine: &Machine, scratch: &mut Scratch, out: View) {
     }
     // SAFETY: the output of the running operation.
     let result = unsafe { Out::of(&out) };
+    if let Some(tiles) = product.tiles {
+        return matmul_tiles::run(tiles, product, machine, scratch, result);
+    }
     if matmul_stream::are_few(machine, product.left.lanes) {
         return matmul_stream::run(product, machine, &mut scratch.left, result);
     }
@@ -243,7 +270,10 @@ fn packed_sides<'a>(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cpu::instructions::Instructions;
     use crate::cpu::path::CpuPath;
+    use crate::cpu::tiles::Tiles;
+    use crate::cpu::tiles_model::Model;
     use crate::dtype::DType;
     use crate::view::Address;
     use half::bf16;
@@ -282,5 +312,104 @@ mod tests {
         is_the_same_in_every_company(x.clone(), w.clone(), inputs);
         let halves = |x: Vec<f32>| x.into_iter().map(bf16::from_f32).collect::<Vec<_>>();
         is_the_same_in_every_company(halves(x), halves(w), inputs);
+    }
+
+    fn in_tiles<T: Tiles>(
+        tiles: T,
+        (machine, add): (&Machine, bool),
+        left: (&mut Vec<bf16>, usize, Along),
+        right: (&mut Vec<bf16>, usize, Along),
+        out: View,
+    ) {
+        let left = side_of_pairs((&view(left.0, left.1), left.2)).unwrap();
+        let right = side_of_pairs((&view(right.0, right.1), right.2)).unwrap();
+        let product = Product { left, right, add, dots: None, tiles: None };
+        // SAFETY: nobody else uses it.
+        let result = unsafe { Out::of(&out) };
+        matmul_tiles::run(tiles, &product, machine, &mut machine.scratch(), result);
+    }
+
+    fn halves(rows: usize, columns: usize, seed: usize) -> Vec<bf16> {
+        let number = |i: usize| ((i + seed) * 37 % 101) as f32 / 101.0 - 0.5;
+        (0..rows * columns).map(number).map(bf16::from_f32).collect()
+    }
+
+    /// Element (lane, k) of a side.
+    fn at(x: &[bf16], columns: usize, along: Along, lane: usize, k: usize) -> f64 {
+        let place = if along == Along::Depth { lane * columns + k } else { k * columns + lane };
+        f64::from(x[place].to_f32())
+    }
+
+    /// One product in tiles; the result in f32 and in bf16 after it was checked against sums in f64.
+    fn checked<T: Tiles>(
+        tiles: T,
+        (path, threads): (CpuPath, usize),
+        (rows, outputs, depth): (usize, usize, usize),
+        (left_along, right_along): (Along, Along),
+        add: bool,
+    ) -> (Vec<f32>, Vec<bf16>) {
+        let machine = Machine::new(threads, path).unwrap();
+        let of = |lanes: usize, along: Along, seed| match along {
+            Along::Depth => (halves(lanes, depth, seed), depth),
+            _ => (halves(depth, lanes, seed), lanes),
+        };
+        let (mut left, left_columns) = of(rows, left_along, 1);
+        let (mut right, right_columns) = of(outputs, right_along, 2);
+        let begin = |i: usize| if add { (i % 13) as f32 } else { f32::NAN };
+        let mut wide: Vec<f32> = (0..rows * outputs).map(begin).collect();
+        let mut short: Vec<bf16> = wide.iter().map(|&x| bf16::from_f32(x)).collect();
+        for out in [view(&mut wide, outputs), view(&mut short, outputs)] {
+            let left = (&mut left, left_columns, left_along);
+            let right = (&mut right, right_columns, right_along);
+            in_tiles(tiles, (&machine, add), left, right, out);
+        }
+        for (i, (&found, &rounded)) in wide.iter().zip(&short).enumerate() {
+            let (row, column) = (i / outputs, i % outputs);
+            let terms = (0..depth).map(|k| {
+                at(&left, left_columns, left_along, row, k)
+                    * at(&right, right_columns, right_along, column, k)
+            });
+            let expected = terms.sum::<f64>() + if add { f64::from(begin(i)) } else { 0.0 };
+            let case = format!("{path:?} {rows} x {outputs} x {depth} {add}, {row}, {column}");
+            assert!(
+                (f64::from(found) - expected).abs() < 1e-6 * depth as f64,
+                "{case}: {found}, {expected}"
+            );
+            assert_eq!(rounded, bf16::from_f32(found), "{case}, rounded");
+        }
+        (wide, short)
+    }
+
+    #[test]
+    fn products_in_tiles_are_right_in_every_layout_and_alike_on_any_number_of_threads() {
+        let layouts = [
+            (Along::Depth, Along::Depth),
+            (Along::Depth, Along::Lanes),
+            (Along::Lanes, Along::Lanes),
+        ];
+        let sizes =
+            [(1, 1, 2), (5, 70, 62), (33, 31, 34), (64, 100, 256), (100, 33, 1090), (40, 2100, 36)];
+        for (path, layout) in CpuPath::available().into_iter().flat_map(|p| layouts.map(|l| (p, l)))
+        {
+            for (sizes, add) in sizes.into_iter().flat_map(|sizes| [(sizes, false), (sizes, true)])
+            {
+                let one = checked(Model, (path, 1), sizes, layout, add);
+                assert!(checked(Model, (path, 3), sizes, layout, add) == one, "{path:?} {sizes:?}");
+                if let Some(tiles) = Instructions::checked(path).unwrap().tiles() {
+                    assert!(checked(tiles, (path, 3), sizes, layout, add) == one, "{sizes:?}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_row_in_tiles_is_the_same_alone_and_in_a_crowd() {
+        let (path, layout) = (CpuPath::detected(), (Along::Depth, Along::Depth));
+        let (outputs, depth) = (45, 1500);
+        let (crowd, _) = checked(Model, (path, 2), (200, outputs, depth), layout, false);
+        for rows in [1, 2, 16, 17, 32, 33, 100] {
+            let (found, _) = checked(Model, (path, 2), (rows, outputs, depth), layout, false);
+            assert!(found == crowd[..rows * outputs], "{rows} rows");
+        }
     }
 }

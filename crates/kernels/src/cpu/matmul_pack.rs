@@ -187,7 +187,7 @@ impl Pack<'_> {
 }
 
 /// Memory whose rows are depths, one or two to each. `row` is a depth and the stride.
-trait Rows: Copy {
+pub trait Rows: Copy {
     /// The first of the given lanes, followed by zeros if there are too few.
     fn load<S: Simd>(self, s: S, row: (usize, usize), lanes: Range<usize>) -> S::V;
     /// Asks for all of the given lanes.
@@ -209,7 +209,7 @@ impl<E: Element> Rows for &[E] {
 
 /// See [`Along::LanesOfPairs`].
 #[derive(Clone, Copy)]
-struct Pairs<'a>(&'a [bf16]);
+pub struct Pairs<'a>(pub &'a [bf16]);
 
 impl Rows for Pairs<'_> {
     #[inline(always)]

@@ -1,7 +1,7 @@
 //! What a product is, and how its rows, columns and depth are cut. Where the cuts lie depends on the
 //! sizes alone for the depth, so every element is summed in one order; multiplies nothing itself.
 
-use crate::cpu::instructions::Dots;
+use crate::cpu::instructions::{Dots, TilesOfPath};
 use crate::cpu::matmul_pack::Side;
 use std::ops::Range;
 
@@ -23,6 +23,8 @@ pub struct Product<'a> {
     pub add: bool,
     /// With them, both sides are pairs of bf16, and the depth is counted in pairs.
     pub dots: Option<Dots>,
+    /// With them, too.
+    pub tiles: Option<TilesOfPath>,
 }
 
 /// One block of a product.

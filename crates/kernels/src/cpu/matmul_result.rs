@@ -49,9 +49,16 @@ impl<'a, T: Copy> Rectangle<'a, T> {
         Rectangle { start: self.start + row * self.stride + column, ..self }
     }
 
+    /// Where an element stands, if there is one.
+    #[inline(always)]
+    pub fn address(&self, row: usize, column: usize) -> *mut T {
+        self.elements.pointer(0..0).wrapping_add(self.start + row * self.stride + column)
+    }
+
     /// # Safety
     /// As [`SharedMut::part`].
-    unsafe fn row(&self, row: usize, columns: usize) -> &'a mut [T] {
+    #[inline(always)]
+    pub unsafe fn row(&self, row: usize, columns: usize) -> &'a mut [T] {
         let start = self.start + row * self.stride;
         // SAFETY: the caller's promise.
         unsafe { self.elements.part(start..start + columns) }

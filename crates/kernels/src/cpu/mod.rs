@@ -24,6 +24,7 @@ mod matmul_pack;
 mod matmul_plan;
 mod matmul_result;
 mod matmul_stream;
+mod matmul_tiles;
 pub mod measure;
 mod packed;
 mod packed_bf16;
@@ -35,6 +36,7 @@ pub mod packed_instructions;
 mod packed_product;
 mod packed_stream;
 mod packed_tile;
+mod packed_tiles;
 #[cfg(target_arch = "x86_64")]
 mod packed_x86;
 pub mod path;
@@ -46,6 +48,13 @@ mod simd_portable;
 mod simd_x86;
 mod swiglu;
 mod threads;
+mod tile_pack;
+mod tile_strip;
+mod tiles;
+#[cfg(test)]
+mod tiles_model;
+#[cfg(target_arch = "x86_64")]
+mod tiles_x86;
 
 use crate::backend::{AdamW, Backend, HeadGradientViews, QkvViews};
 use crate::error::KernelError;

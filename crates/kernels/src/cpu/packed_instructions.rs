@@ -89,7 +89,7 @@ impl Means {
     fn of(instructions: Instructions) -> Means {
         match instructions.path() {
             CpuPath::Portable => Means::Portable,
-            CpuPath::Avx512 if Means::has_avx512_vnni() => Means::Avx512Vnni,
+            CpuPath::Avx512 | CpuPath::Amx if Means::has_avx512_vnni() => Means::Avx512Vnni,
             _ if is_x86_feature_detected!("avxvnni") => Means::Avx2Vnni,
             _ => Means::Avx2,
         }

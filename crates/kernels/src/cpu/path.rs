@@ -1,6 +1,8 @@
-//! Which vector instructions a CPU device may use: portable, AVX2 or AVX-512. Names and detection
+//! Which vector instructions a CPU device may use: portable, AVX2, AVX-512 or AVX-512 with AMX. Names and detection
 //! only; what the instructions do stands in `simd.rs`.
 
+#[cfg(target_arch = "x86_64")]
+use crate::cpu::tiles_x86::Amx;
 use crate::error::KernelError;
 
 /// A set of vector instructions. All paths give the same results up to rounding; one path gives
@@ -13,13 +15,15 @@ pub enum CpuPath {
     Avx2,
     /// x86-64 with AVX-512F: 16 lanes.
     Avx512,
+    /// The same with AMX, whose registers hold small matrices: products of bf16 with bf16.
+    Amx,
 }
 
 impl CpuPath {
     /// From slow to fast.
-    const ALL: [CpuPath; 3] = [CpuPath::Portable, CpuPath::Avx2, CpuPath::Avx512];
+    const ALL: [CpuPath; 4] = [CpuPath::Portable, CpuPath::Avx2, CpuPath::Avx512, CpuPath::Amx];
 
-    /// The path called `portable`, `avx2` or `avx512`, whether or not this processor can run it.
+    /// The path called `portable`, `avx2`, `avx512` or `amx`, whether or not this processor can run it.
     pub fn named(name: &str) -> Result<CpuPath, KernelError> {
         let found = CpuPath::ALL.into_iter().find(|path| path.name() == name);
         found.ok_or_else(|| KernelError::UnknownPath { name: name.to_owned() })
@@ -41,6 +45,7 @@ impl CpuPath {
             CpuPath::Portable => "portable",
             CpuPath::Avx2 => "avx2",
             CpuPath::Avx512 => "avx512",
+            CpuPath::Amx => "amx",
         }
     }
 
@@ -52,6 +57,7 @@ impl CpuPath {
             CpuPath::Portable => true,
             CpuPath::Avx2 => avx2(),
             CpuPath::Avx512 => avx2() && is_x86_feature_detected!("avx512f"),
+            CpuPath::Amx => CpuPath::Avx512.is_available() && Amx::detected().is_some(),
         }
     }
 
@@ -72,7 +78,7 @@ mod tests {
             assert_eq!(CpuPath::named(path.name()).unwrap(), path);
         }
         let refusal = CpuPath::named("sse9").unwrap_err().to_string();
-        assert!(refusal.contains("sse9") && refusal.contains("portable, avx2 or avx512"));
+        assert!(refusal.contains("sse9") && refusal.contains("portable, avx2, avx512 or amx"));
     }
 
     #[test]
