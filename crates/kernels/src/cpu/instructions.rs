@@ -64,6 +64,7 @@ impl Instructions {
     }
 
     /// Whether vectors may be those of AVX-512.
+    #[cfg(target_arch = "x86_64")]
     pub fn has_avx512(self) -> bool {
         matches!(self.0, CpuPath::Avx512 | CpuPath::Amx)
     }

@@ -25,6 +25,7 @@ pub const RIGHT_STEP: usize = 4 * STEP * SQUARE;
 
 /// One square over some depth.
 #[derive(Clone, Copy)]
+#[cfg_attr(not(target_arch = "x86_64"), allow(dead_code, reason = "only tests read it there"))]
 pub struct Chain {
     /// Element (0, 0) of the sums.
     pub sums: *mut f32,
