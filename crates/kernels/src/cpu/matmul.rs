@@ -34,7 +34,7 @@ use std::ops::Range;
 /// `out[t, o] = Σ_i x[t, i] · w[o, i]`
 pub fn forward(machine: &Machine, scratch: &mut Scratch, out: View, x: View, w: View) {
     if w.dtype.is_packed() {
-        return forward_packed(machine, scratch, &[(out, w)], x, w.dtype);
+        return forward_packed(machine, scratch, &[(out, w)], x);
     }
     let product = product(machine, (&x, Along::Depth), (&w, Along::Depth), false);
     run(&product, machine, scratch, out);
@@ -45,23 +45,21 @@ pub fn forward_all(machine: &Machine, scratch: &mut Scratch, products: &[(View, 
     for products in products.chunk_by(|(_, one), (_, other)| one.dtype == other.dtype) {
         match products {
             [(_, w), ..] if w.dtype.is_packed() => {
-                forward_packed(machine, scratch, products, x, w.dtype);
+                forward_packed(machine, scratch, products, x);
             }
             plain => plain.iter().for_each(|&(out, w)| forward(machine, scratch, out, x, w)),
         }
     }
 }
 
-/// With weights of the given dtype.
-fn forward_packed(
-    machine: &Machine,
-    scratch: &mut Scratch,
-    products: &[(View, View)],
-    x: View,
-    dtype: DType,
-) {
+/// With packed weights of one dtype.
+fn forward_packed(machine: &Machine, scratch: &mut Scratch, products: &[(View, View)], x: View) {
+    if x.rows == 0 || x.columns == 0 {
+        // SAFETY: the outputs of the running operation.
+        return products.iter().for_each(|(out, _)| unsafe { out.f32s_mut() }.fill(0.0));
+    }
     match machine.instructions.tiles() {
-        Some(tiles) if dtype == DType::PackedBf16 => {
+        Some(tiles) if products[0].1.dtype == DType::PackedBf16 => {
             packed_tiles::forward(tiles, machine, scratch, products, x);
         }
         _ => packed_product::forward(machine, scratch, products, x),

@@ -1,6 +1,7 @@
 //! Some panels of a packed weight times some tiles of rounded rows, and how those lie in memory. Which
 //! ones belong together is decided in `packed_product.rs` and `packed_stream.rs`.
 
+use crate::cpu::matmul_plan::group_of;
 use crate::cpu::packed_format::{Format, VECTORS};
 use crate::cpu::packed_instructions::PackedKernel;
 use crate::cpu::packed_tile::Tile;
@@ -11,11 +12,6 @@ use std::ops::Range;
 
 /// Blocks of a piece.
 pub const PIECE: usize = 16;
-
-/// The `index`th range of `size` of `0..length`.
-pub fn part(length: usize, size: usize, index: usize) -> Range<usize> {
-    index * size..((index + 1) * size).min(length)
-}
 
 /// How rounded rows lie in memory: tiles of `tile` rows, the last may have fewer.
 #[derive(Clone, Copy)]
@@ -38,7 +34,7 @@ impl Rows {
 
     /// The rows of a tile.
     pub fn of(&self, tile: usize) -> Range<usize> {
-        part(self.count, self.tile, tile)
+        group_of(&(0..self.count), self.tile, tile)
     }
 
     /// Where their words stand.

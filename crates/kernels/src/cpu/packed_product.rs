@@ -13,8 +13,9 @@
 //! of threads nor on the rows beside it.
 
 use crate::cpu::machine::{Machine, Scratch};
+use crate::cpu::matmul_plan::group_of;
 use crate::cpu::packed_format::Format;
-use crate::cpu::packed_group::{Group, Product, Rows, part};
+use crate::cpu::packed_group::{Group, Product, Rows};
 use crate::cpu::packed_instructions::{PackedKernel, run};
 use crate::cpu::packed_stream;
 use crate::cpu::threads::SharedMut;
@@ -30,12 +31,9 @@ const FEW_WORDS: usize = 48 << 10;
 /// Panels of a group.
 const GROUP_PANELS: usize = 8;
 
-/// `out[t, o] = Σ_i x[t, i] · w[o, i]` of every `(out, w)`; the weights are of one dtype.
+/// `out[t, o] = Σ_i x[t, i] · w[o, i]` of every `(out, w)`; the weights are of one dtype, and there are
+/// rows and columns.
 pub fn forward(machine: &Machine, scratch: &mut Scratch, products: &[(View, View)], x: View) {
-    if x.rows == 0 || x.columns == 0 {
-        // SAFETY: the outputs of the running operation.
-        return products.iter().for_each(|(out, _)| unsafe { out.f32s_mut() }.fill(0.0));
-    }
     let dtype = products[0].1.dtype;
     let rows = run(machine.instructions, dtype, Plan { count: x.rows, columns: x.columns });
     let x = round(machine, scratch, x, rows, dtype);
@@ -80,8 +78,8 @@ fn many_rows(machine: &Machine, product: Product, dtype: DType) {
     let row_tiles = (GROUP_ROWS / rows.tile).max(1);
     let (across, down) = (product.panels().div_ceil(group), rows.tiles().div_ceil(row_tiles));
     machine.pool.run(across * down, &|task, _| {
-        let panels = part(product.panels(), group, task % across);
-        let tiles = part(rows.tiles(), row_tiles, task / across);
+        let panels = group_of(&(0..product.panels()), group, task % across);
+        let tiles = group_of(&(0..rows.tiles()), row_tiles, task / across);
         run(machine.instructions, dtype, Group { product, panels, tiles });
     });
 }

@@ -33,7 +33,7 @@ const GROUP_PANELS: usize = 8;
 /// Bytes of rounded rows that may be few: they stay in the second-level cache whatever the order.
 const FEW_BYTES: usize = 768 << 10;
 
-/// `out[t, o] = Σ_i x[t, i] · w[o, i]` of every `(out, w)`
+/// `out[t, o] = Σ_i x[t, i] · w[o, i]` of every `(out, w)`; there are rows and columns.
 pub fn forward<T: Tiles>(
     tiles: T,
     machine: &Machine,
@@ -41,10 +41,6 @@ pub fn forward<T: Tiles>(
     products: &[(View, View)],
     x: View,
 ) {
-    if x.rows == 0 || x.columns == 0 {
-        // SAFETY: the outputs of the running operation.
-        return products.iter().for_each(|(out, _)| unsafe { out.f32s_mut() }.fill(0.0));
-    }
     let steps = x.columns.div_ceil(BLOCK);
     let stride = row_stride(steps * STEP);
     let rounded: &mut [bf16] = bytemuck::cast_slice_mut(scratch.left.floats(x.rows * stride));
