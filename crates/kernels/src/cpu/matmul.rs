@@ -3,8 +3,9 @@
 //!
 //! ```text
 //! for each block of rows, block of columns, block of depth:      (sized for the caches)
-//!     pack its rows into panels, pack its columns into panels    (all threads)
-//!     for each group of panels x group of panels:                (a task)
+//!     pack the side that has fewer lanes into panels             (all threads)
+//!     for each group of lanes of the other side:                 (a task)
+//!         pack it into panels                                    (of the thread)
 //!         for each panel x panel: one tile in registers
 //! ```
 //!

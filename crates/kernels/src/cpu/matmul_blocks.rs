@@ -98,7 +98,8 @@ impl<'a> Block<'a> {
     fn sides(&self) -> (Lanes<'_>, Lanes<'_>) {
         let (left, right) = (self.product.left, self.product.right);
         let rows = Lanes { side: left, lanes: &self.rows, width: self.tile.0, narrow: true };
-        let columns = Lanes { side: right, lanes: &self.columns, width: self.tile.1, narrow: false };
+        let columns =
+            Lanes { side: right, lanes: &self.columns, width: self.tile.1, narrow: false };
         if self.cuts.own_rows { (rows, columns) } else { (columns, rows) }
     }
 

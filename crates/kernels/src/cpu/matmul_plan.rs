@@ -15,6 +15,8 @@ const SHARED_FLOATS: usize = 704 * 1024;
 /// Floats of the packed rows, and columns, that a task works with at a time: together they fit the
 /// second-level cache.
 const TASK_FLOATS: (usize, usize) = (704 * 84, 704 * 128);
+/// Rows and columns of a rectangle of results, at most: it fits that cache as well.
+const RECTANGLE: (usize, usize) = (168, 512);
 /// Tasks of a thread, at least: what one is late the others make up for.
 const TASKS_OF_THREAD: usize = 4;
 
@@ -70,8 +72,8 @@ impl Cuts {
         let own_rows = product.left.lanes >= product.right.lanes;
         Cuts {
             own_rows,
-            rows: whole(TASK_FLOATS.0, height),
-            columns: whole(TASK_FLOATS.1, width),
+            rows: whole(TASK_FLOATS.0, height).min(RECTANGLE.0 / height * height),
+            columns: whole(TASK_FLOATS.1, width).min(RECTANGLE.1 / width * width),
             shared: whole(SHARED_FLOATS, if own_rows { width } else { height }),
             panel: if own_rows { height } else { width },
             threads,
@@ -79,7 +81,10 @@ impl Cuts {
     }
 
     /// The blocks of rows and columns.
-    pub fn blocks(&self, (rows, columns): (usize, usize)) -> impl Iterator<Item = [Range<usize>; 2]> {
+    pub fn blocks(
+        &self,
+        (rows, columns): (usize, usize),
+    ) -> impl Iterator<Item = [Range<usize>; 2]> {
         let (tall, wide) =
             if self.own_rows { (OWN_LANES, self.shared) } else { (self.shared, OWN_LANES) };
         cut(rows, tall).flat_map(move |rows| cut(columns, wide).map(move |c| [rows.clone(), c]))
@@ -95,7 +100,8 @@ impl Cuts {
     /// The own lanes of a task; panels are spread evenly.
     pub fn lanes_of_task(&self, lanes: &Range<usize>, index: usize) -> Range<usize> {
         let (panels, tasks) = (lanes.len().div_ceil(self.panel), self.tasks(lanes.len()));
-        let place = |index: usize| (lanes.start + index * panels / tasks * self.panel).min(lanes.end);
+        let place =
+            |index: usize| (lanes.start + index * panels / tasks * self.panel).min(lanes.end);
         place(index)..place(index + 1)
     }
 
@@ -118,6 +124,56 @@ impl Cuts {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cpu::matmul_pack::{Along, Elements};
+
+    const TILE: (usize, usize) = (14, 32);
+
+    fn cuts(rows: usize, columns: usize, depth: usize, threads: usize) -> Cuts {
+        let (elements, along, stride) = (Elements::F32(&[]), Along::Depth, depth);
+        let side = |lanes| Side { elements, along, stride, lanes, depth };
+        let (left, right) = (side(rows), side(columns));
+        Cuts::of(&Product { left, right, add: false, dots: None, tiles: None }, TILE, threads)
+    }
+
+    #[test]
+    fn every_thread_gets_as_many_tasks_of_nearly_one_size_and_no_lane_is_left_out() {
+        for (rows, threads) in [(43, 1), (704, 2), (2048, 2), (2048, 16), (46_336, 3)] {
+            let cuts = cuts(rows, 32, 512, threads);
+            let tasks = cuts.tasks(rows);
+            let lanes: Vec<_> = (0..tasks).map(|i| cuts.lanes_of_task(&(0..rows), i)).collect();
+            assert_eq!((lanes[0].start, lanes[tasks - 1].end), (0, rows));
+            assert!(lanes.windows(2).all(|pair| pair[0].end == pair[1].start));
+            let panels: Vec<_> = lanes.iter().map(|lanes| lanes.len().div_ceil(TILE.0)).collect();
+            assert!(panels.iter().max().unwrap() - panels.iter().min().unwrap() <= 1);
+            assert!(
+                tasks.is_multiple_of(threads) || tasks == rows.div_ceil(TILE.0),
+                "{rows} {threads}"
+            );
+            assert!(lanes.iter().all(|lanes| lanes.len() <= cuts.rows));
+        }
+    }
+
+    #[test]
+    fn blocks_are_rectangles_of_the_result_that_cover_it_once() {
+        for (rows, columns, depth) in [(1, 1, 1), (5000, 9000, 3), (704, 46_336, 512)] {
+            let blocks: Vec<_> = cuts(rows, columns, depth, 2).blocks((rows, columns)).collect();
+            let area: usize = blocks.iter().map(|[rows, columns]| rows.len() * columns.len()).sum();
+            assert_eq!(area, rows * columns);
+            assert!(blocks.iter().all(|[a, b]| a.end <= rows && b.end <= columns));
+        }
+    }
+
+    #[test]
+    fn what_a_task_holds_is_bounded_however_short_the_sums() {
+        for depth in [1, 16, 704, 100_000] {
+            for (rows, columns) in [(100_000, 50), (50, 100_000)] {
+                let cuts = cuts(rows, columns, depth, 2);
+                assert!(cuts.rectangle() <= 168 * 512);
+                let own = if cuts.own_rows { cuts.rows } else { cuts.columns };
+                assert!(own * depth.min(DEPTH) <= cuts.own_floats());
+            }
+        }
+    }
 
     #[test]
     fn pieces_of_the_depth_are_of_one_size_and_leave_nothing_out() {
