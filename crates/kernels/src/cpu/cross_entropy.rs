@@ -5,8 +5,9 @@ use crate::backend::{HeadGradientViews, rows_of};
 use crate::cpu::instructions::Kernel;
 use crate::cpu::machine::{Machine, Scratch};
 use crate::cpu::matmul;
-use crate::cpu::matmul_result::Round;
+use crate::cpu::matmul_result::{Round, Widen};
 use crate::cpu::simd::{Simd, exp};
+use crate::cpu::threads::SharedMut;
 use crate::dtype::DType;
 use crate::view::View;
 
@@ -23,25 +24,19 @@ pub fn forward_and_backward(
     (hidden, weight): (View, View),
     labels: &[i32],
 ) {
-    // Taken out, since the products use the rest of the scratch.
-    let mut memory = std::mem::take(&mut scratch.d_logits);
     for start in (0..hidden.rows).step_by(logits.rows.max(1)) {
         let rows = start..(start + logits.rows).min(hidden.rows);
         let chunk = logits.row_range(0, rows.len());
         let hidden = rows_of(hidden, &rows);
         matmul::forward(machine, scratch, chunk, hidden, weight);
-        let rounded = (gradients.is_some() && weight.dtype == DType::Bf16)
-            .then(|| memory.bf16_matrix(chunk.rows, chunk.columns));
-        let out = (rows_of(losses, &rows), rounded);
         let scale = gradients.map(|gradients| gradients.scale);
-        softmax_rows(machine, out, chunk, &labels[rows.clone()], scale);
+        let labels = &labels[rows.clone()];
+        softmax_rows(machine, scratch, rows_of(losses, &rows), chunk, labels, scale);
         if let Some(HeadGradientViews { d_hidden, d_weight, .. }) = gradients {
-            let (d_hidden, d_logits) = (rows_of(d_hidden, &rows), rounded.unwrap_or(chunk));
-            matmul::backward_input(machine, scratch, d_hidden, d_logits, weight);
-            matmul::backward_weight(machine, scratch, d_weight, d_logits, hidden);
+            matmul::backward_input(machine, scratch, rows_of(d_hidden, &rows), chunk, weight);
+            matmul::backward_weight(machine, scratch, d_weight, chunk, hidden);
         }
     }
-    scratch.d_logits = memory;
 }
 
 /// See [`crate::ops::label_losses`].
@@ -71,36 +66,54 @@ pub fn losses_of_labels(
     }
 }
 
-/// Losses of the rows of `logits`, which become gradients if there is a scale and are rounded if
-/// there is a place for that.
+/// Losses of the rows of `logits`, which become gradients if there is a scale. Rows of bf16 are widened
+/// into memory of a thread, which never leaves its cache.
 fn softmax_rows(
     machine: &Machine,
-    (losses, rounded): (View, Option<View>),
+    scratch: &mut Scratch,
+    losses: View,
     logits: View,
     labels: &[i32],
     scale: Option<f32>,
 ) {
-    machine.pool.run(logits.rows, &|row, _| {
+    let columns = logits.columns;
+    let room = if logits.dtype == DType::Bf16 { columns * machine.pool.threads() } else { 0 };
+    let room = SharedMut::new(scratch.parts.floats(room));
+    machine.pool.run(logits.rows, &|row, thread| {
         // SAFETY: rows of the running operation's outputs that no other task writes.
-        let (out, logits) =
-            unsafe { (losses.row_range(row, 1).f32s_mut(), logits.row_range(row, 1).f32s_mut()) };
-        match usize::try_from(labels[row]) {
-            Ok(label) => {
-                let row = SoftmaxRow { logits: &mut *logits, label, scale };
-                let (loss, right) = machine.instructions.run(row);
-                out.copy_from_slice(&[loss, f32::from(u8::from(right))]);
-            }
-            Err(_) => {
-                out.fill(0.0);
-                logits.fill(0.0);
-            }
-        }
-        if let Some(rounded) = rounded {
+        let out = unsafe { losses.row_range(row, 1).f32s_mut() };
+        let (label, stored) = (usize::try_from(labels[row]).ok(), logits.row_range(row, 1));
+        let mut softmax = |logits| softmax_row(machine, out, logits, label, scale);
+        if logits.dtype != DType::Bf16 {
             // SAFETY: as above.
-            let out = unsafe { rounded.row_range(row, 1).bf16s_mut() };
-            machine.instructions.run(Round { out, x: logits });
+            return softmax(unsafe { stored.f32s_mut() });
         }
+        // SAFETY: as above, and every thread has a part of its own.
+        let (stored, z) =
+            unsafe { (stored.bf16s_mut(), room.part(thread * columns..(thread + 1) * columns)) };
+        machine.instructions.run(Widen { out: z, x: stored });
+        softmax(z);
+        machine.instructions.run(Round { out: stored, x: z });
     });
+}
+
+fn softmax_row(
+    machine: &Machine,
+    losses: &mut [f32],
+    logits: &mut [f32],
+    label: Option<usize>,
+    scale: Option<f32>,
+) {
+    match label {
+        Some(label) => {
+            let (loss, right) = machine.instructions.run(SoftmaxRow { logits, label, scale });
+            losses.copy_from_slice(&[loss, f32::from(u8::from(right))]);
+        }
+        None => {
+            losses.fill(0.0);
+            logits.fill(0.0);
+        }
+    }
 }
 
 /// One row; returns the loss and whether the label is the first maximum.
