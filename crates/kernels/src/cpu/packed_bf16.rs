@@ -22,10 +22,8 @@ impl<S: Simd> Format for Wide<S> {
     }
 
     #[inline(always)]
-    fn round(self, x: &[f32; BLOCK], out: &mut [u32], row: usize, rows: usize) {
-        for (i, x) in x.iter().enumerate() {
-            out[i * rows + row] = u32::from(rounded_to_bf16(*x)) << 16;
-        }
+    fn round(self, x: &[[f32; BLOCK]], out: &mut [f32]) {
+        turn::<S, false>(self.0, x, out);
     }
 
     #[inline(always)]
@@ -58,13 +56,32 @@ impl<S: Simd> Format for Wide<S> {
     }
 }
 
-/// The nearest bf16, an even one in the middle; in whole numbers, of which a compiler makes vectors.
+/// Rounds a block of rows and turns it, square by square: a word, or with `PAIRS` half of one, is a
+/// column, of which every row has a lane.
 #[inline(always)]
-fn rounded_to_bf16(x: f32) -> u16 {
-    let bits = x.to_bits();
-    let nearest = (bits.wrapping_add(0x7FFF + ((bits >> 16) & 1))) >> 16;
-    let quiet = (bits >> 16) | 0x40;
-    (if x.is_nan() { quiet } else { nearest }) as u16
+fn turn<S: Simd, const PAIRS: bool>(s: S, x: &[[f32; BLOCK]], out: &mut [f32]) {
+    let (rows, columns_of_word) = (x.len(), if PAIRS { 2 } else { 1 });
+    for first in (0..rows).step_by(S::LANES) {
+        for start in (0..BLOCK).step_by(S::LANES) {
+            let mut square = s.square();
+            for lane in 0..S::LANES {
+                let row = &x[(first + lane).min(rows - 1)];
+                square.as_mut()[lane] = s.load(&row[start..start + S::LANES]);
+            }
+            s.transpose(&mut square);
+            for column in square.as_mut().iter_mut() {
+                *column = s.nearest_bf16(*column);
+            }
+            // Lanes beyond the last row are overwritten by the next word, unless it stands there already.
+            let free = if first > 0 { rows - first } else { S::LANES };
+            let out = &mut out[start / columns_of_word * rows + first..];
+            for (word, columns) in square.as_mut().chunks_exact(columns_of_word).enumerate() {
+                let words = if PAIRS { s.pair(columns[0], columns[1]) } else { columns[0] };
+                let end = out.len().min(word * rows + free);
+                s.store(words, &mut out[word * rows..end]);
+            }
+        }
+    }
 }
 
 /// Pairs of bf16, multiplied as they are.
@@ -83,11 +100,8 @@ impl<S: Simd, T: Term<S::V>> Format for Pairs<S, T> {
     }
 
     #[inline(always)]
-    fn round(self, x: &[f32; BLOCK], out: &mut [u32], row: usize, rows: usize) {
-        let halves = x.map(rounded_to_bf16);
-        for (i, pair) in halves.chunks_exact(2).enumerate() {
-            out[i * rows + row] = u32::from(pair[0]) | u32::from(pair[1]) << 16;
-        }
+    fn round(self, x: &[[f32; BLOCK]], out: &mut [f32]) {
+        turn::<S, true>(self.0, x, out);
     }
 
     #[inline(always)]

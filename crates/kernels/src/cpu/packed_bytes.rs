@@ -33,15 +33,21 @@ impl<D: Dot, const HALVES: bool> Format for Numbers<D, HALVES> {
     }
 
     #[inline(always)]
-    fn round(self, x: &[f32; BLOCK], out: &mut [u32], row: usize, rows: usize) {
-        let (scale, sum, numbers) = round_block(self.0, x);
-        for (i, four) in numbers.chunks_exact(4).enumerate() {
-            let four = [four[0], four[1], four[2], four[3]].map(i8::cast_unsigned);
-            out[i * rows + row] = u32::from_le_bytes(four);
-        }
+    fn round(self, x: &[[f32; BLOCK]], out: &mut [f32]) {
         let offset = if HALVES { Q4_OFFSET } else { Q8_OFFSET };
-        out[SCALE * rows + row] = scale.to_bits();
-        out[START * rows + row] = (-offset * sum).cast_unsigned();
+        for (row, block) in x.iter().enumerate() {
+            let (scale, sum, numbers) = round_block(self.0, block);
+            let mut words = [0; FOURS + 2];
+            for (word, four) in words.iter_mut().zip(numbers.chunks_exact(4)) {
+                let four = [four[0], four[1], four[2], four[3]].map(i8::cast_unsigned);
+                *word = u32::from_le_bytes(four);
+            }
+            words[SCALE] = scale.to_bits();
+            words[START] = (-offset * sum).cast_unsigned();
+            for (words, word) in out.chunks_exact_mut(x.len()).zip(words) {
+                words[row] = f32::from_bits(word);
+            }
+        }
     }
 
     #[inline(always)]

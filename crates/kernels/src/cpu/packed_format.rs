@@ -33,8 +33,9 @@ pub trait Format: Copy {
 
     fn floats(self) -> Self::S;
 
-    /// Rounds 32 activations; word `i` goes to `out[i * rows + row]`.
-    fn round(self, x: &[f32; BLOCK], out: &mut [u32], row: usize, rows: usize);
+    /// Rounds a block of rows of activations; word `i` of a row goes to `out[i * x.len() + row]`, as the
+    /// bits of a float. What `out` holds beyond them may be written over.
+    fn round(self, x: &[[f32; BLOCK]], out: &mut [f32]);
 
     /// Adds the products of a block of weights, from row `lane` of its panel on, with a block of
     /// `ROWS` rows of activations. Asks for a block at `ahead` meanwhile, line by line: asked for

@@ -197,10 +197,8 @@ mod tests {
         #[inline(always)]
         fn run<F: Format>(self, format: F) -> Vec<f32> {
             let s = format.floats();
-            let mut words = vec![0; 2 * F::WORDS];
-            for (row, x) in self.x.iter().enumerate() {
-                format.round(x, &mut words, row, 2);
-            }
+            let mut words = vec![0.0; 2 * F::WORDS];
+            format.round(self.x, &mut words);
             let mut out = vec![0.0; 2 * PANEL];
             for lane in (0..PANEL).step_by(VECTORS * F::S::LANES) {
                 let sums = [[s.splat(0.0); VECTORS]; 2];
@@ -210,7 +208,7 @@ mod tests {
                         sums,
                         self.weights.as_ptr(),
                         lane,
-                        words.as_ptr(),
+                        words.as_ptr().cast(),
                         self.weights.as_ptr(),
                     )
                 };

@@ -28,6 +28,8 @@ use crate::view::View;
 const GROUP_ROWS: usize = 512;
 /// Words of rows that may be few: they stay in the second-level cache whatever the order.
 const FEW_WORDS: usize = 48 << 10;
+/// Rows of a tile of any format, at most.
+const MOST_ROWS: usize = 14;
 /// Panels of a group.
 const GROUP_PANELS: usize = 8;
 
@@ -59,7 +61,6 @@ fn round<'a>(
     // SAFETY: the input of the running operation.
     let values = unsafe { x.f32s() };
     let rounded = scratch.left.floats(rows.count * rows.blocks * rows.words);
-    let rounded: &mut [u32] = bytemuck::cast_slice_mut(rounded);
     let parts = SharedMut::new(&mut *rounded);
     machine.pool.run(rows.tiles(), &|tile, _| {
         // SAFETY: tiles do not overlap.
@@ -68,7 +69,7 @@ fn round<'a>(
         let x = &values[of.start * x.columns..of.end * x.columns];
         run(machine.instructions, dtype, Round { out, x, columns: x.len() / of.len() });
     });
-    rounded
+    bytemuck::cast_slice(rounded)
 }
 
 fn many_rows(machine: &Machine, product: Product, dtype: DType) {
@@ -109,7 +110,7 @@ fn are_few(rows: usize, blocks: usize, words: usize) -> bool {
 
 /// Rounds the rows of a tile.
 struct Round<'a> {
-    out: &'a mut [u32],
+    out: &'a mut [f32],
     x: &'a [f32],
     columns: usize,
 }
@@ -120,11 +121,12 @@ impl PackedKernel for Round<'_> {
     #[inline(always)]
     fn run<F: Format>(self, format: F) {
         let rows = self.x.len() / self.columns;
-        for (row, x) in self.x.chunks_exact(self.columns).enumerate() {
-            let blocks = self.out.chunks_exact_mut(F::WORDS * rows);
-            for (block, x) in blocks.zip(x.chunks(BLOCK)) {
-                format.round(&filled_up(x), block, row, rows);
+        let mut room = [[0.0; BLOCK]; MOST_ROWS];
+        for (block, start) in (0..self.columns).step_by(BLOCK).enumerate() {
+            for (room, x) in room.iter_mut().zip(self.x.chunks_exact(self.columns)) {
+                *room = filled_up(&x[start..]);
             }
+            format.round(&room[..rows], &mut self.out[block * F::WORDS * rows..]);
         }
     }
 }

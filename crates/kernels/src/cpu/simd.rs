@@ -54,6 +54,13 @@ pub trait Simd: Copy {
         }
         self.load(&low[..Self::LANES])
     }
+    /// Rounded to the nearest bf16, an even one in the middle, and widened.
+    #[inline(always)]
+    fn nearest_bf16(self, a: Self::V) -> Self::V {
+        let mut lanes = [0.0; 16];
+        self.store(a, &mut lanes[..Self::LANES]);
+        self.load(&lanes.map(|lane| bf16::from_f32(lane).to_f32())[..Self::LANES])
+    }
     /// All lanes added, in an order that is always the same.
     fn sum(self, a: Self::V) -> f32;
     /// The largest lane.

@@ -157,8 +157,7 @@ impl Simd for Avx2 {
     /// The upper half goes up by one where the lower half is more than a half, or a half and the
     /// upper odd; what is not a number only loses its lower half.
     #[inline(always)]
-    fn store_bf16(self, a: __m256, out: &mut [bf16]) {
-        let mut padded = [bf16::ZERO; 8];
+    fn nearest_bf16(self, a: __m256) -> __m256 {
         proven! {
             let bits = _mm256_castps_si256(a);
             let odd = _mm256_and_si256(_mm256_srli_epi32::<16>(bits), _mm256_set1_epi32(1));
@@ -167,7 +166,14 @@ impl Simd for Avx2 {
             let quiet = _mm256_or_si256(bits, _mm256_set1_epi32(0x0040_0000));
             let not_a_number = _mm256_cmp_ps::<_CMP_UNORD_Q>(a, a);
             let chosen = _mm256_blendv_ps(rounded, _mm256_castsi256_ps(quiet), not_a_number);
-            let halves = _mm256_srli_epi32::<16>(_mm256_castps_si256(chosen));
+            _mm256_and_ps(chosen, _mm256_castsi256_ps(_mm256_set1_epi32(-0x1_0000)))
+        }
+    }
+    #[inline(always)]
+    fn store_bf16(self, a: __m256, out: &mut [bf16]) {
+        let mut padded = [bf16::ZERO; 8];
+        proven! {
+            let halves = _mm256_srli_epi32::<16>(_mm256_castps_si256(self.nearest_bf16(a)));
             let packed = _mm256_permute4x64_epi64::<8>(_mm256_packus_epi32(halves, halves));
             _mm_storeu_si128(padded.as_mut_ptr().cast(), _mm256_castsi256_si128(packed));
         }
@@ -341,8 +347,8 @@ impl Simd for Avx512 {
     }
     /// As on AVX2.
     #[inline(always)]
-    fn store_bf16(self, a: __m512, out: &mut [bf16]) {
-        let halves = proven! {
+    fn nearest_bf16(self, a: __m512) -> __m512 {
+        proven! {
             let bits = _mm512_castps_si512(a);
             let odd = _mm512_and_si512(_mm512_srli_epi32::<16>(bits), _mm512_set1_epi32(1));
             let up = _mm512_add_epi32(odd, _mm512_set1_epi32(0x7fff));
@@ -350,7 +356,14 @@ impl Simd for Avx512 {
             let not_a_number = _mm512_cmp_ps_mask::<_CMP_UNORD_Q>(a, a);
             let quiet = _mm512_set1_epi32(0x0040_0000);
             let chosen = _mm512_mask_or_epi32(rounded, not_a_number, bits, quiet);
-            _mm512_cvtepi32_epi16(_mm512_srli_epi32::<16>(chosen))
+            _mm512_castsi512_ps(_mm512_and_si512(chosen, _mm512_set1_epi32(-0x1_0000)))
+        }
+    }
+    #[inline(always)]
+    fn store_bf16(self, a: __m512, out: &mut [bf16]) {
+        let halves = proven! {
+            let bits = _mm512_castps_si512(self.nearest_bf16(a));
+            _mm512_cvtepi32_epi16(_mm512_srli_epi32::<16>(bits))
         };
         if let Some(out) = out.first_chunk_mut::<16>() {
             return proven!(_mm256_storeu_si256(out.as_mut_ptr().cast(), halves));
