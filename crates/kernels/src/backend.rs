@@ -94,6 +94,11 @@ pub trait Backend: Send + Sync {
         heads: Heads,
     );
     fn swiglu(&self, out: View, gate: View, up: View);
+    /// `gated` is room for the result of [`Backend::swiglu`], which need not be left there.
+    fn matmul_swiglu(&self, out: View, gated: View, gate: View, up: View, w: View) {
+        self.swiglu(gated, gate, up);
+        self.matmul(out, gated, w);
+    }
     fn swiglu_backward(&self, d_gate: View, d_up: View, d_out: View, gate: View, up: View);
     fn add(&self, out: View, x: View);
     /// `weight` may be packed where no gradients are asked for; `logits` is scratch whose rows say

@@ -219,6 +219,20 @@ pub fn swiglu(out: &mut Matrix, gate: &Matrix, up: &Matrix) {
     out.device().backend().swiglu(out.view(), gate.view(), up.view());
 }
 
+/// As [`swiglu`] and then [`matmul`] with `w`, to the same bits: `out[t, o] = Σ_i gated[t, i] · w[o, i]`.
+/// `gated` is room for the activation, which need not be left there.
+pub fn matmul_swiglu(out: &mut Matrix, gated: &mut Matrix, gate: &Matrix, up: &Matrix, w: &Matrix) {
+    for (name, matrix) in [("gated", &*gated), ("up", up), ("gate", gate)] {
+        float_shape(name, matrix, gate.rows(), gate.columns());
+    }
+    sizes("out", out, gate.rows(), w.rows());
+    sizes("w", w, w.rows(), gate.columns());
+    let plain = [&*out, gated, gate, up].iter().all(|matrix| matrix.dtype() == DType::F32);
+    assert!(plain || !w.dtype().is_packed(), "all but w must be f32: w is {:?}", w.dtype());
+    let backend = w.device().backend();
+    backend.matmul_swiglu(out.view(), gated.view(), gate.view(), up.view(), w.view());
+}
+
 /// Adds the gradients of [`swiglu`] to `d_gate` and `d_up`; each may be bf16.
 pub fn swiglu_backward(
     d_gate: &mut Matrix,

@@ -261,8 +261,8 @@ impl Step<'_> {
 
     /// `out = middle + (silu(gate) · up) · Wd`
     fn feed_forward(&self, out: &mut Matrix, input: &LayerActivations, scratch: &mut Scratch) {
-        ops::swiglu(&mut scratch.product, &input.gate, &input.up);
-        ops::matmul(out, &scratch.product, &self.layer.down_proj);
+        let (LayerActivations { gate, up, .. }, down_proj) = (input, &self.layer.down_proj);
+        ops::matmul_swiglu(out, &mut scratch.product, gate, up, down_proj);
         ops::add(out, &input.middle);
     }
 }

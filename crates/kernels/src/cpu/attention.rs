@@ -58,9 +58,10 @@ pub fn forward(
     machine.pool.run(spans.iter().map(blocks).sum(), &|task, thread| {
         let (span, within) = locate(spans, task, blocks);
         // Later queries see more keys: the longest tasks come first.
-        let block = span.queries.len().div_ceil(QUERIES) - 1 - within / heads.keys;
-        let first = block * QUERIES;
-        let queries = first..(first + QUERIES).min(span.queries.len());
+        let (blocks, queries) = (span.queries.len().div_ceil(QUERIES), span.queries.len());
+        let block = blocks - 1 - within / heads.keys;
+        // Blocks alike: the last of them would be slim else.
+        let queries = block * queries / blocks..(block + 1) * queries / blocks;
         // SAFETY: every thread has a part of its own.
         let room = unsafe { room.part(thread * per_thread..(thread + 1) * per_thread) };
         forward.task(room, span, within % heads.keys, queries);

@@ -1,9 +1,13 @@
-//! What attention does to one row of a block of scores, between two products.
+//! What attention does to the rows of a block of scores, between two products.
 
+use crate::cpu::attention_blocks::{KEYS, QUERIES, Seen};
 use crate::cpu::elements::{Elements, ElementsMut};
 use crate::cpu::instructions::Kernel;
 use crate::cpu::rms_norm::dot;
 use crate::cpu::simd::{Simd, exp};
+
+/// Rows of a block of scores, at most, in whole vectors.
+const MOST_ROWS: usize = QUERIES.next_multiple_of(16);
 
 /// One row after the other, without leaving the machine code of the path in between.
 pub struct EachRow<I>(pub I);
@@ -19,49 +23,74 @@ impl<K: Kernel<Output = ()>, I: Iterator<Item = K>> Kernel for EachRow<I> {
     }
 }
 
-/// Turns the scores of one query against a block of keys into weights relative to the largest score
-/// so far, and shrinks what was summed before if that has grown.
-pub struct SoftmaxRow<'a> {
-    /// Scores in, weights out; zeros from `visible` on.
+/// Turns the scores of some queries against a block of keys into weights relative to the largest score
+/// so far of each, and shrinks what was summed before where that has grown.
+pub struct Softmax<'a> {
+    /// Rows of [`KEYS`]: scores in, weights out; zeros from the last visible key on.
     pub scores: &'a mut [f32],
-    /// Keys of the block that the query may see.
-    pub visible: usize,
+    /// Which keys the rows see.
+    pub seen: Seen,
     /// What scores are multiplied with.
     pub scale: f32,
-    /// Largest scaled score so far.
-    pub maximum: &'a mut f32,
-    /// Sum of the weights so far.
-    pub sum: &'a mut f32,
-    /// Weighted values so far.
+    /// Largest scaled score so far, of every row.
+    pub maxima: &'a mut [f32],
+    /// Sum of the weights so far, of every row.
+    pub sums: &'a mut [f32],
+    /// Weighted values so far, of every row; nothing in the first block.
     pub out: &'a mut [f32],
 }
 
-impl Kernel for SoftmaxRow<'_> {
+impl Kernel for Softmax<'_> {
     type Output = ();
 
+    /// No step waits for the step before of the same row, and none guesses whether a maximum grows.
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let seen = hide(self.scores, self.visible);
-        let mut largest = s.splat(f32::NEG_INFINITY);
-        for scores in seen.chunks_exact(S::LANES) {
-            largest = s.max(s.load(scores), largest);
+        let Softmax { scores, seen, scale, maxima, sums, out } = self;
+        let mut factors = [f32::NEG_INFINITY; MOST_ROWS];
+        let width = seen.keys.next_multiple_of(16);
+        for (row, scores) in scores.chunks_exact_mut(KEYS).take(seen.rows).enumerate() {
+            let scores = hide(&mut scores[..width], seen.by(row));
+            factors[row] = largest(s, scores);
         }
-        let largest = s.largest(largest) * self.scale;
-        if largest > *self.maximum {
-            let shrink = one(s, exp(s, s.splat(*self.maximum - largest)));
-            *self.maximum = largest;
-            *self.sum *= shrink;
-            scale_row(s, self.out, shrink);
+        for row in (0..seen.rows).step_by(S::LANES) {
+            let (before, largest) = (s.load(&maxima[row..]), s.load(&factors[row..]));
+            let now = s.max(s.mul(largest, s.splat(scale)), before);
+            let factor = exp(s, s.sub(before, now));
+            s.store(s.mul(s.load(&sums[row..]), factor), &mut sums[row..]);
+            s.store(factor, &mut factors[row..]);
+            s.store(now, &mut maxima[row..]);
         }
-        let (scale, shift) = (s.splat(self.scale), s.splat(-*self.maximum));
-        let mut sum = s.splat(0.0);
-        for scores in seen.chunks_exact_mut(S::LANES) {
-            let weight = exp(s, s.mul_add(s.load(scores), scale, shift));
-            sum = s.add(sum, weight);
-            s.store(weight, scores);
+        for (out, factor) in out.chunks_exact_mut((out.len() / seen.rows).max(1)).zip(factors) {
+            scale_row(s, out, factor);
         }
-        *self.sum += s.sum(sum);
+        for (row, scores) in scores.chunks_exact_mut(KEYS).take(seen.rows).enumerate() {
+            let scores = &mut scores[..seen.by(row).next_multiple_of(16)];
+            sums[row] += weigh(s, scores, scale, maxima[row]);
+        }
     }
+}
+
+#[inline(always)]
+fn largest<S: Simd>(s: S, scores: &[f32]) -> f32 {
+    let mut largest = s.splat(f32::NEG_INFINITY);
+    for scores in scores.chunks_exact(S::LANES) {
+        largest = s.max(s.load(scores), largest);
+    }
+    s.largest(largest)
+}
+
+/// Scores become weights; returns their sum.
+#[inline(always)]
+fn weigh<S: Simd>(s: S, scores: &mut [f32], scale: f32, maximum: f32) -> f32 {
+    let (scale, shift) = (s.splat(scale), s.splat(-maximum));
+    let mut sum = s.splat(0.0);
+    for scores in scores.chunks_exact_mut(S::LANES) {
+        let weight = exp(s, s.mul_add(s.load(scores), scale, shift));
+        sum = s.add(sum, weight);
+        s.store(weight, scores);
+    }
+    s.sum(sum)
 }
 
 /// Divides by the sum of the weights once all keys are seen; returns the log of the sum of the
@@ -136,14 +165,6 @@ fn hide(scores: &mut [f32], visible: usize) -> &mut [f32] {
     seen[visible..].fill(f32::NEG_INFINITY);
     unseen.fill(0.0);
     seen
-}
-
-/// The first lane.
-#[inline(always)]
-fn one<S: Simd>(s: S, x: S::V) -> f32 {
-    let mut first = [0.0];
-    s.store(x, &mut first);
-    first[0]
 }
 
 #[inline(always)]

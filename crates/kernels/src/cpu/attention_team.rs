@@ -1,10 +1,10 @@
 //! Queries of some heads on their way through the blocks of keys: scores, weights and the sums of
 //! values so far. See `attention.rs` for the plan.
 
-use crate::cpu::attention_blocks::{HeadRows, KEYS, QUERIES, Room, Seen, Sight};
+use crate::cpu::attention_blocks::{HeadRows, KEYS, QUERIES, Room, Seen, Sight, query_head};
 use crate::cpu::attention_few::{BlockRows, FEW, FewScores, FewValues};
 use crate::cpu::attention_products::Products;
-use crate::cpu::attention_rows::{EachRow, Finish, SoftmaxRow};
+use crate::cpu::attention_rows::{Finish, Softmax};
 use crate::cpu::elements::{Convert, Elements, ElementsMut};
 use crate::cpu::matmul_kernel::{Store, Target};
 use crate::cpu::matmul_result::Elements as Out;
@@ -106,11 +106,15 @@ impl Team {
         HeadRows { first_row, first_column: 0, columns: self.heads.size }
     }
 
-    /// Gathers the queries, and packs them unless they are few.
+    /// Gathers the queries of several heads or few rows, and packs them unless they are few.
     pub fn begin(&self, queries: Elements, room: TeamRoom, gathered: &mut [f32]) {
         let (size, rows) = (self.heads.size, self.rows());
         room.maxima.fill(f32::NEG_INFINITY);
         room.sums.fill(0.0);
+        if rows > FEW && self.members.len() == 1 {
+            let place = query_head(self.heads, self.first_query, self.members.start);
+            return self.products.pack_left(room.queries, place.rows(queries, rows, size));
+        }
         let out = if rows <= FEW { &mut *room.queries } else { &mut *gathered };
         for (row, out) in out.chunks_exact_mut(size).take(rows).enumerate() {
             let x = queries.part(self.place(row).row(0, size));
@@ -128,7 +132,8 @@ impl Team {
         let out = &mut out[..self.rows() * self.heads.size];
         let seen = sight.at(block.range().clone(), self.members.len());
         self.score(scores, queries, block, seen);
-        self.soften(scores, (maxima, sums, out), seen);
+        let before = if block.range().start > 0 { &mut *out } else { &mut [] };
+        self.soften(scores, (maxima, sums, before), seen);
         self.weigh(scores, out, block, seen);
     }
 
@@ -146,21 +151,15 @@ impl Team {
         }
     }
 
-    /// Scores become weights, row by row.
+    /// Scores become weights.
     fn soften(
         &self,
         scores: &mut [f32],
         (maxima, sums, out): (&mut [f32], &mut [f32], &mut [f32]),
         seen: Seen,
     ) {
-        let width = seen.keys.next_multiple_of(16);
-        let states = maxima.iter_mut().zip(sums);
-        let outputs = out.chunks_exact_mut(self.heads.size).zip(states);
-        let rows = scores.chunks_exact_mut(KEYS).zip(outputs).enumerate();
-        self.products.0.run(EachRow(rows.map(|(row, (scores, (out, (maximum, sum))))| {
-            let (visible, scale) = (seen.by(row), self.heads.scale());
-            SoftmaxRow { scores: &mut scores[..width], visible, scale, maximum, sum, out }
-        })));
+        let scale = self.heads.scale();
+        self.products.0.run(Softmax { scores, seen, scale, maxima, sums, out });
     }
 
     /// `out += weights · values`

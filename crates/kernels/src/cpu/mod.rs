@@ -16,6 +16,7 @@ mod cross_entropy;
 mod elements;
 mod elementwise;
 mod embedding;
+mod gated_product;
 pub mod instructions;
 pub mod machine;
 mod matmul;
@@ -35,6 +36,7 @@ mod packed_format;
 mod packed_group;
 pub mod packed_instructions;
 mod packed_product;
+mod packed_round;
 mod packed_stream;
 mod packed_tile;
 mod packed_tiles;
@@ -192,6 +194,11 @@ impl Backend for Cpu {
 
     fn swiglu(&self, out: View, gate: View, up: View) {
         swiglu::forward(&self.0, out, gate, up);
+    }
+
+    fn matmul_swiglu(&self, out: View, gated: View, gate: View, up: View, w: View) {
+        let scratch = &mut self.0.scratch();
+        gated_product::forward(&self.0, scratch, (out, gated), (gate, up), w);
     }
 
     fn swiglu_backward(&self, d_gate: View, d_up: View, d_out: View, gate: View, up: View) {

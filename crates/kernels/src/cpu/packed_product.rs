@@ -1,7 +1,7 @@
 //! Rows of activations times a packed weight.
 //!
 //! ```text
-//! round all rows of x once, tile after tile                                  (all threads)
+//! round all rows of x once, tile after tile             (all threads, `packed_round.rs`)
 //! for each group of rows x group of panels:                                  (a task)
 //!     for each piece of the depth:      the rows of a piece fit the second-level cache
 //!         for each panel:               its piece comes from memory into the first-level cache
@@ -17,10 +17,10 @@ use crate::cpu::matmul_plan::group_of;
 use crate::cpu::packed_format::Format;
 use crate::cpu::packed_group::{Group, Product, Rows};
 use crate::cpu::packed_instructions::{PackedKernel, run};
+use crate::cpu::packed_round::{Plain, Source, round};
 use crate::cpu::packed_stream;
 use crate::cpu::threads::SharedMut;
 use crate::dtype::DType;
-use crate::packed_block::filled_up;
 use crate::packed_layout::BLOCK;
 use crate::view::View;
 
@@ -28,17 +28,27 @@ use crate::view::View;
 const GROUP_ROWS: usize = 512;
 /// Words of rows that may be few: they stay in the second-level cache whatever the order.
 const FEW_WORDS: usize = 48 << 10;
-/// Rows of a tile of any format, at most.
-const MOST_ROWS: usize = 14;
 /// Panels of a group.
 const GROUP_PANELS: usize = 8;
 
 /// `out[t, o] = Σ_i x[t, i] · w[o, i]` of every `(out, w)`; the weights are of one dtype, and there are
 /// rows and columns.
 pub fn forward(machine: &Machine, scratch: &mut Scratch, products: &[(View, View)], x: View) {
-    let dtype = products[0].1.dtype;
-    let rows = run(machine.instructions, dtype, Plan { count: x.rows, columns: x.columns });
-    let x = round(machine, scratch, x, rows, dtype);
+    // SAFETY: the input of the running operation.
+    let rows = Plain { x: unsafe { x.f32s() }, columns: x.columns };
+    forward_of(machine, scratch, products, rows);
+}
+
+/// As [`forward`], of any rows.
+pub fn forward_of(
+    machine: &Machine,
+    scratch: &mut Scratch,
+    products: &[(View, View)],
+    source: impl Source,
+) {
+    let (dtype, (count, columns)) = (products[0].1.dtype, source.size());
+    let rows = run(machine.instructions, dtype, Plan { count, columns });
+    let x = round(machine, &mut scratch.left, source, rows, dtype);
     let products = products.iter().map(|(out, w)| {
         // SAFETY: the outputs and inputs of the running operation.
         let (weights, out) = unsafe { (w.panels(), SharedMut::new(out.f32s_mut())) };
@@ -48,28 +58,6 @@ pub fn forward(machine: &Machine, scratch: &mut Scratch, products: &[(View, View
         return packed_stream::forward(machine, products, dtype);
     }
     products.for_each(|product| many_rows(machine, product, dtype));
-}
-
-/// All rows, rounded once.
-fn round<'a>(
-    machine: &Machine,
-    scratch: &'a mut Scratch,
-    x: View,
-    rows: Rows,
-    dtype: DType,
-) -> &'a [u32] {
-    // SAFETY: the input of the running operation.
-    let values = unsafe { x.f32s() };
-    let rounded = scratch.left.floats(rows.count * rows.blocks * rows.words);
-    let parts = SharedMut::new(&mut *rounded);
-    machine.pool.run(rows.tiles(), &|tile, _| {
-        // SAFETY: tiles do not overlap.
-        let out = unsafe { parts.part(rows.words_of(tile)) };
-        let of = rows.of(tile);
-        let x = &values[of.start * x.columns..of.end * x.columns];
-        run(machine.instructions, dtype, Round { out, x, columns: x.len() / of.len() });
-    });
-    bytemuck::cast_slice(rounded)
 }
 
 fn many_rows(machine: &Machine, product: Product, dtype: DType) {
@@ -106,27 +94,4 @@ impl PackedKernel for Plan {
 
 fn are_few(rows: usize, blocks: usize, words: usize) -> bool {
     rows * blocks * words <= FEW_WORDS
-}
-
-/// Rounds the rows of a tile.
-struct Round<'a> {
-    out: &'a mut [f32],
-    x: &'a [f32],
-    columns: usize,
-}
-
-impl PackedKernel for Round<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<F: Format>(self, format: F) {
-        let rows = self.x.len() / self.columns;
-        let mut room = [[0.0; BLOCK]; MOST_ROWS];
-        for (block, start) in (0..self.columns).step_by(BLOCK).enumerate() {
-            for (room, x) in room.iter_mut().zip(self.x.chunks_exact(self.columns)) {
-                *room = filled_up(&x[start..]);
-            }
-            format.round(&room[..rows], &mut self.out[block * F::WORDS * rows..]);
-        }
-    }
 }

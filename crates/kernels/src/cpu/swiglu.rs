@@ -55,11 +55,16 @@ impl Kernel for Forward<'_> {
     #[inline(always)]
     fn run<S: Simd>(mut self, s: S) {
         for i in (0..self.gate.len()).step_by(S::LANES) {
-            let gate = self.gate.load(s, i);
-            let activated = s.mul(gate, sigmoid(s, gate));
-            self.out.store(s, s.mul(activated, self.up.load(s, i)), i);
+            let product = gated(s, self.gate.load(s, i), self.up.load(s, i));
+            self.out.store(s, product, i);
         }
     }
+}
+
+/// `gate · σ(gate) · up`
+#[inline(always)]
+pub fn gated<S: Simd>(s: S, gate: S::V, up: S::V) -> S::V {
+    s.mul(s.mul(gate, sigmoid(s, gate)), up)
 }
 
 struct Backward<'a> {
