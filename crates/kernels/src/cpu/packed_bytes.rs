@@ -3,7 +3,7 @@
 //! adds to a sum is known from the activations alone, and the sum starts at its negative.
 
 use crate::cpu::packed_dot::Dot;
-use crate::cpu::packed_format::{Format, Sums, VECTORS, ask_for};
+use crate::cpu::packed_format::{Format, MOST_ROWS, Sums, VECTORS, ask_for};
 use crate::cpu::simd::Simd;
 use crate::packed_block::activation_steps;
 use crate::packed_layout::{BLOCK, PANEL, Q4_OFFSET, Q8_OFFSET, SCALES};
@@ -35,17 +35,16 @@ impl<D: Dot, const HALVES: bool> Format for Numbers<D, HALVES> {
     #[inline(always)]
     fn round(self, x: &[[f32; BLOCK]], out: &mut [f32]) {
         let offset = if HALVES { Q4_OFFSET } else { Q8_OFFSET };
-        for (row, block) in x.iter().enumerate() {
-            let (scale, sum, numbers) = round_block(self.0, block);
-            let mut words = [0; FOURS + 2];
-            for (word, four) in words.iter_mut().zip(numbers.chunks_exact(4)) {
-                let four = [four[0], four[1], four[2], four[3]].map(i8::cast_unsigned);
-                *word = u32::from_le_bytes(four);
-            }
-            words[SCALE] = scale.to_bits();
-            words[START] = (-offset * sum).cast_unsigned();
-            for (words, word) in out.chunks_exact_mut(x.len()).zip(words) {
-                words[row] = f32::from_bits(word);
+        let (rows, mut numbers) = (x.len(), [[0; BLOCK]; MOST_ROWS]);
+        for (row, (x, numbers)) in x.iter().zip(&mut numbers).enumerate() {
+            let (scale, sum) = round_block(self.0, x, numbers);
+            out[SCALE * rows + row] = scale;
+            out[START * rows + row] = f32::from_bits((-offset * sum).cast_unsigned());
+        }
+        for (four, words) in out.chunks_exact_mut(rows).take(FOURS).enumerate() {
+            for (word, numbers) in words.iter_mut().zip(&numbers) {
+                let four = std::array::from_fn(|i| numbers[4 * four + i].cast_unsigned());
+                *word = f32::from_bits(u32::from_le_bytes(four));
             }
         }
     }
@@ -127,9 +126,10 @@ unsafe fn dot_rows<D: Dot, const ROWS: usize>(
     numbers
 }
 
-/// The same as [`crate::packed_block::activations`], and the sum of the numbers.
+/// The same as [`crate::packed_block::activations`]: writes numbers, returns the scale and the sum of the
+/// numbers.
 #[inline(always)]
-fn round_block<D: Dot>(d: D, x: &[f32; BLOCK]) -> (f32, i32, [i8; BLOCK]) {
+fn round_block<D: Dot>(d: D, x: &[f32; BLOCK], numbers: &mut [i8; BLOCK]) -> (f32, i32) {
     let s = d.floats();
     let zero = s.splat(0.0);
     let mut largest = zero;
@@ -138,7 +138,7 @@ fn round_block<D: Dot>(d: D, x: &[f32; BLOCK]) -> (f32, i32, [i8; BLOCK]) {
     }
     let largest = s.largest(largest);
     let steps = s.splat(activation_steps(largest));
-    let (mut numbers, mut sum) = ([0; BLOCK], zero);
+    let mut sum = zero;
     for (x, numbers) in x.chunks_exact(D::S::LANES).zip(numbers.chunks_exact_mut(D::S::LANES)) {
         let number = s.round(s.mul(s.load(x), steps));
         sum = s.add(sum, number);
@@ -148,7 +148,8 @@ fn round_block<D: Dot>(d: D, x: &[f32; BLOCK]) -> (f32, i32, [i8; BLOCK]) {
     // Of an infinite number there are no steps, and no steps times it is not a number either.
     let sum = s.sum(sum);
     if sum.is_nan() {
-        return (f32::NAN, 0, [0; BLOCK]);
+        numbers.fill(0);
+        return (f32::NAN, 0);
     }
-    (largest / 127.0, sum as i32, numbers)
+    (largest / 127.0, sum as i32)
 }

@@ -12,6 +12,9 @@ use crate::packed_layout::{BLOCK, PANEL};
 /// Vectors of outputs in a tile.
 pub const VECTORS: usize = 2;
 
+/// Rows of a tile of any format, at most.
+pub const MOST_ROWS: usize = 14;
+
 /// The vectors of floats of a format.
 pub type V<F> = <<F as Format>::S as Simd>::V;
 
@@ -26,7 +29,7 @@ pub trait Format: Copy {
     const BYTES: usize;
     /// Words of a block of a row of activations.
     const WORDS: usize;
-    /// Rows of a tile, at most; no more than 14.
+    /// Rows of a tile, at most; no more than [`MOST_ROWS`].
     const TILE_ROWS: usize;
     /// The same where rows are many, so that products are the limit and not memory.
     const TILE_OF_MANY: usize = Self::TILE_ROWS;

@@ -4,7 +4,7 @@
 
 use crate::cpu::machine::{Buffer, Machine};
 use crate::cpu::matmul_plan::group_of;
-use crate::cpu::packed_format::Format;
+use crate::cpu::packed_format::{Format, MOST_ROWS};
 use crate::cpu::packed_group::Rows;
 use crate::cpu::packed_instructions::{PackedKernel, run};
 use crate::cpu::simd::Simd;
@@ -15,8 +15,9 @@ use crate::packed_block::filled_up;
 use crate::packed_layout::BLOCK;
 use std::ops::Range;
 
-/// Rows of a tile of any format, at most.
-const MOST_ROWS: usize = 14;
+/// Activations that are asked for ahead of their use: the rows of a tile are more streams than a
+/// processor sees by itself.
+const AHEAD: usize = 4 * BLOCK;
 /// Activations of a task, about.
 const VALUES: usize = 32 << 10;
 
@@ -43,8 +44,13 @@ impl Source for Plain<'_> {
     }
 
     #[inline(always)]
-    fn block<S: Simd>(self, _: S, row: usize, start: usize, out: &mut [f32; BLOCK]) {
-        *out = filled_up(&self.x[row * self.columns + start..(row + 1) * self.columns]);
+    fn block<S: Simd>(self, s: S, row: usize, start: usize, out: &mut [f32; BLOCK]) {
+        let x = &self.x[row * self.columns + start..(row + 1) * self.columns];
+        ask_for_a_block(s, x);
+        match x.first_chunk() {
+            Some(x) => *out = *x,
+            None => *out = filled_up(x),
+        }
     }
 }
 
@@ -66,12 +72,22 @@ impl Source for Gated<'_> {
 
     #[inline(always)]
     fn block<S: Simd>(self, s: S, row: usize, start: usize, out: &mut [f32; BLOCK]) {
-        let end = (row + 1) * self.columns;
+        let (here, end) = (row * self.columns + start, (row + 1) * self.columns);
+        ask_for_a_block(s, &self.gate[here..end]);
+        ask_for_a_block(s, &self.up[here..end]);
         for i in (0..BLOCK).step_by(S::LANES) {
-            let at = (row * self.columns + start + i).min(end);
+            let at = (here + i).min(end);
             let (gate, up) = (s.load(&self.gate[at..end]), s.load(&self.up[at..end]));
             s.store(gated(s, gate, up), &mut out[i..]);
         }
+    }
+}
+
+/// What comes some blocks later.
+#[inline(always)]
+fn ask_for_a_block<S: Simd>(s: S, x: &[f32]) {
+    for line in (0..BLOCK).step_by(16) {
+        s.prefetch(x.as_ptr().wrapping_add(AHEAD + line));
     }
 }
 
