@@ -129,3 +129,28 @@ impl<S: Simd, T: Term<S::V>> Format for Pairs<S, T> {
         sums
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cpu::simd_portable::Portable;
+
+    #[test]
+    fn words_of_a_column_stand_side_by_side_however_many_rows_and_lanes() {
+        for rows in [1, 3, 4, 7, 14] {
+            let x: Vec<[f32; BLOCK]> = (0..rows)
+                .map(|row| std::array::from_fn(|i| (row * 1000 + i) as f32 / 7.0))
+                .collect();
+            let (mut wide, mut pairs) =
+                (vec![f32::NAN; BLOCK * rows], vec![f32::NAN; BLOCK / 2 * rows]);
+            turn::<_, false>(Portable, &x, &mut wide);
+            turn::<_, true>(Portable, &x, &mut pairs);
+            for (row, i) in (0..rows).flat_map(|row| (0..BLOCK).map(move |i| (row, i))) {
+                let expected = bf16::from_f32(x[row][i]);
+                let pair = pairs[i / 2 * rows + row].to_bits();
+                assert_eq!(wide[i * rows + row], expected.to_f32(), "{rows} rows, row {row}, {i}");
+                assert_eq!((pair >> (16 * (i % 2))) as u16, expected.to_bits(), "{rows} rows, {i}");
+            }
+        }
+    }
+}

@@ -144,6 +144,30 @@ fn products_of_the_same_rows_are_the_same_alone_and_together() {
 }
 
 #[test]
+fn a_gated_activation_is_multiplied_to_the_bits_of_its_two_operations() {
+    for device in [1, 3].iter().flat_map(|&threads| cpu_devices(threads)) {
+        for (rows, inputs, outputs) in [(1, 70, 33), (9, 172, 64), (150, 1100, 100)] {
+            let gate = Values::random(1, rows, inputs).map(|gate| 12.0 * gate).on(&device);
+            let up = Values::random(2, rows, inputs).on(&device);
+            let w = Values::random(3, outputs, inputs);
+            let packed = DTYPES.map(|dtype| packed(&w, dtype, &device));
+            for w in packed.into_iter().chain([w.on(&device)]) {
+                let [mut apart, mut whole] = [0; 2].map(|_| unwritten(&device, rows, outputs));
+                let mut gated = unwritten(&device, rows, inputs);
+                ops::matmul_swiglu(&mut whole, &mut gated, &gate, &up, &w);
+                ops::swiglu(&mut gated, &gate, &up);
+                ops::matmul(&mut apart, &gated, &w);
+                assert!(
+                    whole.to_vec() == apart.to_vec(),
+                    "{rows} rows, {w:?} on {}",
+                    device.name()
+                );
+            }
+        }
+    }
+}
+
+#[test]
 fn a_row_times_packed_weights_is_the_same_alone_and_in_company() {
     let (rows, inputs, outputs) = (600, 1100, 45);
     let (x, w) = (Values::random(1, rows, inputs), Values::random(2, outputs, inputs));
