@@ -64,7 +64,8 @@ fn many_rows(machine: &Machine, product: Product, dtype: DType) {
     let rows = product.rows;
     // Fewer panels where the weight is too small to keep all threads busy to the end.
     let group = (product.panels() / (4 * machine.pool.threads())).clamp(1, GROUP_PANELS);
-    let row_tiles = (GROUP_ROWS / rows.tile).max(1);
+    // Groups alike: the last of them would be slim else, and read all of the weight for a few rows.
+    let row_tiles = rows.tiles().div_ceil(rows.count.div_ceil(GROUP_ROWS));
     let (across, down) = (product.panels().div_ceil(group), rows.tiles().div_ceil(row_tiles));
     machine.pool.run(across * down, &|task, _| {
         let panels = group_of(&(0..product.panels()), group, task % across);
