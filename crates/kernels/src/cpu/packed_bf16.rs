@@ -61,6 +61,9 @@ impl<S: Simd> Format for Wide<S> {
 #[inline(always)]
 fn turn<S: Simd, const PAIRS: bool>(s: S, x: &[[f32; BLOCK]], out: &mut [f32]) {
     let (rows, columns_of_word) = (x.len(), if PAIRS { 2 } else { 1 });
+    if rows == 1 {
+        return round_row::<S, PAIRS>(s, &x[0], out);
+    }
     for first in (0..rows).step_by(S::LANES) {
         for start in (0..BLOCK).step_by(S::LANES) {
             let mut square = s.square();
@@ -80,6 +83,19 @@ fn turn<S: Simd, const PAIRS: bool>(s: S, x: &[[f32; BLOCK]], out: &mut [f32]) {
                 let end = out.len().min(word * rows + free);
                 s.store(words, &mut out[word * rows..end]);
             }
+        }
+    }
+}
+
+/// A row alone stands as it is.
+#[inline(always)]
+fn round_row<S: Simd, const PAIRS: bool>(s: S, x: &[f32; BLOCK], out: &mut [f32]) {
+    for (i, x) in (0..).step_by(S::LANES).zip(x.chunks_exact(S::LANES)) {
+        let x = s.load(x);
+        if PAIRS {
+            s.store_bf16(x, &mut bytemuck::cast_slice_mut(out)[i..]);
+        } else {
+            s.store(s.nearest_bf16(x), &mut out[i..]);
         }
     }
 }
