@@ -216,9 +216,14 @@ impl Step {
 
     fn parameters(&mut self) {
         let make = || self.filled(72_753_664 / HIDDEN, HIDDEN, DType::F32);
-        let (mut weights, mut gradients, mut first, mut second) = (make(), make(), make(), make());
-        let mut copy =
-            (self.dtype == DType::Bf16).then(|| self.filled(gradients.rows(), HIDDEN, DType::Bf16));
+        let (mut whole, mut gradients, mut first, mut second) = (make(), make(), make(), make());
+        let mut parts = (self.dtype == DType::Bf16).then(|| {
+            let make = |dtype| Matrix::zeros(&self.device, whole.rows(), HIDDEN, dtype);
+            let parts = (make(DType::Bf16), make(DType::Remainder));
+            let (mut rounded, mut remainder) = (parts.0.expect("memory"), parts.1.expect("memory"));
+            ops::split_rows(&mut rounded, &mut remainder, 0, &whole);
+            (rounded, remainder)
+        });
         let gigabytes = |times: f64| (0.0, 72_753_664e-9 * 4.0 * times);
         let update = AdamW {
             learning_rate: 1e-4,
@@ -235,8 +240,12 @@ impl Step {
             std::hint::black_box(ops::square_sum(&gradients, rows.clone()));
         });
         self.report("adamw", 1.0, gigabytes(7.0), || {
-            let (rows, copy) = (rows.clone(), copy.as_mut());
-            ops::adamw(&mut weights, copy, &gradients, &mut first, &mut second, rows, update);
+            let (weights, remainder) = match &mut parts {
+                Some((rounded, remainder)) => (rounded, Some(remainder)),
+                None => (&mut whole, None),
+            };
+            let rows = rows.clone();
+            ops::adamw(weights, remainder, &gradients, &mut first, &mut second, rows, update);
         });
     }
 }

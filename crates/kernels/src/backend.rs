@@ -54,6 +54,9 @@ pub trait Backend: Send + Sync {
     fn clear(&self, x: View);
     /// `out` and `x` may be of different dtypes.
     fn copy(&self, out: View, x: View);
+    /// `x` into its bf16 and a remainder.
+    fn split(&self, rounded: View, remainder: View, x: View);
+    fn join(&self, out: View, rounded: View, remainder: View);
     /// Waits for everything asked for and reports what failed meanwhile.
     fn finish(&self) -> Result<(), KernelError>;
 
@@ -117,7 +120,7 @@ pub trait Backend: Send + Sync {
         asked: &[(u32, u32)],
     );
     fn square_sum(&self, x: View) -> f64;
-    /// `parameters` are updated; where there is a second, they are copied to it as well.
+    /// `parameters` are f32, or bf16 with a remainder.
     fn adamw(
         &self,
         parameters: (View, Option<View>),

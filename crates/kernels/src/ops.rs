@@ -250,6 +250,23 @@ pub fn copy_rows(out: &mut Matrix, first: usize, x: &Matrix, rows: Range<usize>)
     out.device().backend().copy(rows_to, from.row_range(rows.start, rows.len()));
 }
 
+/// Takes `f32` rows apart: `rounded[first + t, i] = x[t, i]`, rounded to bf16, and `remainder` keeps what
+/// that takes from them, so that [`join_rows`] gives them back bit for bit (of NaN, another NaN).
+pub fn split_rows(rounded: &mut Matrix, remainder: &mut Matrix, first: usize, x: &Matrix) {
+    split_shapes(rounded, remainder);
+    shape("x", x, x.rows(), rounded.columns());
+    let part = |matrix: &Matrix| matrix.view().row_range(first, x.rows());
+    x.device().backend().split(part(rounded), part(remainder), x.view());
+}
+
+/// `out[t, i]` = what [`split_rows`] took apart in these rows.
+pub fn join_rows(out: &mut Matrix, rounded: &Matrix, remainder: &Matrix, rows: Range<usize>) {
+    split_shapes(rounded, remainder);
+    shape("out", out, rows.len(), rounded.columns());
+    let part = |matrix: &Matrix| matrix.view().row_range(rows.start, rows.len());
+    out.device().backend().join(out.view(), part(rounded), part(remainder));
+}
+
 /// Output projection and cross-entropy in one, in chunks of `logits.rows()` rows, so that the
 /// logits `[t, c]` never exist as a whole: with `z[t, c] = Σ_i hidden[t, i] · weight[c, i]`,
 /// `losses[t, 0] = log Σ_c exp z[t, c] − z[t, labels[t]]` and `losses[t, 1]` = 1 if the label is
@@ -318,11 +335,11 @@ pub fn square_sum(x: &Matrix, rows: Range<usize>) -> f64 {
 
 /// One [`AdamW`] update of the given rows, with `g = gradient_scale · gradients`:
 /// `p ← p·(1 − lr·decay)`; `m ← β₁m + (1−β₁)g`; `v ← β₂v + (1−β₂)g²`;
-/// `p ← p − lr/(1−β₁ᵗ) · m / (√(v/(1−β₂ᵗ)) + ε)`. Where there is a `copy`, which may be bf16, the new
-/// parameters are stored there as well.
+/// `p ← p − lr/(1−β₁ᵗ) · m / (√(v/(1−β₂ᵗ)) + ε)`. Parameters with a `remainder` are bf16; both together
+/// are `p`, as in [`split_rows`].
 pub fn adamw(
     parameters: &mut Matrix,
-    copy: Option<&mut Matrix>,
+    remainder: Option<&mut Matrix>,
     gradients: &Matrix,
     first_moment: &mut Matrix,
     second_moment: &mut Matrix,
@@ -335,12 +352,13 @@ pub fn adamw(
     shape("second_moment", second_moment, count, columns);
     let part = |matrix: &Matrix| matrix.view().row_range(rows.start, rows.len());
     let moments = (part(first_moment), part(second_moment));
-    let copy = copy.map(|copy| {
-        float_shape("copy", copy, count, columns);
-        part(copy)
-    });
+    match &remainder {
+        Some(remainder) => split_shapes(parameters, remainder),
+        None => shape("parameters", parameters, count, columns),
+    }
+    let remainder = remainder.map(|remainder| part(remainder));
     let backend = gradients.device().backend();
-    backend.adamw((part(parameters), copy), part(gradients), moments, update);
+    backend.adamw((part(parameters), remainder), part(gradients), moments, update);
 }
 
 impl Qkv<'_> {
@@ -359,6 +377,12 @@ fn qkv_shapes(input: &Qkv<'_>, spans: &Spans, heads: Heads) {
     kept_shape("keys", input.keys, input.keys.rows(), heads.key_columns());
     kept_shape("values", input.values, input.keys.rows(), heads.key_columns());
     assert!(spans.key_rows() <= input.keys.rows(), "spans read beyond the last key");
+}
+
+fn split_shapes(rounded: &Matrix, remainder: &Matrix) {
+    sizes("remainder", remainder, rounded.rows(), rounded.columns());
+    let dtypes = (rounded.dtype(), remainder.dtype());
+    assert_eq!(dtypes, (DType::Bf16, DType::Remainder), "bf16 and its remainder");
 }
 
 fn rope_shapes(x: &Matrix, turns: &Matrix, heads: usize) {

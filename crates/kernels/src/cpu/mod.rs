@@ -40,6 +40,7 @@ mod packed_tiles;
 #[cfg(target_arch = "x86_64")]
 mod packed_x86;
 pub mod path;
+mod remainder;
 mod rms_norm;
 mod rope;
 mod simd;
@@ -103,6 +104,14 @@ impl Backend for Cpu {
 
     fn copy(&self, out: View, x: View) {
         elementwise::copy(&self.0, out, x);
+    }
+
+    fn split(&self, rounded: View, remainder: View, x: View) {
+        remainder::split(&self.0, rounded, remainder, x);
+    }
+
+    fn join(&self, out: View, rounded: View, remainder: View) {
+        remainder::join(&self.0, out, rounded, remainder);
     }
 
     /// Operations are done when they return.

@@ -25,6 +25,7 @@ use crate::error::KernelError;
 use crate::host_memory;
 use crate::layout::{Heads, Spans};
 use crate::q8_rows;
+use crate::remainder;
 use crate::view::{Address, View};
 use half::bf16;
 use std::borrow::Cow;
@@ -63,6 +64,14 @@ impl Backend for Reference {
             DType::Q8Rows => round_to_eight_bits(out, read(&x)),
             _ => write_rounded(&mut out, |out| out.copy_from_slice(&widened(&x))),
         }
+    }
+
+    fn split(&self, rounded: View, remainder: View, x: View) {
+        take_apart(rounded, remainder, read(&x));
+    }
+
+    fn join(&self, mut out: View, rounded: View, remainder: View) {
+        write(&mut out).copy_from_slice(&joined(&rounded, &remainder));
     }
 
     fn finish(&self) -> Result<(), KernelError> {
@@ -241,16 +250,18 @@ impl Backend for Reference {
 
     fn adamw(
         &self,
-        (mut parameters, copy): (View, Option<View>),
+        (mut parameters, remainder): (View, Option<View>),
         gradients: View,
         (mut first, mut second): (View, View),
         update: AdamW,
     ) {
         let moments = (write(&mut first), write(&mut second));
-        adamw::adamw(write(&mut parameters), read(&gradients), moments, update);
-        if let Some(copy) = copy {
-            self.copy(copy, parameters);
-        }
+        let Some(remainder) = remainder else {
+            return adamw::adamw(write(&mut parameters), read(&gradients), moments, update);
+        };
+        let mut values = joined(&parameters, &remainder);
+        adamw::adamw(&mut values, read(&gradients), moments, update);
+        take_apart(parameters, remainder, &values);
     }
 }
 
@@ -273,6 +284,7 @@ fn widened(view: &View) -> Cow<'_, [f32]> {
         // SAFETY: as for `read`.
         DType::Bf16 => unsafe { view.bf16s() }.iter().map(|x| x.to_f32()).collect(),
         DType::Q8Rows => eight_bit_rows(view),
+        DType::Remainder => panic!("a remainder is no number by itself"),
         DType::PackedBf16 | DType::Q8 | DType::Q4 => {
             unpacked(view).into_iter().map(|x| x as f32).collect()
         }
@@ -294,6 +306,22 @@ fn round_to_eight_bits(out: View, x: &[f32]) {
     // SAFETY: as for `write`.
     let rows = unsafe { out.q8_rows_mut() }.chunks_exact_mut(q8_rows::row_bytes(out.columns));
     rows.zip(x.chunks_exact(out.columns)).for_each(|(row, x)| q8_rows::put(row, x));
+}
+
+/// Writes an output of two parts.
+fn take_apart(rounded: View, remainder: View, x: &[f32]) {
+    // SAFETY: as for `write`.
+    let (upper, lower) = unsafe { (rounded.bf16s_mut(), remainder.remainders_mut()) };
+    remainder::split_rows(x, rounded.columns, upper, lower);
+}
+
+/// The elements of an input of two parts.
+fn joined(rounded: &View, remainder: &View) -> Vec<f32> {
+    let mut values = vec![0.0; rounded.len()];
+    // SAFETY: as for `read`.
+    let (upper, lower) = unsafe { (rounded.bf16s(), remainder.remainders()) };
+    remainder::join_rows(upper, lower, rounded.columns, &mut values);
+    values
 }
 
 /// The elements of a packed input.
