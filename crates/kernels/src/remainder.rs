@@ -4,7 +4,7 @@
 //! The lower half of the bits, read as a number of 16 bits with a sign, is how far the `f32` lies above the
 //! bf16, counted in steps of its own. Two values alone share both halves: those that lie half a step of bf16
 //! above and below an even one, which both are rounded to. So a seventeenth bit says which are above. A row
-//! is, for every sixteen columns, their lower halves and then one number with their seventeenth bits.
+//! is the lower halves, and then a number with the seventeenth bits of every sixteen columns.
 
 use half::bf16;
 
@@ -19,89 +19,71 @@ pub const fn row_length(columns: usize) -> usize {
     columns.saturating_add(columns.div_ceil(GROUP))
 }
 
-/// As [`split`], rows of so many columns.
+/// Rounds rows of so many columns and keeps what that takes from them. What is NaN stays NaN, not which one.
 #[inline(always)]
 pub fn split_rows(x: &[f32], columns: usize, rounded: &mut [bf16], remainder: &mut [u16]) {
     let rows = rounded.chunks_exact_mut(columns).zip(x.chunks_exact(columns));
-    for ((rounded, x), remainder) in rows.zip(remainder.chunks_exact_mut(row_length(columns))) {
-        split(x, rounded, remainder);
+    for ((rounded, x), row) in rows.zip(remainder.chunks_exact_mut(row_length(columns))) {
+        let (lower, above) = row.split_at_mut(columns);
+        split(x, rounded, lower, above);
     }
 }
 
-/// As [`join`], rows of so many columns.
+/// The values that [`split_rows`] took apart.
 #[inline(always)]
 pub fn join_rows(rounded: &[bf16], remainder: &[u16], columns: usize, out: &mut [f32]) {
     let rows = rounded.chunks_exact(columns).zip(out.chunks_exact_mut(columns));
-    for ((rounded, out), remainder) in rows.zip(remainder.chunks_exact(row_length(columns))) {
-        join(rounded, remainder, out);
+    for ((rounded, out), row) in rows.zip(remainder.chunks_exact(row_length(columns))) {
+        let (lower, above) = row.split_at(columns);
+        join(rounded, lower, above, out);
     }
 }
 
-/// Rounds `x`, which begins at a column that a group begins with, and keeps what that takes from it. What is
-/// NaN stays NaN, not which one.
+/// Part of a row that begins where a group does: `lower` halves, and whether those in the middle lie
+/// `above`. Its loops are long and plain, so that the compiler lays their turns side by side.
 #[inline(always)]
-pub fn split(x: &[f32], rounded: &mut [bf16], remainder: &mut [u16]) {
-    let (whole, rest) = x.as_chunks::<GROUP>();
-    let (rounded, rounded_rest) = rounded.as_chunks_mut::<GROUP>();
-    let (groups, remainder_rest) = remainder.as_chunks_mut::<{ GROUP + 1 }>();
-    for ((x, rounded), group) in whole.iter().zip(rounded).zip(groups) {
-        split_group(x, rounded, group);
-    }
-    if !rest.is_empty() {
-        split_group(rest, rounded_rest, remainder_rest);
-    }
-}
-
-/// The values that [`split`] took apart.
-#[inline(always)]
-pub fn join(rounded: &[bf16], remainder: &[u16], out: &mut [f32]) {
-    let (whole, rest) = rounded.as_chunks::<GROUP>();
-    let (out, out_rest) = out.as_chunks_mut::<GROUP>();
-    let (groups, remainder_rest) = remainder.as_chunks::<{ GROUP + 1 }>();
-    for ((rounded, group), out) in whole.iter().zip(groups).zip(out) {
-        join_group(rounded, group, out);
-    }
-    if !rest.is_empty() {
-        join_group(rest, remainder_rest, out_rest);
-    }
-}
-
-#[inline(always)]
-fn split_group(x: &[f32], rounded: &mut [bf16], group: &mut [u16]) {
-    let (lower, above) = group.split_at_mut(x.len());
-    let mut middles = 0;
-    for ((&x, rounded), lower) in x.iter().zip(rounded).zip(&mut *lower) {
+pub fn split(x: &[f32], rounded: &mut [bf16], lower: &mut [u16], above: &mut [u16]) {
+    for (x, rounded) in x.iter().zip(rounded) {
         let bits = x.to_bits();
         let nearest = bits.wrapping_add(0x7fff + (bits >> 16 & 1));
-        let chosen = if x.is_nan() { bits | 0x0040_0000 } else { nearest };
+        let chosen = if bits & 0x7fff_ffff > 0x7f80_0000 { bits | 0x0040_0000 } else { nearest };
         *rounded = bf16::from_bits((chosen >> 16) as u16);
-        *lower = bits as u16;
-        middles |= u16::from(*lower == MIDDLE);
     }
+    let mut middles = false;
+    for (x, lower) in x.iter().zip(lower) {
+        *lower = x.to_bits() as u16;
+        middles |= *lower == MIDDLE;
+    }
+    above.fill(0);
     // Rare, once something was learned.
-    above[0] = if middles == 0 { 0 } else { those_above(x) };
+    if middles {
+        note_those_above(x, above);
+    }
 }
 
-/// A bit for each value in the middle whose lower neighbour is the even one.
 #[cold]
-fn those_above(x: &[f32]) -> u16 {
+fn note_those_above(x: &[f32], above: &mut [u16]) {
     let is_above = |x: &f32| x.to_bits() & 0x0001_ffff == u32::from(MIDDLE);
-    x.iter().enumerate().map(|(i, x)| u16::from(is_above(x)) << i).sum()
+    for (i, _) in x.iter().enumerate().filter(|(_, x)| is_above(x)) {
+        above[i / GROUP] |= 1 << (i % GROUP);
+    }
 }
 
+/// As [`split`], the other way.
 #[inline(always)]
-fn join_group(rounded: &[bf16], group: &[u16], out: &mut [f32]) {
-    let (lower, above) = group.split_at(rounded.len());
+pub fn join(rounded: &[bf16], lower: &[u16], above: &[u16], out: &mut [f32]) {
     for ((rounded, &lower), out) in rounded.iter().zip(lower).zip(&mut *out) {
         let distance = i32::from(lower as i16) as u32;
         *out = f32::from_bits((u32::from(rounded.to_bits()) << 16).wrapping_add(distance));
     }
-    if above[0] != 0 {
-        lift(out, above[0]);
+    // Those in the middle were taken to lie below.
+    for (out, &above) in out.chunks_mut(GROUP).zip(above) {
+        if above != 0 {
+            lift(out, above);
+        }
     }
 }
 
-/// Values in the middle were taken to lie below.
 #[cold]
 fn lift(out: &mut [f32], above: u16) {
     for (i, out) in out.iter_mut().enumerate() {
@@ -117,12 +99,12 @@ mod tests {
     fn there_and_back(x: &[f32]) -> Vec<f32> {
         let mut rounded = vec![bf16::ZERO; x.len()];
         let mut remainder = vec![0x5555; row_length(x.len())];
-        split(x, &mut rounded, &mut remainder);
+        split_rows(x, x.len(), &mut rounded, &mut remainder);
         for (x, rounded) in x.iter().zip(&rounded) {
             assert_eq!(rounded.to_bits(), bf16::from_f32(*x).to_bits(), "{x:e}");
         }
         let mut back = vec![0.0; x.len()];
-        join(&rounded, &remainder, &mut back);
+        join_rows(&rounded, &remainder, x.len(), &mut back);
         back
     }
 

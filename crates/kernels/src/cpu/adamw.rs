@@ -181,21 +181,23 @@ impl Kernel for SplitUpdate<'_> {
     type Output = ();
 
     #[inline(always)]
-    fn run<S: Simd>(mut self, s: S) {
+    fn run<S: Simd>(self, s: S) {
+        // Whole groups.
         const AT_ONCE: usize = 512;
+        let SplitUpdate { rounded, remainder, columns, mut state, factors } = self;
         let mut values = [0.0; AT_ONCE];
-        let length = remainder::row_length(self.columns);
-        let rows = self.rounded.chunks_exact_mut(self.columns);
-        for (row, (rounded, lower)) in rows.zip(self.remainder.chunks_exact_mut(length)).enumerate()
-        {
-            let pieces = lower.chunks_mut(remainder::row_length(AT_ONCE));
-            for (piece, (rounded, lower)) in rounded.chunks_mut(AT_ONCE).zip(pieces).enumerate() {
-                let start = row * self.columns + piece * AT_ONCE;
+        let rows = remainder.chunks_exact_mut(remainder::row_length(columns));
+        for (row, (rounded, remainder)) in rounded.chunks_exact_mut(columns).zip(rows).enumerate() {
+            let (lower, above) = remainder.split_at_mut(columns);
+            let lower = lower.chunks_mut(AT_ONCE).zip(above.chunks_mut(AT_ONCE / remainder::GROUP));
+            let pieces = rounded.chunks_mut(AT_ONCE).zip(lower);
+            for (piece, (rounded, (lower, above))) in pieces.enumerate() {
+                let start = row * columns + piece * AT_ONCE;
                 let parameters = &mut values[..rounded.len()];
-                remainder::join(rounded, lower, parameters);
-                let state = self.state.part(start..start + parameters.len());
-                Update { parameters: &mut *parameters, state, factors: self.factors }.run(s);
-                remainder::split(parameters, rounded, lower);
+                remainder::join(rounded, lower, above, parameters);
+                let state = state.part(start..start + parameters.len());
+                Update { parameters: &mut *parameters, state, factors }.run(s);
+                remainder::split(parameters, rounded, lower, above);
             }
         }
     }
