@@ -65,8 +65,7 @@ pub(crate) struct Summed {
     rounded: Option<Matrix>,
 }
 
-/// Logits that are held at once; half as many in bf16, since their rounded gradients are held beside
-/// them.
+/// Logits that are held at once; half as many in bf16, whose products need fewer rows at a time.
 const LOGITS: usize = 32 << 20;
 
 impl Tape {

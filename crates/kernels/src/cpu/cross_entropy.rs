@@ -8,7 +8,9 @@ use crate::cpu::matmul;
 use crate::cpu::matmul_result::Round;
 use crate::cpu::simd::{Simd, exp};
 use crate::dtype::DType;
+use crate::host_memory;
 use crate::view::View;
+use std::ops::Range;
 
 /// Exponentials that are added in single precision, a multiple of any vector; the sums of the blocks
 /// are added in double precision.
@@ -23,25 +25,26 @@ pub fn forward_and_backward(
     (hidden, weight): (View, View),
     labels: &[i32],
 ) {
-    // Taken out, since the products use the rest of the scratch.
-    let mut memory = std::mem::take(&mut scratch.d_logits);
     for start in (0..hidden.rows).step_by(logits.rows.max(1)) {
         let rows = start..(start + logits.rows).min(hidden.rows);
         let chunk = logits.row_range(0, rows.len());
         let hidden = rows_of(hidden, &rows);
         matmul::forward(machine, scratch, chunk, hidden, weight);
-        let rounded = (gradients.is_some() && weight.dtype == DType::Bf16)
-            .then(|| memory.bf16_matrix(chunk.rows, chunk.columns));
-        let out = (rows_of(losses, &rows), rounded);
-        let scale = gradients.map(|gradients| gradients.scale);
-        softmax_rows(machine, out, chunk, &labels[rows.clone()], scale);
-        if let Some(HeadGradientViews { d_hidden, d_weight, .. }) = gradients {
-            let (d_hidden, d_logits) = (rows_of(d_hidden, &rows), rounded.unwrap_or(chunk));
-            matmul::backward_input(machine, scratch, d_hidden, d_logits, weight);
-            matmul::backward_weight(machine, scratch, d_weight, d_logits, hidden);
-        }
+        let (losses, labels) = (rows_of(losses, &rows), &labels[rows.clone()]);
+        let Some(HeadGradientViews { d_hidden, d_weight, scale }) = gradients else {
+            softmax_rows(machine, (losses, None), chunk, labels, None);
+            continue;
+        };
+        let d_logits = match weight.dtype {
+            DType::Bf16 => softmax_in_place(machine, scratch, losses, chunk, labels, scale),
+            _ => {
+                softmax_rows(machine, (losses, None), chunk, labels, Some(scale));
+                chunk
+            }
+        };
+        matmul::backward_input(machine, scratch, rows_of(d_hidden, &rows), d_logits, weight);
+        matmul::backward_weight(machine, scratch, d_weight, d_logits, hidden);
     }
-    scratch.d_logits = memory;
 }
 
 /// See [`crate::ops::label_losses`].
@@ -101,6 +104,35 @@ fn softmax_rows(
             machine.instructions.run(Round { out, x: logits });
         }
     });
+}
+
+/// As [`softmax_rows`]; the gradients come to lie where the logits were, rounded, row after row. Half as
+/// wide, a row stands where logits of half its number were; so as many rows as are done already, whose
+/// logits nobody needs any more, can be done at a time.
+fn softmax_in_place(
+    machine: &Machine,
+    scratch: &mut Scratch,
+    losses: View,
+    logits: View,
+    labels: &[i32],
+    scale: f32,
+) -> View {
+    let rounded = View { dtype: DType::Bf16, ..logits };
+    let softmax = |rows: Range<usize>, rounded| {
+        let (losses, logits) = (rows_of(losses, &rows), rows_of(logits, &rows));
+        softmax_rows(machine, (losses, Some(rounded)), logits, &labels[rows], Some(scale));
+    };
+    // The first row stands on its own logits.
+    let aside = scratch.parts.bf16_matrix(1, logits.columns);
+    softmax(0..1, aside);
+    host_memory::copy(rounded.row_range(0, 1), aside);
+    let mut done = 1;
+    while done < logits.rows {
+        let rows = done..logits.rows.min(2 * done);
+        done = rows.end;
+        softmax(rows.clone(), rows_of(rounded, &rows));
+    }
+    rounded
 }
 
 /// One row; returns the loss and whether the label is the first maximum.

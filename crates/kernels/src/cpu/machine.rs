@@ -29,8 +29,6 @@ pub struct Scratch {
     pub right: Buffer,
     /// Parts of sums, or one part per thread.
     pub parts: Buffer,
-    /// Gradients of logits as bf16.
-    pub d_logits: Buffer,
     /// Parts of sums in double precision.
     pub sums: Vec<f64>,
 }
