@@ -6,6 +6,7 @@
 
 mod golden_model;
 
+use kollama_kernels::ops::Before;
 use kollama_kernels::{DType, Device, Spans};
 use kollama_llama::{
     Llama, LlamaConfig, Parameters, Recompute, StoredType, Tape, TrainBatch, init_checkpoint,
@@ -41,9 +42,10 @@ fn run(model: &Llama, recompute: Recompute) -> (f64, Vec<(String, Vec<f32>)>) {
     let mut tape = Tape::new(&model.config, &model.device, 32, recompute, dtype).unwrap();
     let mut gradients = Parameters::zeros(&model.config, &model.device, DType::F32).unwrap();
     // Twice into the same memory: what a first batch leaves must not be seen by the next.
-    model.loss_and_gradients(&batch(), 1.0, &mut tape, &mut gradients);
-    gradients.clear();
-    let loss = model.loss_and_gradients(&batch(), 1.0, &mut tape, &mut gradients);
+    let mut step =
+        || model.loss_and_gradients(&batch(), 1.0, &mut tape, &mut gradients, Before::Nothing);
+    step();
+    let loss = step();
     let named = gradients.named();
     (loss, named.into_iter().map(|(name, matrix)| (name, matrix.to_vec())).collect())
 }

@@ -13,6 +13,7 @@ use crate::record::{self, Log, StepRecord};
 use crate::schedule::learning_rate;
 use crate::settings::{RecomputeChoice, TrainSettings};
 use crate::state::State;
+use kollama_kernels::ops::Before;
 use kollama_kernels::{AdamW, DType, Device};
 use kollama_llama::{Master, Parameters, Recompute, Tape, TrainBatch, copy_companions};
 use std::fs;
@@ -46,12 +47,13 @@ impl Trainer {
         let begin = Instant::now();
         let batches = self.next_batches()?;
         let counted = self.counted(&batches)? as f64;
-        self.gradients.clear();
         let scale = (1.0 / counted) as f32;
         let mut loss = 0.0;
+        let mut before = Before::Nothing;
         for batch in &batches {
             let (tape, gradients) = (&mut self.tape, &mut self.gradients);
-            loss += self.master.model.loss_and_gradients(batch, scale, tape, gradients);
+            loss += self.master.model.loss_and_gradients(batch, scale, tape, gradients, before);
+            before = Before::Others;
         }
         loss /= counted;
         let grad_norm = self.guarded_norm(loss)?;

@@ -1,7 +1,7 @@
 //! Output projection, softmax and cross-entropy in chunks of rows, with their gradients: the logits
 //! of all rows never exist at the same time.
 
-use crate::backend::{HeadGradientViews, rows_of};
+use crate::backend::{Before, HeadGradientViews, rows_of};
 use crate::cpu::instructions::Kernel;
 use crate::cpu::machine::{Machine, Scratch};
 use crate::cpu::matmul;
@@ -25,13 +25,18 @@ pub fn forward_and_backward(
     (hidden, weight): (View, View),
     labels: &[i32],
 ) {
+    if let Some(HeadGradientViews { d_weight, before: Before::Nothing, .. }) = gradients
+        && hidden.rows == 0
+    {
+        host_memory::clear(d_weight);
+    }
     for start in (0..hidden.rows).step_by(logits.rows.max(1)) {
         let rows = start..(start + logits.rows).min(hidden.rows);
         let chunk = logits.row_range(0, rows.len());
         let hidden = rows_of(hidden, &rows);
         matmul::forward(machine, scratch, chunk, hidden, weight);
         let (losses, labels) = (rows_of(losses, &rows), &labels[rows.clone()]);
-        let Some(HeadGradientViews { d_hidden, d_weight, scale }) = gradients else {
+        let Some(HeadGradientViews { d_hidden, d_weight, before, scale }) = gradients else {
             softmax_rows(machine, (losses, None), chunk, labels, None);
             continue;
         };
@@ -42,8 +47,10 @@ pub fn forward_and_backward(
                 chunk
             }
         };
-        matmul::backward_input(machine, scratch, rows_of(d_hidden, &rows), d_logits, weight);
-        matmul::backward_weight(machine, scratch, d_weight, d_logits, hidden);
+        let d_hidden = rows_of(d_hidden, &rows);
+        matmul::backward_input(machine, scratch, d_hidden, (d_logits, weight), Before::Others);
+        let before = if start == 0 { before } else { Before::Others };
+        matmul::backward_weight(machine, scratch, d_weight, (d_logits, hidden), before);
     }
 }
 

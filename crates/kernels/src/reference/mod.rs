@@ -19,7 +19,7 @@ mod rope;
 mod sums;
 mod swiglu;
 
-use crate::backend::{AdamW, Backend, HeadGradientViews, QkvViews};
+use crate::backend::{AdamW, Backend, Before, HeadGradientViews, QkvViews};
 use crate::dtype::DType;
 use crate::error::KernelError;
 use crate::host_memory;
@@ -93,13 +93,15 @@ impl Backend for Reference {
         write_rounded(&mut out, |out| matmul::matmul(out, &widened(&x), &widened(&w), x.columns));
     }
 
-    fn matmul_backward_input(&self, mut d_x: View, d_out: View, w: View) {
+    fn matmul_backward_input(&self, mut d_x: View, d_out: View, w: View, before: Before) {
+        begin(d_x, before);
         write_rounded(&mut d_x, |d_x| {
             matmul::matmul_backward_input(d_x, &widened(&d_out), &widened(&w), w.columns);
         });
     }
 
-    fn matmul_backward_weight(&self, mut d_w: View, d_out: View, x: View) {
+    fn matmul_backward_weight(&self, mut d_w: View, d_out: View, x: View, before: Before) {
+        begin(d_w, before);
         let (d_out, columns) = (widened(&d_out), x.columns);
         matmul::matmul_backward_weight(write(&mut d_w), &d_out, &widened(&x), columns);
     }
@@ -177,7 +179,16 @@ impl Backend for Reference {
         write_rounded(&mut out, |out| swiglu::swiglu(out, &widened(&gate), &widened(&up)));
     }
 
-    fn swiglu_backward(&self, mut d_gate: View, mut d_up: View, d_out: View, gate: View, up: View) {
+    fn swiglu_backward(
+        &self,
+        (mut d_gate, mut d_up): (View, View),
+        d_out: View,
+        gate: View,
+        up: View,
+        before: Before,
+    ) {
+        begin(d_gate, before);
+        begin(d_up, before);
         let (d_out, gate, up) = (&widened(&d_out), &widened(&gate), &widened(&up));
         write_rounded(&mut d_gate, |d_gate| {
             write_rounded(&mut d_up, |d_up| swiglu::swiglu_backward(d_gate, d_up, d_out, gate, up));
@@ -198,6 +209,9 @@ impl Backend for Reference {
         weight: View,
         labels: &[i32],
     ) {
+        if let Some(views) = &gradients {
+            begin(views.d_weight, views.before);
+        }
         let gradients = gradients.as_mut().map(|views| cross_entropy::HeadGradients {
             d_hidden: write(&mut views.d_hidden),
             d_weight: write(&mut views.d_weight),
@@ -262,6 +276,13 @@ impl Backend for Reference {
         let mut values = joined(&parameters, &remainder);
         adamw::adamw(&mut values, read(&gradients), moments, update);
         take_apart(parameters, remainder, &values);
+    }
+}
+
+/// Zero is what there is before the first gradient.
+fn begin(d: View, before: Before) {
+    if before == Before::Nothing {
+        host_memory::clear(d);
     }
 }
 

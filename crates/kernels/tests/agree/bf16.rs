@@ -4,7 +4,7 @@
 use crate::attention_cases::AttentionCase;
 use crate::numbers::{Values, cpu_devices, turns};
 use crate::shapes::{EPSILON, rounded, shapes};
-use kollama_kernels::ops::{self, AdamW, AttentionResult, Qkv, QkvGradients};
+use kollama_kernels::ops::{self, AdamW, AttentionResult, Before, Qkv, QkvGradients};
 use kollama_kernels::{DType, Device, Matrix};
 
 /// The reference, and every path on one, two and four threads.
@@ -128,7 +128,7 @@ fn gates_and_their_gradients() {
                 inputs.each_ref().map(|x| x.stored_as(dtype, device));
             let mut out = unwritten(device, (rows, columns), dtype);
             ops::swiglu(&mut out, &gate, &up);
-            ops::swiglu_backward(&mut d_gate, &mut d_up, &d_out, &gate, &up);
+            ops::swiglu_backward(&mut d_gate, &mut d_up, &d_out, &gate, &up, Before::Others);
             [out, d_gate, d_up]
         });
     }
