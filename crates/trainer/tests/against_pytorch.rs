@@ -52,7 +52,12 @@ fn gap_of(name: &str, further: &str) -> (Gap, Golden) {
     let mut trainer = Trainer::start(settings, &Device::cpu(2).unwrap(), None).unwrap();
     let mut weights = Vec::new();
     let (_, first) = trainer.master().weights()[0];
-    first.for_each_part(|_, rows| Ok(weights.extend(rows.to_vec()))).unwrap();
+    first
+        .for_each_part(|_, rows| {
+            weights.extend(rows.to_vec());
+            Ok(())
+        })
+        .unwrap();
     let same = golden.first_weights.iter().zip(weights).all(|(a, b)| (a - b).abs() < 1e-6);
     assert!(same, "{name} begins with other weights: run tools/training_goldens.py again");
     let mut gap = Gap::default();
