@@ -17,8 +17,8 @@ const ROWS: usize = 2048;
 const HIDDEN: usize = 512;
 const INNER: usize = 1376;
 const VOCABULARY: usize = 46_336;
-/// Rows whose logits are held at once, in f32 and in bf16.
-const CHUNKS: (usize, usize) = (704, 352);
+/// Rows whose logits are held at once.
+const CHUNK: usize = 704;
 const HEADS: Heads = Heads { queries: 8, keys: 8, size: 64 };
 const RUNS: usize = 5;
 
@@ -112,13 +112,12 @@ impl Step {
     }
 
     fn head(&mut self) {
-        let chunk = if self.dtype == DType::Bf16 { CHUNKS.1 } else { CHUNKS.0 };
-        let work = 2e-9 * (chunk * HIDDEN * VOCABULARY) as f64;
-        let count = ROWS as f64 / chunk as f64;
+        let work = 2e-9 * (CHUNK * HIDDEN * VOCABULARY) as f64;
+        let count = ROWS as f64 / CHUNK as f64;
         let (x, w) =
-            (self.filled(chunk, HIDDEN, self.dtype), self.filled(VOCABULARY, HIDDEN, self.dtype));
-        let mut out = self.filled(chunk, VOCABULARY, self.dtype);
-        let mut d_x = self.filled(chunk, HIDDEN, self.dtype);
+            (self.filled(CHUNK, HIDDEN, self.dtype), self.filled(VOCABULARY, HIDDEN, self.dtype));
+        let mut out = self.filled(CHUNK, VOCABULARY, self.dtype);
+        let mut d_x = self.filled(CHUNK, HIDDEN, self.dtype);
         let mut d_w = self.filled(VOCABULARY, HIDDEN, DType::F32);
         let before = self.total;
         self.report("alone: head", count, (work, 0.0), || ops::matmul(&mut out, &x, &w));
@@ -133,7 +132,7 @@ impl Step {
         let (hidden, weight) =
             (self.filled(ROWS, HIDDEN, self.dtype), self.filled(VOCABULARY, HIDDEN, self.dtype));
         let mut d_hidden = self.filled(ROWS, HIDDEN, DType::F32);
-        let mut logits = self.filled(chunk, VOCABULARY, DType::F32);
+        let mut logits = self.filled(CHUNK, VOCABULARY, self.dtype);
         let mut losses = self.filled(ROWS, 2, DType::F32);
         let labels: Vec<i32> = (0..ROWS as i32).collect();
         let work = 6e-9 * (ROWS * HIDDEN * VOCABULARY) as f64;

@@ -279,9 +279,8 @@ pub fn join_rows(out: &mut Matrix, rounded: &Matrix, remainder: &Matrix, rows: R
 /// `losses[t, 0] = log Σ_c exp z[t, c] − z[t, labels[t]]` and `losses[t, 1]` = 1 if the label is
 /// the first maximum of `z[t]`, else 0; both 0 where the label is [`NOT_COUNTED`].
 /// With `gradients`, those of `scale · Σ_t losses[t, 0]` are added as well. `hidden` and `weight` may
-/// be bf16; where `weight` is, the gradients of the logits are rounded to bf16 before they are
-/// multiplied with `weight` and `hidden`. Without, `weight` may be packed, which rounds `hidden` as in
-/// [`matmul`].
+/// be bf16, and `logits`, which rounds `z`, and its gradients before they are multiplied with `weight`
+/// and `hidden`. Without gradients `weight` may be packed, which rounds `hidden` as in [`matmul`].
 pub fn cross_entropy(
     losses: &mut Matrix,
     gradients: Option<HeadGradients<'_>>,
@@ -291,7 +290,7 @@ pub fn cross_entropy(
     labels: &[i32],
 ) {
     shape("losses", losses, hidden.rows(), 2);
-    shape("logits", logits, logits.rows().max(1), weight.rows());
+    float_shape("logits", logits, logits.rows().max(1), weight.rows());
     shape("weight", weight, weight.rows(), hidden.columns());
     float_shape("hidden", hidden, hidden.rows(), hidden.columns());
     assert_eq!(labels.len(), hidden.rows(), "labels of hidden");

@@ -65,7 +65,7 @@ pub(crate) struct Summed {
     rounded: Option<Matrix>,
 }
 
-/// Logits that are held at once; half as many in bf16, whose products need fewer rows at a time.
+/// Logits that are held at once.
 const LOGITS: usize = 32 << 20;
 
 impl Tape {
@@ -86,7 +86,7 @@ impl Tape {
             Recompute::None => config.num_hidden_layers,
             Recompute::Layer => 1,
         };
-        let chunk = Tape::logits_rows(config, rows_max, activations);
+        let chunk = Tape::logits_rows(config, rows_max);
         let inputs = (0..=config.num_hidden_layers).map(|_| make(config.hidden_size));
         let layers =
             (0..kept).map(|_| LayerActivations::new(config, device, rows_max, activations));
@@ -96,16 +96,15 @@ impl Tape {
             scratch: Scratch::new(config, device, rows_max, rows_max, activations)?,
             d: ActivationGradients::new(config, device, rows_max, activations)?,
             losses: make(2)?,
-            logits: Matrix::zeros(device, chunk, config.vocab_size, DType::F32)?,
+            logits: Matrix::zeros(device, chunk, config.vocab_size, activations)?,
             recompute,
             rows_max,
         })
     }
 
     /// Rows whose logits a tape for `rows_max` rows holds at once.
-    pub fn logits_rows(config: &LlamaConfig, rows_max: usize, activations: DType) -> usize {
-        let values = if activations == DType::F32 { LOGITS } else { LOGITS / 2 };
-        let rows = (values / config.vocab_size).clamp(64, 1024);
+    pub fn logits_rows(config: &LlamaConfig, rows_max: usize) -> usize {
+        let rows = (LOGITS / config.vocab_size).clamp(64, 1024);
         // Whole tiles of rows, where a processor has such.
         (rows / 32 * 32).min(rows_max.max(1))
     }

@@ -108,13 +108,13 @@ fn activation_bytes(config: &LlamaConfig, settings: &TrainSettings) -> u64 {
     // Per row, as the activations are and always f32.
     let activations = kept * layer.0 + scratch.0 + gradients.0;
     let sums = inputs + kept * layer.1 + scratch.1 + gradients.1 + losses;
-    let (bytes, rounded, dtype) = match settings.dtype {
-        DtypeChoice::F32 => (F32_BYTES, 0, DType::F32),
-        DtypeChoice::Bf16 => (BF16_BYTES, hidden + queries + 2 * keys, DType::Bf16),
+    let (bytes, rounded) = match settings.dtype {
+        DtypeChoice::F32 => (F32_BYTES, 0),
+        DtypeChoice::Bf16 => (BF16_BYTES, hidden + queries + 2 * keys),
     };
     let rows = settings.batch_size * settings.sequence_length;
-    let logits = Tape::logits_rows(config, rows, dtype) * config.vocab_size;
-    (rows * (activations + rounded)) as u64 * bytes + (rows * sums + logits) as u64 * F32_BYTES
+    let logits = Tape::logits_rows(config, rows) * config.vocab_size;
+    (rows * (activations + rounded) + logits) as u64 * bytes + (rows * sums) as u64 * F32_BYTES
 }
 
 #[cfg(test)]

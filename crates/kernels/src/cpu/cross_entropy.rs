@@ -5,12 +5,12 @@ use crate::backend::{Before, HeadGradientViews, rows_of};
 use crate::cpu::instructions::Kernel;
 use crate::cpu::machine::{Machine, Scratch};
 use crate::cpu::matmul;
-use crate::cpu::matmul_result::Round;
+use crate::cpu::matmul_result::{Round, Widen};
 use crate::cpu::simd::{Simd, exp};
+use crate::cpu::threads::SharedMut;
 use crate::dtype::DType;
 use crate::host_memory;
 use crate::view::View;
-use std::ops::Range;
 
 /// Exponentials that are added in single precision, a multiple of any vector; the sums of the blocks
 /// are added in double precision.
@@ -35,22 +35,15 @@ pub fn forward_and_backward(
         let chunk = logits.row_range(0, rows.len());
         let hidden = rows_of(hidden, &rows);
         matmul::forward(machine, scratch, chunk, hidden, weight);
-        let (losses, labels) = (rows_of(losses, &rows), &labels[rows.clone()]);
-        let Some(HeadGradientViews { d_hidden, d_weight, before, scale }) = gradients else {
-            softmax_rows(machine, (losses, None), chunk, labels, None);
-            continue;
-        };
-        let d_logits = match weight.dtype {
-            DType::Bf16 => softmax_in_place(machine, scratch, losses, chunk, labels, scale),
-            _ => {
-                softmax_rows(machine, (losses, None), chunk, labels, Some(scale));
-                chunk
-            }
-        };
-        let d_hidden = rows_of(d_hidden, &rows);
-        matmul::backward_input(machine, scratch, d_hidden, (d_logits, weight), Before::Others);
-        let before = if start == 0 { before } else { Before::Others };
-        matmul::backward_weight(machine, scratch, d_weight, (d_logits, hidden), before);
+        let scale = gradients.map(|gradients| gradients.scale);
+        let labels = &labels[rows.clone()];
+        softmax_rows(machine, scratch, rows_of(losses, &rows), chunk, labels, scale);
+        if let Some(HeadGradientViews { d_hidden, d_weight, before, .. }) = gradients {
+            let d_hidden = rows_of(d_hidden, &rows);
+            matmul::backward_input(machine, scratch, d_hidden, (chunk, weight), Before::Others);
+            let before = if start == 0 { before } else { Before::Others };
+            matmul::backward_weight(machine, scratch, d_weight, (chunk, hidden), before);
+        }
     }
 }
 
@@ -81,65 +74,54 @@ pub fn losses_of_labels(
     }
 }
 
-/// Losses of the rows of `logits`, which become gradients if there is a scale and are rounded if
-/// there is a place for that.
+/// Losses of the rows of `logits`, which become gradients if there is a scale. Rows of bf16 are widened
+/// into memory of a thread, which never leaves its cache.
 fn softmax_rows(
-    machine: &Machine,
-    (losses, rounded): (View, Option<View>),
-    logits: View,
-    labels: &[i32],
-    scale: Option<f32>,
-) {
-    machine.pool.run(logits.rows, &|row, _| {
-        // SAFETY: rows of the running operation's outputs that no other task writes.
-        let (out, logits) =
-            unsafe { (losses.row_range(row, 1).f32s_mut(), logits.row_range(row, 1).f32s_mut()) };
-        match usize::try_from(labels[row]) {
-            Ok(label) => {
-                let row = SoftmaxRow { logits: &mut *logits, label, scale };
-                let (loss, right) = machine.instructions.run(row);
-                out.copy_from_slice(&[loss, f32::from(u8::from(right))]);
-            }
-            Err(_) => {
-                out.fill(0.0);
-                logits.fill(0.0);
-            }
-        }
-        if let Some(rounded) = rounded {
-            // SAFETY: as above.
-            let out = unsafe { rounded.row_range(row, 1).bf16s_mut() };
-            machine.instructions.run(Round { out, x: logits });
-        }
-    });
-}
-
-/// As [`softmax_rows`]; the gradients come to lie where the logits were, rounded, row after row. Half as
-/// wide, a row stands where logits of half its number were; so as many rows as are done already, whose
-/// logits nobody needs any more, can be done at a time.
-fn softmax_in_place(
     machine: &Machine,
     scratch: &mut Scratch,
     losses: View,
     logits: View,
     labels: &[i32],
-    scale: f32,
-) -> View {
-    let rounded = View { dtype: DType::Bf16, ..logits };
-    let softmax = |rows: Range<usize>, rounded| {
-        let (losses, logits) = (rows_of(losses, &rows), rows_of(logits, &rows));
-        softmax_rows(machine, (losses, Some(rounded)), logits, &labels[rows], Some(scale));
-    };
-    // The first row stands on its own logits.
-    let aside = scratch.parts.bf16_matrix(1, logits.columns);
-    softmax(0..1, aside);
-    host_memory::copy(rounded.row_range(0, 1), aside);
-    let mut done = 1;
-    while done < logits.rows {
-        let rows = done..logits.rows.min(2 * done);
-        done = rows.end;
-        softmax(rows.clone(), rows_of(rounded, &rows));
+    scale: Option<f32>,
+) {
+    let columns = logits.columns;
+    let room = if logits.dtype == DType::Bf16 { columns * machine.pool.threads() } else { 0 };
+    let room = SharedMut::new(scratch.parts.floats(room));
+    machine.pool.run(logits.rows, &|row, thread| {
+        // SAFETY: rows of the running operation's outputs that no other task writes.
+        let out = unsafe { losses.row_range(row, 1).f32s_mut() };
+        let (label, stored) = (usize::try_from(labels[row]).ok(), logits.row_range(row, 1));
+        let mut softmax = |logits| softmax_row(machine, out, logits, label, scale);
+        if logits.dtype != DType::Bf16 {
+            // SAFETY: as above.
+            return softmax(unsafe { stored.f32s_mut() });
+        }
+        // SAFETY: as above, and every thread has a part of its own.
+        let (stored, z) =
+            unsafe { (stored.bf16s_mut(), room.part(thread * columns..(thread + 1) * columns)) };
+        machine.instructions.run(Widen { out: z, x: stored });
+        softmax(z);
+        machine.instructions.run(Round { out: stored, x: z });
+    });
+}
+
+fn softmax_row(
+    machine: &Machine,
+    losses: &mut [f32],
+    logits: &mut [f32],
+    label: Option<usize>,
+    scale: Option<f32>,
+) {
+    match label {
+        Some(label) => {
+            let (loss, right) = machine.instructions.run(SoftmaxRow { logits, label, scale });
+            losses.copy_from_slice(&[loss, f32::from(u8::from(right))]);
+        }
+        None => {
+            losses.fill(0.0);
+            logits.fill(0.0);
+        }
     }
-    rounded
 }
 
 /// One row; returns the loss and whether the label is the first maximum.

@@ -3,11 +3,8 @@
 use crate::cpu::instructions::Instructions;
 use crate::cpu::path::CpuPath;
 use crate::cpu::threads::{Pool, locked};
-use crate::dtype::DType;
 use crate::error::KernelError;
 use crate::large_pages;
-use crate::view::{Address, View};
-use std::ptr::NonNull;
 use std::sync::{Mutex, MutexGuard};
 
 /// Instructions, threads and scratch of one CPU device.
@@ -69,12 +66,6 @@ impl Buffer {
         }
         // SAFETY: a line is sixteen floats without padding, and there are at least `length / 16`.
         unsafe { std::slice::from_raw_parts_mut(self.0.as_mut_ptr().cast(), length) }
-    }
-
-    /// The first elements as a bf16 matrix, which is valid until the buffer is next asked.
-    pub fn bf16_matrix(&mut self, rows: usize, columns: usize) -> View {
-        let first = NonNull::from(self.floats((rows * columns).div_ceil(2))).cast();
-        View { address: Address(first), rows, columns, dtype: DType::Bf16, read_only: false }
     }
 }
 

@@ -3,8 +3,9 @@
 //!
 //! ```text
 //! for each block of rows, block of columns, block of depth:      (sized for the caches)
-//!     pack its rows into panels, pack its columns into panels    (all threads)
-//!     for each group of panels x group of panels:                (a task)
+//!     pack the side that has fewer lanes into panels             (all threads)
+//!     for each group of lanes of the other side:                 (a task)
+//!         pack it into panels                                    (of the thread)
 //!         for each panel x panel: one tile in registers
 //! ```
 //!
@@ -15,22 +16,18 @@
 
 use crate::backend::Before;
 use crate::cpu::bf16_choice;
-use crate::cpu::machine::{Buffer, Machine, Scratch};
-use crate::cpu::matmul_kernel::{PanelProduct, Store};
-use crate::cpu::matmul_pack::{Along, Elements, Pack, Side, packed_length};
-use crate::cpu::matmul_plan::{
-    BREADTH, Block, DEPTH, Product, cut, group_of, largest_task, task_panels,
-};
-use crate::cpu::matmul_result::{Elements as Out, Rectangle, Sums};
+use crate::cpu::machine::{Machine, Scratch};
+use crate::cpu::matmul_blocks;
+use crate::cpu::matmul_pack::{Along, Elements, Side};
+use crate::cpu::matmul_plan::Product;
+use crate::cpu::matmul_result::Elements as Out;
 use crate::cpu::matmul_stream;
 use crate::cpu::matmul_tiles;
 use crate::cpu::packed_product;
 use crate::cpu::packed_tiles;
-use crate::cpu::threads::SharedMut;
 use crate::dtype::DType;
 use crate::host_memory;
 use crate::view::View;
-use std::ops::Range;
 
 /// `out[t, o] = Σ_i x[t, i] · w[o, i]`
 pub fn forward(machine: &Machine, scratch: &mut Scratch, out: View, x: View, w: View) {
@@ -162,122 +159,7 @@ fn run(product: &Product, machine: &Machine, scratch: &mut Scratch, out: View) {
     if matmul_stream::are_few(machine, product.left.lanes) {
         return matmul_stream::run(product, machine, &mut scratch.left, result);
     }
-    let Scratch { left, right, parts, .. } = scratch;
-    let mut packed = (left, right);
-    for rows in cut(product.left.lanes, BREADTH) {
-        for columns in cut(product.right.lanes, BREADTH) {
-            let sums = match product.left.depth <= DEPTH {
-                true => machine.pool.threads() * largest_task(tile(machine)),
-                false => rows.len() * columns.len(),
-            };
-            let sums = parts.floats(if out.dtype == DType::Bf16 { sums } else { 0 });
-            let sums = sums_of_block(result, out.columns, (&rows, &columns), sums);
-            for depths in cut(product.left.depth, DEPTH) {
-                let block = Block { rows: rows.clone(), columns: columns.clone(), depths };
-                pack(product, machine, &mut packed, &block);
-                multiply(product, machine, &mut packed, &block, sums);
-            }
-        }
-    }
-}
-
-/// Rows and columns of a tile.
-fn tile(machine: &Machine) -> (usize, usize) {
-    (machine.instructions.tile_rows(), machine.instructions.tile_columns())
-}
-
-/// The place of a block in the result; where that is bf16, its sums are taken in `floats`.
-fn sums_of_block<'a>(
-    result: Out<'a>,
-    stride: usize,
-    (rows, columns): (&Range<usize>, &Range<usize>),
-    floats: &'a mut [f32],
-) -> Sums<'a> {
-    let start = rows.start * stride + columns.start;
-    match result {
-        Out::F32(elements) => Sums { floats: Rectangle { elements, start, stride }, rounded: None },
-        Out::Bf16(elements) => {
-            let elements_of_sums = SharedMut::new(floats);
-            let floats = Rectangle { elements: elements_of_sums, start: 0, stride: columns.len() };
-            Sums { floats, rounded: Some(Rectangle { elements, start, stride }) }
-        }
-    }
-}
-
-/// The memory of both packed sides.
-type Packed<'a> = (&'a mut Buffer, &'a mut Buffer);
-
-/// Panels are packed by groups, so that a row of memory is read in long runs.
-fn pack(product: &Product, machine: &Machine, packed: &mut Packed, block: &Block) {
-    const GROUP: usize = 8;
-    let (instructions, (height, width)) = (machine.instructions, tile(machine));
-    let depth = block.depths.len();
-    let (left, right) = packed_sides(packed, block, (height, width));
-    let (left, right) = (SharedMut::new(left), SharedMut::new(right));
-    let row_groups = block.rows.len().div_ceil(GROUP * height);
-    let column_groups = block.columns.len().div_ceil(GROUP * width);
-    machine.pool.run(row_groups + column_groups, &|task, _| {
-        let (side, lanes, width, narrow, packed) = if task < row_groups {
-            (product.left, group_of(&block.rows, GROUP * height, task), height, true, &left)
-        } else {
-            let group = group_of(&block.columns, GROUP * width, task - row_groups);
-            (product.right, group, width, false, &right)
-        };
-        let first = if narrow { block.rows.start } else { block.columns.start };
-        let place = (lanes.start - first) * depth;
-        // SAFETY: groups of panels do not overlap.
-        let out = unsafe { packed.part(place..place + packed_length(lanes.len(), depth, width)) };
-        let depths = block.depths.clone();
-        instructions.run(Pack { out, side, lanes, depths, width, narrow });
-    });
-}
-
-fn multiply(product: &Product, machine: &Machine, packed: &mut Packed, block: &Block, sums: Sums) {
-    let (instructions, (height, width)) = (machine.instructions, tile(machine));
-    let (rows, columns, depth) = (block.rows.len(), block.columns.len(), block.depths.len());
-    let (left, right) = packed_sides(packed, block, (height, width));
-    let (left, right) = (&*left, &*right);
-    let (tall, wide) =
-        task_panels((rows.div_ceil(height), columns.div_ceil(width)), machine.pool.threads());
-    let (tall, wide) = (tall * height, wide * width);
-    let across = columns.div_ceil(wide);
-    let (first, last) = (block.depths.start == 0, block.depths.end == product.left.depth);
-    let store = if product.add || !first { Store::Add } else { Store::Overwrite };
-    machine.pool.run(rows.div_ceil(tall) * across, &|task, thread| {
-        let rows = group_of(&(0..rows), tall, task / across);
-        let columns = group_of(&(0..columns), wide, task % across);
-        let (left, right) = (&left[rows.start * depth..], &right[columns.start * depth..]);
-        let mut sums = sums.at((rows.start, columns.start));
-        if first && last && sums.rounded.is_some() {
-            // Done with in one go: sums of a thread, which never leave its cache.
-            sums.floats.start = thread * tall * wide;
-            sums.floats.stride = wide;
-        }
-        let (rows, columns) = (rows.len(), columns.len());
-        // SAFETY: the rectangles of different tasks, or threads, do not overlap.
-        unsafe {
-            if first && product.add {
-                sums.widen(instructions, rows, columns);
-            }
-            let (target, sizes) = (sums.target(rows, columns), (rows, columns, depth));
-            let panels = PanelProduct::new(target, sizes, left, right, store);
-            panels.run_on(instructions, product.dots);
-            if last {
-                sums.round(instructions, rows, columns);
-            }
-        }
-    });
-}
-
-/// Both packed sides of a block.
-fn packed_sides<'a>(
-    (left, right): &'a mut Packed,
-    block: &Block,
-    (height, width): (usize, usize),
-) -> (&'a mut [f32], &'a mut [f32]) {
-    let depth = block.depths.len();
-    let left = left.floats(packed_length(block.rows.len(), depth, height));
-    (left, right.floats(packed_length(block.columns.len(), depth, width)))
+    matmul_blocks::run(product, machine, scratch, (result, out.columns));
 }
 
 #[cfg(test)]

@@ -19,6 +19,7 @@ mod embedding;
 pub mod instructions;
 pub mod machine;
 mod matmul;
+mod matmul_blocks;
 mod matmul_kernel;
 mod matmul_pack;
 mod matmul_plan;

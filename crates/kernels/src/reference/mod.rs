@@ -204,7 +204,7 @@ impl Backend for Reference {
         &self,
         mut losses: View,
         mut gradients: Option<HeadGradientViews>,
-        _logits: View,
+        logits: View,
         hidden: View,
         weight: View,
         labels: &[i32],
@@ -212,14 +212,14 @@ impl Backend for Reference {
         if let Some(views) = &gradients {
             begin(views.d_weight, views.before);
         }
+        let stored: fn(f64) -> f64 = match logits.dtype {
+            DType::Bf16 => |z| f64::from(bf16::from_f32(z as f32).to_f32()),
+            _ => |z| z,
+        };
         let gradients = gradients.as_mut().map(|views| cross_entropy::HeadGradients {
             d_hidden: write(&mut views.d_hidden),
             d_weight: write(&mut views.d_weight),
             scale: views.scale,
-            stored: match weight.dtype {
-                DType::Bf16 => |d_z| f64::from(bf16::from_f32(d_z as f32).to_f32()),
-                _ => |d_z| d_z,
-            },
         });
         if weight.dtype.is_packed() {
             let hidden = packed::rounded(&widened(&hidden), hidden.columns, weight.dtype);
@@ -227,7 +227,7 @@ impl Backend for Reference {
             return packed::cross_entropy(losses, &hidden, &unpacked(&weight), labels);
         }
         let (losses, hidden, weight) = (write(&mut losses), widened(&hidden), widened(&weight));
-        cross_entropy::cross_entropy(losses, gradients, &hidden, &weight, labels);
+        cross_entropy::cross_entropy(losses, gradients, &hidden, &weight, labels, stored);
     }
 
     /// Every label as the only one of its row.
@@ -255,6 +255,7 @@ impl Backend for Reference {
             &repeated,
             &widened(&weight),
             &labels,
+            |z| z,
         );
     }
 

@@ -70,8 +70,8 @@ fn output_projections() {
             let hidden = Values::random(1, rows, 34).stored_as(dtype, &device);
             let weight = Values::random(2, 60, 34).stored_as(dtype, &device);
             let make = |rows, columns| Matrix::zeros(&device, rows, columns, DType::F32).unwrap();
-            let (mut losses, mut logits, mut d_hidden) =
-                (make(rows, 2), make(4, 60), make(rows, 34));
+            let mut logits = Matrix::zeros(&device, 4, 60, dtype).unwrap();
+            let (mut losses, mut d_hidden) = (make(rows, 2), make(rows, 34));
             let (d_hidden, d_weight, scale) = (&mut d_hidden, &mut d[0], 0.5);
             let gradients = HeadGradients { d_hidden, d_weight, before, scale };
             let label = |row: usize| if row == 3 { ops::NOT_COUNTED } else { row as i32 * 5 };

@@ -3,7 +3,7 @@
 use crate::agreement::Agreement;
 use crate::numbers::{Values, cpu_devices};
 use crate::packed::packed;
-use crate::shapes::{ROWS, TOLERANCE, ids, rounded, unwritten};
+use crate::shapes::{ROWS, TOLERANCE, ids, unwritten};
 use kollama_kernels::ops::{self, Before, HeadGradients, NOT_COUNTED};
 use kollama_kernels::{DType, Device, Matrix};
 
@@ -16,7 +16,7 @@ pub struct Head {
     pub labels: Vec<i32>,
     chunk: usize,
     scale: f32,
-    /// Of `hidden` and `weight`.
+    /// Of `hidden` and `weight`, and of logits that become gradients.
     dtype: DType,
 }
 
@@ -42,7 +42,8 @@ impl Head {
         let [hidden, weight] = [hidden, weight].map(|x| x.stored_as(self.dtype, device));
         let (mut d_hidden, mut d_weight) = (self.d_hidden.on(device), self.d_weight.on(device));
         let mut losses = unwritten(device, hidden.rows(), 2);
-        let mut logits = unwritten(device, self.chunk, weight.rows());
+        let room = Values::random(9, self.chunk, weight.rows());
+        let mut logits = room.stored_as(self.dtype, device);
         let (d_hidden, d_weight) = (&mut d_hidden, &mut d_weight);
         let gradients =
             HeadGradients { d_hidden, d_weight, scale: self.scale, before: Before::Others };
@@ -50,6 +51,7 @@ impl Head {
         ops::cross_entropy(&mut losses, Some(gradients), &mut logits, &hidden, &weight, labels);
         let with_gradients = losses.to_vec();
         let bf16 = self.weight.stored_as(DType::Bf16, device);
+        let mut logits = room.on(device);
         ops::cross_entropy(&mut losses, None, &mut logits, &hidden, &bf16, labels);
         vec![with_gradients, d_hidden.to_vec(), d_weight.to_vec(), losses.to_vec()]
     }
@@ -115,7 +117,9 @@ fn cross_entropy_of_bf16_equals_the_reference() {
         for chunk in [1, 32, rows] {
             let mut head = Head::new(rows, columns, vocabulary, chunk);
             head.dtype = DType::Bf16;
-            (head.hidden, head.weight) = (head.hidden.map(rounded), head.weight.map(rounded));
+            // Products without an error, so that all round them alike.
+            let eighths = |x: f32| (8.0 * x).round() / 8.0;
+            (head.hidden, head.weight) = (head.hidden.map(eighths), head.weight.map(eighths));
             let case = format!("[{rows}, {columns}], {vocabulary} entries, chunks of {chunk}");
             let mut terms = head.terms(losses.reference());
             let last = terms.pop().expect("four outputs");
