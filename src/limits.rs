@@ -33,7 +33,7 @@ pub fn memory(threads: usize) -> Result<roof::Memory> {
 /// in 10⁹ a second, by the fastest instruction that could do them.
 pub fn product_gflops(weights: DType, threads: usize) -> Result<f64> {
     match weights {
-        DType::F32 => gflops(threads),
+        DType::F32 | DType::Remainder => gflops(threads),
         DType::Bf16 | DType::PackedBf16 => {
             Ok(gflops(threads)?.max(bf16_gflops(threads)?.unwrap_or(0.0)))
         }

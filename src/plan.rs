@@ -96,20 +96,20 @@ fn describe(
     let flop = need.flop_per_token as f64 * tokens;
     let schedule = format!("{:?}", settings.schedule).to_lowercase();
     let (rate, warmup) = (settings.learning_rate, settings.warmup_steps);
-    let checkpoints = (need.weight_bytes + need.moment_bytes) * settings.keep as u64;
+    let checkpoints = (need.stored_bytes + need.moment_bytes) * settings.keep as u64;
     writeln!(out, "\n{stage}: {steps} steps of {of_a_step} tokens, {:.3e} tokens", tokens)?;
     writeln!(out, "  rate         {rate:e} {schedule}, warm-up {warmup} steps")?;
     writeln!(
         out,
         "  memory       {}: weights {}, gradients {}, moments {}, activations {}; {}",
         size(need.bytes()),
-        size(need.weight_bytes + need.copy_bytes),
+        size(need.weight_bytes),
         size(need.gradient_bytes),
         size(need.moment_bytes),
         size(need.activation_bytes),
         match settings.dtype {
             DtypeChoice::F32 => "all f32",
-            DtypeChoice::Bf16 => "weights in bf16 beside those in f32, activations in bf16",
+            DtypeChoice::Bf16 => "weights and activations in bf16, beside what weights lack of f32",
         }
     )?;
     writeln!(
@@ -118,7 +118,7 @@ fn describe(
         duration(flop / (flops * SHARE_OF_ROOF)),
         SHARE_OF_ROOF * 100.0,
     )?;
-    let disk = size(checkpoints + need.weight_bytes);
+    let disk = size(checkpoints + need.stored_bytes);
     writeln!(
         out,
         "  disk         {disk}: {} checkpoints with moments, and the model",

@@ -10,7 +10,8 @@ use crate::cli::{Bench as Verb, BenchOutput, BenchTrain};
 use crate::limits;
 use anyhow::{Context, Result};
 use kollama_corpus::pack_ids;
-use kollama_kernels::{DType, Device, Matrix, ops};
+use kollama_kernels::ops::{self, Before};
+use kollama_kernels::{DType, Device, Matrix};
 use kollama_llama::{LlamaConfig, StoredType};
 use kollama_trainer::{TrainSettings, Trainer, estimate};
 use serde_json::json;
@@ -78,9 +79,9 @@ fn matmul(device: &Device, threads: usize, output: &BenchOutput) -> Result<Facts
             rates.push((format!("{name}_{shape}"), work / seconds));
         };
         add("forward", median_seconds(output, || ops::matmul(&mut y, &x, &w)));
-        let input = || ops::matmul_backward_input(&mut d_x, &y, &w);
+        let input = || ops::matmul_backward_input(&mut d_x, &y, &w, Before::Others);
         add("backward_input", median_seconds(output, input));
-        let weight = || ops::matmul_backward_weight(&mut d_w, &y, &x);
+        let weight = || ops::matmul_backward_weight(&mut d_w, &y, &x, Before::Others);
         add("backward_weight", median_seconds(output, weight));
     }
     // A neighbour may disturb one reading of the roof; the higher one is nearer to it.

@@ -397,6 +397,7 @@ fn word(dtype: DType) -> &'static str {
         DType::Bf16 | DType::PackedBf16 => "bf16",
         DType::Q8 | DType::Q8Rows => "q8",
         DType::Q4 => "q4",
+        DType::Remainder => "remainder",
     }
 }
 

@@ -3,7 +3,8 @@
 
 mod arguments;
 
-use kollama_kernels::{DType, Device, Matrix, ops, roof};
+use kollama_kernels::ops::{self, Before};
+use kollama_kernels::{DType, Device, Matrix, roof};
 use std::time::Instant;
 
 /// Rows, input columns, output columns of a layer.
@@ -76,16 +77,28 @@ fn products(
     report("forward", seconds(|| ops::matmul(&mut out, &x, &w)));
     report("forward, bf16 weight", seconds(|| ops::matmul(&mut out, &x, &short)));
     let mut d_x = filled(device, rows, inputs, DType::F32);
-    report("backward input", seconds(|| ops::matmul_backward_input(&mut d_x, &out, &w)));
+    report(
+        "backward input",
+        seconds(|| ops::matmul_backward_input(&mut d_x, &out, &w, Before::Others)),
+    );
     let mut d_w = filled(device, outputs, inputs, DType::F32);
-    report("backward weight", seconds(|| ops::matmul_backward_weight(&mut d_w, &out, &x)));
+    report(
+        "backward weight",
+        seconds(|| ops::matmul_backward_weight(&mut d_w, &out, &x, Before::Others)),
+    );
     let report = |name: &str, seconds: [f64; 2]| report_share(name, roof_of_bf16, seconds);
     let (x, w) = (filled(device, rows, inputs, DType::Bf16), short);
     let mut out = filled(device, rows, outputs, DType::Bf16);
     let mut d_x = filled(device, rows, inputs, DType::Bf16);
     report("bf16 forward", seconds(|| ops::matmul(&mut out, &x, &w)));
-    report("bf16 backward input", seconds(|| ops::matmul_backward_input(&mut d_x, &out, &w)));
-    report("bf16 backward weight", seconds(|| ops::matmul_backward_weight(&mut d_w, &out, &x)));
+    report(
+        "bf16 backward input",
+        seconds(|| ops::matmul_backward_input(&mut d_x, &out, &w, Before::Others)),
+    );
+    report(
+        "bf16 backward weight",
+        seconds(|| ops::matmul_backward_weight(&mut d_w, &out, &x, Before::Others)),
+    );
 }
 
 fn few_rows(device: &Device, dtype: DType, bandwidth: f64) {

@@ -6,7 +6,8 @@
 mod arguments;
 
 use kollama_kernels::ops::{
-    self, AdamW, AttentionResult, HeadGradients, Qkv, QkvGradients, attention, attention_backward,
+    self, AdamW, AttentionResult, Before, HeadGradients, Qkv, QkvGradients, attention,
+    attention_backward,
 };
 use kollama_kernels::{DType, Device, Heads, Matrix, Span, Spans, roof};
 use std::time::Instant;
@@ -102,10 +103,10 @@ impl Step {
             let shape = format!("{inputs} to {outputs}");
             self.report(&format!("product {shape}"), count, work, || ops::matmul(&mut out, &x, &w));
             self.report(&format!("product {shape}, input"), count, work, || {
-                ops::matmul_backward_input(&mut d_x, &out, &w);
+                ops::matmul_backward_input(&mut d_x, &out, &w, Before::Others);
             });
             self.report(&format!("product {shape}, weight"), count, work, || {
-                ops::matmul_backward_weight(&mut d_w, &out, &x);
+                ops::matmul_backward_weight(&mut d_w, &out, &x, Before::Nothing);
             });
         }
     }
@@ -121,10 +122,10 @@ impl Step {
         let before = self.total;
         self.report("alone: head", count, (work, 0.0), || ops::matmul(&mut out, &x, &w));
         self.report("alone: head, input", count, (work, 0.0), || {
-            ops::matmul_backward_input(&mut d_x, &out, &w);
+            ops::matmul_backward_input(&mut d_x, &out, &w, Before::Others);
         });
         self.report("alone: head, weight", count, (work, 0.0), || {
-            ops::matmul_backward_weight(&mut d_w, &out, &x);
+            ops::matmul_backward_weight(&mut d_w, &out, &x, Before::Nothing);
         });
         // The three above are inside the one below.
         self.total = before;
@@ -136,8 +137,12 @@ impl Step {
         let labels: Vec<i32> = (0..ROWS as i32).collect();
         let work = 6e-9 * (ROWS * HIDDEN * VOCABULARY) as f64;
         self.report("cross_entropy", 1.0, (work, 0.0), || {
-            let gradients =
-                HeadGradients { d_hidden: &mut d_hidden, d_weight: &mut d_w, scale: 1e-3 };
+            let gradients = HeadGradients {
+                d_hidden: &mut d_hidden,
+                d_weight: &mut d_w,
+                scale: 1e-3,
+                before: Before::Nothing,
+            };
             ops::cross_entropy(
                 &mut losses,
                 Some(gradients),
@@ -203,11 +208,10 @@ impl Step {
         self.report("swiglu", 2.0 * LAYERS, gigabytes(INNER, 3), || {
             ops::swiglu(&mut product, &gate, &up);
         });
-        self.report("swiglu_backward", LAYERS, gigabytes(INNER, 7), || {
-            ops::swiglu_backward(&mut d_gate, &mut d_up, &d_product, &gate, &up);
+        self.report("swiglu_backward", LAYERS, gigabytes(INNER, 5), || {
+            ops::swiglu_backward(&mut d_gate, &mut d_up, &d_product, &gate, &up, Before::Nothing);
         });
-        self.report("clear, wide", 3.0 * LAYERS, gigabytes(INNER, 1), || d_up.clear());
-        self.report("clear, narrow", 5.0 * LAYERS, gigabytes(HIDDEN, 1), || d_x.clear());
+        self.report("clear", 3.0 * LAYERS, gigabytes(HIDDEN, 1), || d_x.clear());
         self.report("embedding", 1.0, gigabytes(HIDDEN, 2), || {
             ops::embedding(&mut d_x, &table, &ids);
         });
@@ -215,9 +219,14 @@ impl Step {
 
     fn parameters(&mut self) {
         let make = || self.filled(72_753_664 / HIDDEN, HIDDEN, DType::F32);
-        let (mut weights, mut gradients, mut first, mut second) = (make(), make(), make(), make());
-        let mut copy =
-            (self.dtype == DType::Bf16).then(|| self.filled(gradients.rows(), HIDDEN, DType::Bf16));
+        let (mut whole, mut gradients, mut first, mut second) = (make(), make(), make(), make());
+        let mut parts = (self.dtype == DType::Bf16).then(|| {
+            let make = |dtype| Matrix::zeros(&self.device, whole.rows(), HIDDEN, dtype);
+            let parts = (make(DType::Bf16), make(DType::Remainder));
+            let (mut rounded, mut remainder) = (parts.0.expect("memory"), parts.1.expect("memory"));
+            ops::split_rows(&mut rounded, &mut remainder, 0, &whole);
+            (rounded, remainder)
+        });
         let gigabytes = |times: f64| (0.0, 72_753_664e-9 * 4.0 * times);
         let update = AdamW {
             learning_rate: 1e-4,
@@ -229,13 +238,18 @@ impl Step {
             step: 3,
         };
         let rows = 0..gradients.rows();
-        self.report("clear gradients", 1.0, gigabytes(1.0), || gradients.clear());
+        let of_table = (0.0, (VOCABULARY * HIDDEN) as f64 * 4e-9);
+        self.report("clear gradients", 1.0, of_table, || gradients.clear_rows(0..VOCABULARY));
         self.report("square_sum", 1.0, gigabytes(1.0), || {
             std::hint::black_box(ops::square_sum(&gradients, rows.clone()));
         });
         self.report("adamw", 1.0, gigabytes(7.0), || {
-            let (rows, copy) = (rows.clone(), copy.as_mut());
-            ops::adamw(&mut weights, copy, &gradients, &mut first, &mut second, rows, update);
+            let (weights, remainder) = match &mut parts {
+                Some((rounded, remainder)) => (rounded, Some(remainder)),
+                None => (&mut whole, None),
+            };
+            let rows = rows.clone();
+            ops::adamw(weights, remainder, &gradients, &mut first, &mut second, rows, update);
         });
     }
 }

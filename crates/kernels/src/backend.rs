@@ -25,6 +25,15 @@ pub struct AdamW {
     pub step: u64,
 }
 
+/// What stands in a gradient when an operation comes to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Before {
+    /// Nothing that counts: it is overwritten.
+    Nothing,
+    /// What other operations gave: it is added to.
+    Others,
+}
+
 /// Queries, keys and values as views.
 #[derive(Clone, Copy)]
 pub struct QkvViews {
@@ -38,11 +47,13 @@ pub struct QkvViews {
 pub struct HeadGradientViews {
     pub d_hidden: View,
     pub d_weight: View,
+    pub before: Before,
     pub scale: f32,
 }
 
 /// A device. Every view handed in is `f32` except where said here or in [`crate::ops`]; outputs come
-/// first and never overlap an input. `d_` outputs are added to, other outputs are overwritten.
+/// first and never overlap an input. `d_` outputs are added to unless `before` says that nothing stands
+/// there, other outputs are overwritten.
 pub trait Backend: Send + Sync {
     fn name(&self) -> String;
 
@@ -54,6 +65,9 @@ pub trait Backend: Send + Sync {
     fn clear(&self, x: View);
     /// `out` and `x` may be of different dtypes.
     fn copy(&self, out: View, x: View);
+    /// `x` into its bf16 and a remainder.
+    fn split(&self, rounded: View, remainder: View, x: View);
+    fn join(&self, out: View, rounded: View, remainder: View);
     /// Waits for everything asked for and reports what failed meanwhile.
     fn finish(&self) -> Result<(), KernelError>;
 
@@ -65,8 +79,8 @@ pub trait Backend: Send + Sync {
     fn matmuls(&self, products: &[(View, View)], x: View) {
         products.iter().for_each(|&(out, w)| self.matmul(out, x, w));
     }
-    fn matmul_backward_input(&self, d_x: View, d_out: View, w: View);
-    fn matmul_backward_weight(&self, d_w: View, d_out: View, x: View);
+    fn matmul_backward_input(&self, d_x: View, d_out: View, w: View, before: Before);
+    fn matmul_backward_weight(&self, d_w: View, d_out: View, x: View, before: Before);
     /// `table` may be bf16 or packed.
     fn embedding(&self, out: View, table: View, ids: &[u32]);
     fn embedding_backward(&self, d_table: View, d_out: View, ids: &[u32]);
@@ -99,7 +113,14 @@ pub trait Backend: Send + Sync {
         self.swiglu(gated, gate, up);
         self.matmul(out, gated, w);
     }
-    fn swiglu_backward(&self, d_gate: View, d_up: View, d_out: View, gate: View, up: View);
+    fn swiglu_backward(
+        &self,
+        d_input: (View, View),
+        d_out: View,
+        gate: View,
+        up: View,
+        before: Before,
+    );
     fn add(&self, out: View, x: View);
     /// `weight` may be packed where no gradients are asked for; `logits` is scratch whose rows say
     /// how large a chunk is.
@@ -122,7 +143,7 @@ pub trait Backend: Send + Sync {
         asked: &[(u32, u32)],
     );
     fn square_sum(&self, x: View) -> f64;
-    /// `parameters` are updated; where there is a second, they are copied to it as well.
+    /// `parameters` are f32, or bf16 with a remainder.
     fn adamw(
         &self,
         parameters: (View, Option<View>),

@@ -1,9 +1,11 @@
 //! Element types of a matrix, and how many bytes one takes. Sums are taken in `f32` or, with packed
 //! weights, in whole numbers; where an element of a packed matrix stands says `packed_layout.rs`.
 
+use crate::remainder;
+
 /// How the elements of a matrix are stored.
 ///
-/// `F32`, `Bf16` and `Q8Rows` are row-major. The others are weights that are packed once, by
+/// `F32`, `Bf16`, `Remainder` and `Q8Rows` are row-major. The others are weights that are packed once, by
 /// [`crate::ops::pack`], and only read afterwards: panels of [`DType::PANEL_ROWS`] rows, each cut into
 /// blocks of [`DType::BLOCK_COLUMNS`] columns, both filled up with zeros. Every block is a multiple of
 /// 64 bytes, and the bytes are the same on every device, so a matrix may be used from a mapped file.
@@ -13,6 +15,9 @@ pub enum DType {
     F32,
     /// The upper half of an `f32` (bfloat16), 2 bytes. [`crate::ops`] says where it may stand.
     Bf16,
+    /// What an `f32` has beyond the bf16 that it is rounded to, which stands in another matrix: 17 bits. See
+    /// [`crate::ops::split_rows`].
+    Remainder,
     /// Rows of whole numbers -127 ..= 127 with a scale in `f32` for every 32 of them: 9 bits. Only keys
     /// and values that are kept (see [`crate::ops::attention`] and [`crate::ops::copy_rows`]).
     Q8Rows,
@@ -53,6 +58,7 @@ impl DType {
     pub const fn alignment(self) -> usize {
         match self {
             DType::F32 | DType::Bf16 => self.bytes(),
+            DType::Remainder => 2,
             DType::Q8Rows => 1,
             _ => 64,
         }
@@ -64,6 +70,9 @@ impl DType {
         match self {
             DType::F32 | DType::Bf16 => {
                 return rows.saturating_mul(columns).saturating_mul(self.bytes());
+            }
+            DType::Remainder => {
+                return rows.saturating_mul(remainder::row_length(columns)).saturating_mul(2);
             }
             DType::Q8Rows => {
                 let scales = columns.div_ceil(DType::BLOCK_COLUMNS).saturating_mul(4);

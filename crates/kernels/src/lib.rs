@@ -16,6 +16,7 @@ mod packed_block;
 mod packed_layout;
 mod q8_rows;
 mod reference;
+mod remainder;
 mod slabs;
 mod view;
 

@@ -119,7 +119,7 @@ impl Matrix {
     /// Writes whole rows from `first` on, rounded where the matrix is bf16 or 8-bit rows.
     ///
     /// # Panics
-    /// If the matrix is packed: [`crate::ops::pack`] writes it.
+    /// If the matrix is packed or a remainder: [`crate::ops::pack`] or [`crate::ops::split_rows`] writes it.
     pub fn write_rows(&mut self, first: usize, values: &[f32]) {
         match self.dtype {
             DType::F32 => self.write_row_bytes(first, bytes_of_f32(values)),
@@ -136,14 +136,14 @@ impl Matrix {
                     .for_each(|(row, x)| q8_rows::put(row, x));
                 self.write_row_bytes(first, &bytes);
             }
-            packed => panic!("a {packed:?} matrix is written by ops::pack"),
+            other => panic!("a {other:?} matrix is written by an operation of its own"),
         }
     }
 
     /// Reads whole rows from `first` on, as many as `values` has room for.
     ///
     /// # Panics
-    /// If the matrix is packed: [`crate::ops::embedding`] reads it.
+    /// If the matrix is packed or a remainder: [`crate::ops::embedding`] or [`crate::ops::join_rows`] reads it.
     pub fn read_rows(&self, first: usize, values: &mut [f32]) {
         match self.dtype {
             DType::F32 => self.read_row_bytes(first, bytes_of_f32_mut(values)),
@@ -162,7 +162,7 @@ impl Matrix {
                 let values = values.chunks_exact_mut(self.columns);
                 rows.zip(values).for_each(|(row, x)| q8_rows::get(row, self.columns, 0, x));
             }
-            packed => panic!("a {packed:?} matrix is read by ops::embedding"),
+            other => panic!("a {other:?} matrix is read by an operation of its own"),
         }
     }
 

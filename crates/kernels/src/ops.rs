@@ -2,7 +2,8 @@
 //! meaning.
 //!
 //! Outputs come first, then inputs, then sizes. Plain outputs are overwritten; outputs called
-//! `d_…` are gradients and are **added to**. Operations return nothing: a wrong shape is a bug of
+//! `d_…` are gradients and are **added to**, unless an operation is told that there is nothing
+//! [`Before`] it. Operations return nothing: a wrong shape is a bug of
 //! the caller and panics with names and numbers; memory was asked for earlier, by [`Matrix`].
 //! Every sum is taken in an order that does not depend on the number of threads. Where an output is
 //! bf16, the result is what it would be in `f32`, rounded to nearest even once, at the end. (Where a
@@ -11,7 +12,7 @@
 //! Index names: `t` a row (token), `i` an input column, `o` an output column, `h` a head, `j` a
 //! column inside a head, `s` a key row, `c` a vocabulary entry.
 
-pub use crate::backend::AdamW;
+pub use crate::backend::{AdamW, Before};
 use crate::backend::{HeadGradientViews, QkvViews};
 use crate::dtype::DType;
 pub use crate::layout::NOT_COUNTED;
@@ -52,8 +53,10 @@ pub struct AttentionResult<'a> {
 pub struct HeadGradients<'a> {
     /// `[t, i]`, added to.
     pub d_hidden: &'a mut Matrix,
-    /// `[c, i]`, added to.
+    /// `[c, i]`
     pub d_weight: &'a mut Matrix,
+    /// What stands in `d_weight`.
+    pub before: Before,
     /// The loss is multiplied with it: 1 / number of counted labels of the whole step.
     pub scale: f32,
 }
@@ -89,18 +92,20 @@ pub fn matmuls<const N: usize>(outs: [&mut Matrix; N], x: &Matrix, ws: [&Matrix;
 }
 
 /// `d_x[t, i] += Σ_o d_out[t, o] · w[o, i]`; each may be bf16.
-pub fn matmul_backward_input(d_x: &mut Matrix, d_out: &Matrix, w: &Matrix) {
+pub fn matmul_backward_input(d_x: &mut Matrix, d_out: &Matrix, w: &Matrix, before: Before) {
     sizes("d_x", d_x, d_out.rows(), w.columns());
     sizes("w", w, d_out.columns(), d_x.columns());
     assert!(!w.dtype().is_packed(), "w has no gradients: it is {:?}", w.dtype());
-    d_x.device().backend().matmul_backward_input(d_x.view(), d_out.view(), w.view());
+    let backend = d_x.device().backend();
+    backend.matmul_backward_input(d_x.view(), d_out.view(), w.view(), before);
 }
 
 /// `d_w[o, i] += Σ_t d_out[t, o] · x[t, i]`; `d_out` and `x` may be bf16.
-pub fn matmul_backward_weight(d_w: &mut Matrix, d_out: &Matrix, x: &Matrix) {
+pub fn matmul_backward_weight(d_w: &mut Matrix, d_out: &Matrix, x: &Matrix, before: Before) {
     shape("d_w", d_w, d_out.columns(), x.columns());
     sizes("x", x, d_out.rows(), x.columns());
-    d_w.device().backend().matmul_backward_weight(d_w.view(), d_out.view(), x.view());
+    let backend = d_w.device().backend();
+    backend.matmul_backward_weight(d_w.view(), d_out.view(), x.view(), before);
 }
 
 /// `out[t, i] = table[ids[t], i]`; `table` may be bf16 or packed. Also gathers rows of any matrix.
@@ -240,12 +245,14 @@ pub fn swiglu_backward(
     d_out: &Matrix,
     gate: &Matrix,
     up: &Matrix,
+    before: Before,
 ) {
     for (name, matrix) in [("d_gate", &*d_gate), ("d_up", &*d_up), ("d_out", d_out), ("up", up)] {
         float_shape(name, matrix, gate.rows(), gate.columns());
     }
     let backend = d_out.device().backend();
-    backend.swiglu_backward(d_gate.view(), d_up.view(), d_out.view(), gate.view(), up.view());
+    let d_input = (d_gate.view(), d_up.view());
+    backend.swiglu_backward(d_input, d_out.view(), gate.view(), up.view(), before);
 }
 
 /// `out[t, i] += x[t, i]`
@@ -262,6 +269,23 @@ pub fn copy_rows(out: &mut Matrix, first: usize, x: &Matrix, rows: Range<usize>)
     let (to, from) = (out.view(), x.view());
     let rows_to = to.row_range(first, rows.len());
     out.device().backend().copy(rows_to, from.row_range(rows.start, rows.len()));
+}
+
+/// Takes `f32` rows apart: `rounded[first + t, i] = x[t, i]`, rounded to bf16, and `remainder` keeps what
+/// that takes from them, so that [`join_rows`] gives them back bit for bit (of NaN, another NaN).
+pub fn split_rows(rounded: &mut Matrix, remainder: &mut Matrix, first: usize, x: &Matrix) {
+    split_shapes(rounded, remainder);
+    shape("x", x, x.rows(), rounded.columns());
+    let part = |matrix: &Matrix| matrix.view().row_range(first, x.rows());
+    x.device().backend().split(part(rounded), part(remainder), x.view());
+}
+
+/// `out[t, i]` = what [`split_rows`] took apart in these rows.
+pub fn join_rows(out: &mut Matrix, rounded: &Matrix, remainder: &Matrix, rows: Range<usize>) {
+    split_shapes(rounded, remainder);
+    shape("out", out, rows.len(), rounded.columns());
+    let part = |matrix: &Matrix| matrix.view().row_range(rows.start, rows.len());
+    out.device().backend().join(out.view(), part(rounded), part(remainder));
 }
 
 /// Output projection and cross-entropy in one, in chunks of `logits.rows()` rows, so that the
@@ -292,7 +316,7 @@ pub fn cross_entropy(
         shape("d_hidden", g.d_hidden, hidden.rows(), hidden.columns());
         shape("d_weight", g.d_weight, weight.rows(), weight.columns());
         let (d_hidden, d_weight) = (g.d_hidden.view(), g.d_weight.view());
-        HeadGradientViews { d_hidden, d_weight, scale: g.scale }
+        HeadGradientViews { d_hidden, d_weight, before: g.before, scale: g.scale }
     });
     let backend = losses.device().backend();
     let (losses, logits) = (losses.view(), logits.view());
@@ -331,11 +355,11 @@ pub fn square_sum(x: &Matrix, rows: Range<usize>) -> f64 {
 
 /// One [`AdamW`] update of the given rows, with `g = gradient_scale · gradients`:
 /// `p ← p·(1 − lr·decay)`; `m ← β₁m + (1−β₁)g`; `v ← β₂v + (1−β₂)g²`;
-/// `p ← p − lr/(1−β₁ᵗ) · m / (√(v/(1−β₂ᵗ)) + ε)`. Where there is a `copy`, which may be bf16, the new
-/// parameters are stored there as well.
+/// `p ← p − lr/(1−β₁ᵗ) · m / (√(v/(1−β₂ᵗ)) + ε)`. Parameters with a `remainder` are bf16; both together
+/// are `p`, as in [`split_rows`].
 pub fn adamw(
     parameters: &mut Matrix,
-    copy: Option<&mut Matrix>,
+    remainder: Option<&mut Matrix>,
     gradients: &Matrix,
     first_moment: &mut Matrix,
     second_moment: &mut Matrix,
@@ -348,12 +372,13 @@ pub fn adamw(
     shape("second_moment", second_moment, count, columns);
     let part = |matrix: &Matrix| matrix.view().row_range(rows.start, rows.len());
     let moments = (part(first_moment), part(second_moment));
-    let copy = copy.map(|copy| {
-        float_shape("copy", copy, count, columns);
-        part(copy)
-    });
+    match &remainder {
+        Some(remainder) => split_shapes(parameters, remainder),
+        None => shape("parameters", parameters, count, columns),
+    }
+    let remainder = remainder.map(|remainder| part(remainder));
     let backend = gradients.device().backend();
-    backend.adamw((part(parameters), copy), part(gradients), moments, update);
+    backend.adamw((part(parameters), remainder), part(gradients), moments, update);
 }
 
 impl Qkv<'_> {
@@ -372,6 +397,12 @@ fn qkv_shapes(input: &Qkv<'_>, spans: &Spans, heads: Heads) {
     kept_shape("keys", input.keys, input.keys.rows(), heads.key_columns());
     kept_shape("values", input.values, input.keys.rows(), heads.key_columns());
     assert!(spans.key_rows() <= input.keys.rows(), "spans read beyond the last key");
+}
+
+fn split_shapes(rounded: &Matrix, remainder: &Matrix) {
+    sizes("remainder", remainder, rounded.rows(), rounded.columns());
+    let dtypes = (rounded.dtype(), remainder.dtype());
+    assert_eq!(dtypes, (DType::Bf16, DType::Remainder), "bf16 and its remainder");
 }
 
 fn rope_shapes(x: &Matrix, turns: &Matrix, heads: usize) {

@@ -90,6 +90,25 @@ impl View {
         unsafe { std::slice::from_raw_parts_mut(self.address.0.as_ptr().cast(), self.len()) }
     }
 
+    /// The rows of a remainder, as `remainder.rs` says.
+    ///
+    /// # Safety
+    /// As [`View::f32s`].
+    pub(crate) unsafe fn remainders<'a>(&self) -> &'a [u16] {
+        assert_eq!(self.dtype, DType::Remainder, "expected a remainder");
+        // SAFETY: the caller's promise.
+        unsafe { std::slice::from_raw_parts(self.address.0.as_ptr().cast(), self.bytes() / 2) }
+    }
+
+    /// # Safety
+    /// As [`View::f32s_mut`].
+    pub(crate) unsafe fn remainders_mut<'a>(&self) -> &'a mut [u16] {
+        assert_eq!(self.dtype, DType::Remainder, "expected a remainder");
+        self.must_be_writable();
+        // SAFETY: the caller's promise.
+        unsafe { std::slice::from_raw_parts_mut(self.address.0.as_ptr().cast(), self.bytes() / 2) }
+    }
+
     /// The rows of an 8-bit matrix, as `q8_rows.rs` says.
     ///
     /// # Safety

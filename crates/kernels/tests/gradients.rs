@@ -5,7 +5,9 @@
 
 mod numbers;
 
-use kollama_kernels::ops::{self, AttentionResult, HeadGradients, NOT_COUNTED, Qkv, QkvGradients};
+use kollama_kernels::ops::{
+    self, AttentionResult, Before, HeadGradients, NOT_COUNTED, Qkv, QkvGradients,
+};
 use kollama_kernels::{Device, Heads, Matrix, Span, Spans};
 use numbers::{Values, cpu_devices, turns};
 
@@ -57,8 +59,8 @@ fn matmul_backwards_equal_finite_differences() {
             weighted(&out, &d_out)
         };
         let (mut d_x, mut d_w) = (zeros(device, 3, 9), zeros(device, 5, 9));
-        ops::matmul_backward_input(&mut d_x, &d_out.on(device), &w.on(device));
-        ops::matmul_backward_weight(&mut d_w, &d_out.on(device), &x.on(device));
+        ops::matmul_backward_input(&mut d_x, &d_out.on(device), &w.on(device), Before::Others);
+        ops::matmul_backward_weight(&mut d_w, &d_out.on(device), &x.on(device), Before::Others);
         assert_gradient(&format!("d_x on {}", device.name()), &d_x, &x, |x| loss(x, &w));
         assert_gradient(&format!("d_w on {}", device.name()), &d_w, &w, |w| loss(&x, w));
     }
@@ -126,7 +128,14 @@ fn swiglu_backward_equals_finite_differences() {
         };
         let (mut d_gate, mut d_up) = (zeros(device, 3, 19), zeros(device, 3, 19));
         let (on_gate, on_up) = (gate.on(device), up.on(device));
-        ops::swiglu_backward(&mut d_gate, &mut d_up, &d_out.on(device), &on_gate, &on_up);
+        ops::swiglu_backward(
+            &mut d_gate,
+            &mut d_up,
+            &d_out.on(device),
+            &on_gate,
+            &on_up,
+            Before::Others,
+        );
         let name = device.name();
         assert_gradient(&format!("d_gate on {name}"), &d_gate, &gate, |gate| loss(gate, &up));
         assert_gradient(&format!("d_up on {name}"), &d_up, &up, |up| loss(&gate, up));
@@ -202,7 +211,12 @@ fn cross_entropy_gradients_equal_finite_differences_in_chunks() {
             f64::from(scale) * sum
         };
         let (mut d_hidden, mut d_weight) = (zeros(device, 7, 9), zeros(device, 11, 9));
-        let gradients = HeadGradients { d_hidden: &mut d_hidden, d_weight: &mut d_weight, scale };
+        let gradients = HeadGradients {
+            d_hidden: &mut d_hidden,
+            d_weight: &mut d_weight,
+            scale,
+            before: Before::Others,
+        };
         run(Some(gradients), &hidden, &weight);
         let name = device.name();
         assert_gradient(&format!("d_hidden on {name}"), &d_hidden, &hidden, |hidden| {

@@ -1,5 +1,6 @@
 //! Loss to gradients: `forward.rs` read from the bottom up. Each block stands in the reverse order
-//! of its twin there. Every operation adds to its gradients, so residual sums need no code.
+//! of its twin there. Operations add to gradients, so residual sums need no code; the first that comes to
+//! one overwrites it where it can.
 
 use crate::activations::{LayerActivations, Scratch};
 use crate::config::LlamaConfig;
@@ -7,11 +8,12 @@ use crate::forward::TrainBatch;
 use crate::model::Llama;
 use crate::parameters::{LayerParameters, Parameters};
 use crate::tape::{ActivationGradients, Recompute, Tape};
-use kollama_kernels::ops::{self, AttentionResult, HeadGradients, Qkv, QkvGradients};
+use kollama_kernels::ops::{self, AttentionResult, Before, HeadGradients, Qkv, QkvGradients};
 use kollama_kernels::{Heads, Matrix, Spans};
 
 impl Llama {
-    /// Σ −log p over the counted labels; adds the gradients of `scale` times it to `gradients`.
+    /// Σ −log p over the counted labels; the gradients of `scale` times it are added to `gradients`, or
+    /// written over them where they hold nothing `before`.
     ///
     /// # Panics
     /// If ids, labels, spans, tape and gradients do not fit each other.
@@ -21,11 +23,15 @@ impl Llama {
         scale: f32,
         tape: &mut Tape,
         gradients: &mut Parameters,
+        before: Before,
     ) -> f64 {
         self.read_whole(batch, tape);
-        let loss = self.head_backward(batch, scale, tape, gradients);
+        if before == Before::Nothing {
+            gradients.clear_what_is_added_to();
+        }
+        let loss = self.head_backward(batch, scale, tape, gradients, before);
         for index in (0..self.parameters.layers.len()).rev() {
-            self.layer_backward(index, &batch.spans, tape, gradients);
+            self.layer_backward(index, &batch.spans, tape, gradients, before);
         }
         ops::embedding_backward(&mut gradients.embed_tokens, &tape.d.x.sum, &batch.ids);
         loss
@@ -38,6 +44,7 @@ impl Llama {
         scale: f32,
         tape: &mut Tape,
         gradients: &mut Parameters,
+        before: Before,
     ) -> f64 {
         self.norm_last(tape);
         tape.d.x.sum.clear();
@@ -45,7 +52,7 @@ impl Llama {
         let (d_hidden, d_weight) = (&mut tape.d.normed, gradients.head_mut());
         ops::cross_entropy(
             &mut tape.losses,
-            Some(HeadGradients { d_hidden, d_weight, scale }),
+            Some(HeadGradients { d_hidden, d_weight, before, scale }),
             &mut tape.logits,
             &tape.scratch.normed,
             self.parameters.head(),
@@ -65,13 +72,14 @@ impl Llama {
         spans: &Spans,
         tape: &mut Tape,
         gradients: &mut Parameters,
+        before: Before,
     ) {
         // What the walk forward left of the last layer is still there.
         let last = index + 1 == self.parameters.layers.len();
         if tape.recompute() == Recompute::Layer && !last {
             self.read_layer(index, spans, tape);
         }
-        tape.d.clear_all_but_x();
+        tape.d.clear_what_is_added_to();
         let place = tape.place(index);
         let step = BackwardStep {
             layer: &self.parameters.layers[index],
@@ -79,6 +87,7 @@ impl Llama {
             x: &tape.inputs[index],
             config: &self.config,
             heads: self.config.heads(),
+            before,
         };
         let (d, scratch, d_layer) = (&mut tape.d, &mut tape.scratch, &mut gradients.layers[index]);
         step.feed_forward(d, d_layer, scratch);
@@ -94,6 +103,8 @@ struct BackwardStep<'a> {
     x: &'a Matrix,
     config: &'a LlamaConfig,
     heads: Heads,
+    /// What stands in the gradients of the weights.
+    before: Before,
 }
 
 impl BackwardStep<'_> {
@@ -107,9 +118,9 @@ impl BackwardStep<'_> {
         let LayerActivations { gate, up, .. } = self.activations;
         ops::swiglu(&mut scratch.product, gate, up);
         let d_out = d.x.for_products();
-        ops::matmul_backward_weight(&mut d_layer.down_proj, d_out, &scratch.product);
-        ops::matmul_backward_input(&mut d.product, d_out, &self.layer.down_proj);
-        ops::swiglu_backward(&mut d.gate, &mut d.up, &d.product, gate, up);
+        ops::matmul_backward_weight(&mut d_layer.down_proj, d_out, &scratch.product, self.before);
+        ops::matmul_backward_input(&mut d.product, d_out, &self.layer.down_proj, Before::Nothing);
+        ops::swiglu_backward(&mut d.gate, &mut d.up, &d.product, gate, up, Before::Nothing);
     }
 
     /// `gate, up = norm(middle) · Wg, Wu`; `middle = x + attention(queries, keys, values) · Wo`
@@ -125,16 +136,16 @@ impl BackwardStep<'_> {
             self.activations;
         let norm = &layer.post_attention_layernorm;
         ops::rms_norm(&mut scratch.normed, middle, norm, epsilon);
-        ops::matmul_backward_weight(&mut d_layer.up_proj, &d.up, &scratch.normed);
-        ops::matmul_backward_weight(&mut d_layer.gate_proj, &d.gate, &scratch.normed);
-        ops::matmul_backward_input(&mut d.normed, &d.up, &layer.up_proj);
-        ops::matmul_backward_input(&mut d.normed, &d.gate, &layer.gate_proj);
+        ops::matmul_backward_weight(&mut d_layer.up_proj, &d.up, &scratch.normed, self.before);
+        ops::matmul_backward_weight(&mut d_layer.gate_proj, &d.gate, &scratch.normed, self.before);
+        ops::matmul_backward_input(&mut d.normed, &d.up, &layer.up_proj, Before::Nothing);
+        ops::matmul_backward_input(&mut d.normed, &d.gate, &layer.gate_proj, Before::Others);
         let d_norm = &mut d_layer.post_attention_layernorm;
         ops::rms_norm_backward(&mut d.x.sum, d_norm, &d.normed, middle, norm, epsilon);
 
         let d_middle = d.x.for_products();
-        ops::matmul_backward_weight(&mut d_layer.o_proj, d_middle, attended);
-        ops::matmul_backward_input(&mut d.attended, d_middle, &layer.o_proj);
+        ops::matmul_backward_weight(&mut d_layer.o_proj, d_middle, attended, self.before);
+        ops::matmul_backward_input(&mut d.attended, d_middle, &layer.o_proj, Before::Nothing);
         let (queries_sum, keys_sum) = (&mut d.queries.sum, &mut d.keys.sum);
         ops::attention_backward(
             QkvGradients { queries: queries_sum, keys: keys_sum, values: &mut d.values.sum },
@@ -157,16 +168,15 @@ impl BackwardStep<'_> {
         ops::rope_backward(&mut d.keys.sum, &scratch.turns, self.heads.keys);
         ops::rope_backward(&mut d.queries.sum, &scratch.turns, self.heads.queries);
         ops::rms_norm(&mut scratch.normed, self.x, &layer.input_layernorm, epsilon);
-        d.normed.clear();
         let d_values = d.values.for_products();
-        ops::matmul_backward_weight(&mut d_layer.v_proj, d_values, &scratch.normed);
-        ops::matmul_backward_input(&mut d.normed, d_values, &layer.v_proj);
+        ops::matmul_backward_weight(&mut d_layer.v_proj, d_values, &scratch.normed, self.before);
+        ops::matmul_backward_input(&mut d.normed, d_values, &layer.v_proj, Before::Nothing);
         let d_keys = d.keys.for_products();
-        ops::matmul_backward_weight(&mut d_layer.k_proj, d_keys, &scratch.normed);
-        ops::matmul_backward_input(&mut d.normed, d_keys, &layer.k_proj);
+        ops::matmul_backward_weight(&mut d_layer.k_proj, d_keys, &scratch.normed, self.before);
+        ops::matmul_backward_input(&mut d.normed, d_keys, &layer.k_proj, Before::Others);
         let d_queries = d.queries.for_products();
-        ops::matmul_backward_weight(&mut d_layer.q_proj, d_queries, &scratch.normed);
-        ops::matmul_backward_input(&mut d.normed, d_queries, &layer.q_proj);
+        ops::matmul_backward_weight(&mut d_layer.q_proj, d_queries, &scratch.normed, self.before);
+        ops::matmul_backward_input(&mut d.normed, d_queries, &layer.q_proj, Before::Others);
         let d_norm = &mut d_layer.input_layernorm;
         ops::rms_norm_backward(
             &mut d.x.sum,

@@ -179,7 +179,8 @@ pub(crate) fn for_each_piece(
     Ok(())
 }
 
-fn write_matrix(
+/// Writes a matrix a few rows at a time.
+pub(crate) fn write_matrix(
     matrix: &Matrix,
     stored: StoredType,
     sink: &mut Sink<'_>,

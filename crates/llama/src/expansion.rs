@@ -10,7 +10,8 @@ use crate::parameters::{EMBED_TOKENS, LM_HEAD};
 use crate::safetensors::{TensorEntry, TensorFile, TensorHead};
 use crate::stored_type::StoredType;
 use crate::writing::{Progress, Sink, write_folder};
-use kollama_kernels::{DType, Device, Matrix, ops};
+use kollama_kernels::ops::{self, Before};
+use kollama_kernels::{DType, Device, Matrix};
 use std::path::Path;
 
 /// Field of config.json that tells how many rows a model had before it was extended.
@@ -226,7 +227,7 @@ impl Table<'_> {
             normals.fill((first * base_rows + rows * start) as u64, &mut z);
             let z = Matrix::from_values(device, rows, count, &z)?;
             let centred = Matrix::from_values(device, count, mean.len(), &centred)?;
-            ops::matmul_backward_input(&mut sums, &z, &centred);
+            ops::matmul_backward_input(&mut sums, &z, &centred, Before::Others);
         }
         device.finish()?;
         Ok(sums.to_vec())

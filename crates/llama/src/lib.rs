@@ -25,7 +25,7 @@
 //!
 //! Read [`forward`] with [`backward`] beside it; [`parameters`] names the matrices, [`tape`] and
 //! [`cache`] hold what is remembered, [`config`], [`checkpoint`] and `safetensors.rs` know the
-//! files, [`init`] makes a model of nothing and [`expansion`] gives it new tokens. Nothing here
+//! files, [`init`] makes a model of nothing, [`expansion`] gives it new tokens, [`master`] lets it learn. Nothing here
 //! knows of text, optimisers or requests.
 
 mod activations;
@@ -47,6 +47,7 @@ pub mod error;
 pub mod expansion;
 pub mod forward;
 pub mod init;
+pub mod master;
 pub mod model;
 pub mod parameters;
 pub mod tape;
@@ -60,6 +61,7 @@ pub use expansion::{BASE_VOCAB_SIZE, ExtendReport, RowInit, extend_checkpoint};
 pub use forward::{Batch, TrainBatch};
 pub use init::init_checkpoint;
 pub use loading::stored_weights;
+pub use master::{Master, Weight};
 pub use model::Llama;
 pub use parameters::{LayerParameters, Parameters};
 pub use quantizing::quantize_checkpoint;

@@ -70,7 +70,7 @@ fn refusal(folder: &Path, config: &LlamaConfig) -> LlamaError {
 }
 
 /// One matrix.
-fn read(
+pub(crate) fn read(
     device: &Device,
     file: &TensorFile,
     entry: &TensorEntry,

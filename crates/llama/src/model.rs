@@ -2,9 +2,8 @@
 //! in `forward.rs` and `backward.rs`, how it comes from and goes to disk in `checkpoint.rs`.
 
 use crate::config::LlamaConfig;
-use crate::error::LlamaError;
 use crate::parameters::Parameters;
-use kollama_kernels::{DType, Device, ops};
+use kollama_kernels::{DType, Device};
 
 /// A Llama, ready to read tokens.
 pub struct Llama {
@@ -22,18 +21,5 @@ impl Llama {
     pub fn cache_dtype(&self) -> DType {
         let is_f32 = self.parameters.head().dtype() == DType::F32;
         if is_f32 { DType::F32 } else { DType::Bf16 }
-    }
-
-    /// The same model with its matrices rounded to bf16, beside this one.
-    ///
-    /// # Errors
-    /// If the device has not the memory.
-    pub fn rounded(&self) -> Result<Llama, LlamaError> {
-        let mut parameters = Parameters::zeros(&self.config, &self.device, DType::Bf16)?;
-        let pairs = parameters.named_mut().into_iter().zip(self.parameters.named());
-        for ((_, rounded), (_, matrix)) in pairs {
-            ops::copy_rows(rounded, 0, matrix, 0..matrix.rows());
-        }
-        Ok(Llama { config: self.config.clone(), parameters, device: self.device.clone() })
     }
 }

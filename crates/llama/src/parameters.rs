@@ -171,10 +171,14 @@ impl Parameters {
         self.lm_head.as_mut().unwrap_or(&mut self.embed_tokens)
     }
 
-    /// Sets every value to zero.
-    pub fn clear(&mut self) {
-        for (_, matrix) in self.named_mut() {
-            matrix.clear();
+    /// Sets to zero, as gradients, what every operation of a backward pass adds to: the norms, and the
+    /// input embedding where it is a matrix of its own. The other matrices are overwritten.
+    pub(crate) fn clear_what_is_added_to(&mut self) {
+        let is_head = self.lm_head.is_none();
+        for (name, matrix) in self.named_mut() {
+            if is_norm(&name) || (name == EMBED_TOKENS && !is_head) {
+                matrix.clear();
+            }
         }
     }
 

@@ -176,11 +176,11 @@ impl ActivationGradients {
         })
     }
 
-    /// Every operation adds to a gradient, so each must be empty before its layer.
-    pub fn clear_all_but_x(&mut self) {
+    /// Attention adds to its gradients, so they must be empty before their layer; the first operation
+    /// that comes to one of the others overwrites it.
+    pub fn clear_what_is_added_to(&mut self) {
         let [_, summed @ ..] = self.summed_mut();
         summed.into_iter().for_each(|gradient| gradient.sum.clear());
-        self.plain_mut().into_iter().for_each(Matrix::clear);
     }
 
     fn set_rows(&mut self, rows: usize) {

@@ -7,7 +7,7 @@
 mod golden_model;
 mod real_model;
 
-use kollama_kernels::ops::NOT_COUNTED;
+use kollama_kernels::ops::{Before, NOT_COUNTED};
 use kollama_kernels::{DType, Device, Matrix, Span, Spans};
 use kollama_llama::{Batch, KvCache, Llama, Parameters, Recompute, StoredType, Tape, TrainBatch};
 use real_model::stories;
@@ -114,7 +114,7 @@ fn compare_gradients(case: &str, golden: &Value, model: &Llama) {
     let mut gradients = Parameters::zeros(&model.config, &model.device, DType::F32).unwrap();
     let expected = golden["loss"].as_f64().unwrap();
     let scale = 0.125;
-    let loss = model.loss_and_gradients(&batch, scale, &mut tape, &mut gradients);
+    let loss = model.loss_and_gradients(&batch, scale, &mut tape, &mut gradients, Before::Others);
     assert_near(&format!("{case}: loss"), loss, expected, 1e-6 * expected);
     assert_eq!(model.loss(&batch, &mut tape), loss, "{case}: loss without gradients");
     let named = golden["gradients"].as_object().unwrap();
@@ -248,7 +248,8 @@ fn rows_without_a_label_change_neither_loss_nor_gradients() {
             let mut gradients =
                 Parameters::zeros(&model.config, &model.device, DType::F32).unwrap();
             let batch = TrainBatch { ids, labels, spans: Spans::of_lengths([6, rows - 6]) };
-            let loss = model.loss_and_gradients(&batch, 1.0, &mut tape, &mut gradients);
+            let loss =
+                model.loss_and_gradients(&batch, 1.0, &mut tape, &mut gradients, Before::Others);
             (loss, gradients.named().iter().map(|(_, matrix)| matrix.to_vec()).collect::<Vec<_>>())
         };
         let one = run(vec![5, 9, 2, 7, 1, 3, 8], vec![9, 2, 7, 1, 3, NOT_COUNTED, NOT_COUNTED]);

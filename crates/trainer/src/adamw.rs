@@ -3,8 +3,8 @@
 
 use crate::trained::Trained;
 use kollama_kernels::{AdamW, DType, KernelError, Matrix, ops};
-use kollama_llama::Parameters;
 use kollama_llama::parameters::is_norm;
+use kollama_llama::{Master, Parameters};
 use std::ops::Range;
 
 /// Added to the norm before the clipping factor is taken, as PyTorch's `clip_grad_norm_` does.
@@ -89,24 +89,17 @@ impl Optimizer {
         GradientNorm { value: squares.sqrt(), not_finite }
     }
 
-    /// One update of what learns, which goes to `copy` as well if there is one; the decay given
-    /// applies to matrices only.
-    pub fn update(
-        &mut self,
-        weights: &mut Parameters,
-        copy: Option<&mut Parameters>,
-        gradients: &Parameters,
-        update: AdamW,
-    ) {
-        let mut copies = copy.map(Parameters::named_mut).unwrap_or_default().into_iter();
-        let pairs = weights.named_mut().into_iter().zip(gradients.named());
-        for (moments, ((name, weight), (_, gradient))) in self.tensors.iter_mut().zip(pairs) {
-            let copy = copies.next().map(|(_, copy)| copy);
+    /// One update of what learns; the decay given applies to matrices only.
+    pub fn update(&mut self, master: &mut Master, gradients: &Parameters, update: AdamW) {
+        let pairs = master.weights_mut().zip(gradients.named());
+        for (moments, (weight, (_, gradient))) in self.tensors.iter_mut().zip(pairs) {
+            let (name, weight, remainder) = weight;
             let Some(moments) = moments else { continue };
             let weight_decay = if is_norm(&name) { 0.0 } else { update.weight_decay };
             let (first, second) = (&mut moments.first, &mut moments.second);
             let update = AdamW { weight_decay, ..update };
-            ops::adamw(weight, copy, gradient, first, second, moments.rows.clone(), update);
+            let rows = moments.rows.clone();
+            ops::adamw(weight, remainder, gradient, first, second, rows, update);
         }
     }
 }

@@ -6,13 +6,13 @@ use crate::batches::Batches;
 use crate::checkpoints::{CONFIG, TRAINER_FOLDER};
 use crate::error::TrainError;
 use crate::fingerprint;
-use crate::guard::first_not_finite;
+use crate::guard::weight_not_finite;
 use crate::moments;
 use crate::settings::{TrainOnly, TrainSettings};
 use crate::state::{Pinned, State, bad};
 use crate::trained::Trained;
-use kollama_kernels::Device;
-use kollama_llama::{BASE_VOCAB_SIZE, Llama, LlamaConfig};
+use kollama_kernels::{DType, Device};
+use kollama_llama::{BASE_VOCAB_SIZE, LlamaConfig, Master};
 use std::path::{Path, PathBuf};
 
 /// What is known before weights are loaded.
@@ -34,7 +34,7 @@ pub struct Beginning {
     /// What was known before.
     pub plan: Plan,
     /// The model, every weight finite.
-    pub model: Llama,
+    pub master: Master,
     /// What AdamW remembers.
     pub optimizer: Optimizer,
     /// Steps done.
@@ -59,8 +59,8 @@ impl Beginning {
             state.check_same_run(&plan.pinned, &plan.source)?;
             state.check_files(&plan.source)?;
         }
-        let model = open_model(&plan.source, device)?;
-        let mut optimizer = Optimizer::new(&model.parameters, plan.trained)?;
+        let master = open_model(&plan.source, device, settings.dtype.of_matrices())?;
+        let mut optimizer = Optimizer::new(&master.model.parameters, plan.trained)?;
         let (step, tokens) = match &plan.state {
             Some(state) => {
                 let path = plan.source.join(TRAINER_FOLDER).join(moments::FILE);
@@ -70,7 +70,7 @@ impl Beginning {
             }
             None => (0, 0),
         };
-        Ok(Beginning { plan, model, optimizer, step, tokens })
+        Ok(Beginning { plan, master, optimizer, step, tokens })
     }
 }
 
@@ -140,12 +140,12 @@ fn trained(settings: &TrainSettings, config: &LlamaConfig) -> Result<Trained, Tr
     Ok(Trained::new(settings.train_only, first_new_row))
 }
 
-fn open_model(folder: &Path, device: &Device) -> Result<Llama, TrainError> {
-    let model = Llama::open(folder, device)?;
-    match first_not_finite(model.parameters.named()) {
+fn open_model(folder: &Path, device: &Device, dtype: DType) -> Result<Master, TrainError> {
+    let master = Master::open(folder, device, dtype)?;
+    match weight_not_finite(&master)? {
         Some((tensor, row)) => {
             Err(TrainError::WeightNotFinite { folder: folder.into(), tensor, row })
         }
-        None => Ok(model),
+        None => Ok(master),
     }
 }

@@ -2,7 +2,8 @@
 
 use crate::settings::{DtypeChoice, RecomputeChoice, TrainSettings};
 use crate::trained::Trained;
-use kollama_llama::parameters::{is_norm, tensor_shapes};
+use kollama_kernels::DType;
+use kollama_llama::parameters::{TensorShape, held_as, tensor_shapes};
 use kollama_llama::{LlamaConfig, Tape};
 
 const F32_BYTES: u64 = 4;
@@ -15,10 +16,10 @@ pub struct Estimate {
     pub parameters: u64,
     /// Weights that learn.
     pub trained_parameters: u64,
-    /// Bytes of the weights.
+    /// Bytes of the weights in memory.
     pub weight_bytes: u64,
-    /// Bytes of their copy in bf16, norms in f32, if that is what computes.
-    pub copy_bytes: u64,
+    /// Bytes of the weights in a checkpoint.
+    pub stored_bytes: u64,
     /// Bytes of the gradients, which every weight has.
     pub gradient_bytes: u64,
     /// Bytes of both moments, which only tensors that learn have.
@@ -34,7 +35,7 @@ impl Estimate {
     /// All of the memory.
     pub fn bytes(&self) -> u64 {
         let state = self.weight_bytes + self.gradient_bytes + self.moment_bytes;
-        state + self.copy_bytes + self.activation_bytes
+        state + self.activation_bytes
     }
 }
 
@@ -56,8 +57,8 @@ pub fn estimate(
     Estimate {
         parameters,
         trained_parameters,
-        weight_bytes: parameters * F32_BYTES,
-        copy_bytes: copy_bytes(config, settings),
+        weight_bytes: weight_bytes(config, settings.dtype.of_matrices()),
+        stored_bytes: parameters * F32_BYTES,
         gradient_bytes: parameters * F32_BYTES,
         moment_bytes: 2 * with_moments * F32_BYTES,
         activation_bytes: activation_bytes(config, settings),
@@ -79,14 +80,16 @@ fn flop_per_token(config: &LlamaConfig, sequence_length: usize) -> u64 {
     6 * (multiplied - looked_up + attention) as u64
 }
 
-fn copy_bytes(config: &LlamaConfig, settings: &TrainSettings) -> u64 {
-    if settings.dtype == DtypeChoice::F32 {
-        return 0;
-    }
-    let bytes = |norm| if norm { F32_BYTES } else { BF16_BYTES };
-    let tensors = tensor_shapes(config).into_iter();
-    let sizes = tensors.map(|x| (x.rows * x.columns) as u64 * bytes(is_norm(&x.name)));
-    sizes.sum()
+/// What a [`kollama_llama::Master`] holds.
+fn weight_bytes(config: &LlamaConfig, dtype: DType) -> u64 {
+    let bytes = |tensor: TensorShape| {
+        let bytes = |dtype: DType| dtype.matrix_bytes(tensor.rows, tensor.columns) as u64;
+        match held_as(config, &tensor.name, dtype) {
+            DType::F32 => bytes(DType::F32),
+            dtype => bytes(dtype) + bytes(DType::Remainder),
+        }
+    };
+    tensor_shapes(config).into_iter().map(bytes).sum()
 }
 
 /// What a [`Tape`] holds.
@@ -117,8 +120,8 @@ fn activation_bytes(config: &LlamaConfig, settings: &TrainSettings) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use kollama_kernels::{DType, Device};
-    use kollama_llama::{Parameters, Recompute};
+    use kollama_kernels::Device;
+    use kollama_llama::{Master, Parameters, Recompute, StoredType, init_checkpoint};
 
     fn settings(extra: &str) -> TrainSettings {
         let text = "model='m'\ndata='d'\nout='o'\nsteps=1\nbatch_size=3\nsequence_length=50\n\
@@ -128,23 +131,23 @@ mod tests {
 
     #[test]
     fn memory_told_in_advance_is_the_memory_taken() {
-        let device = Device::reference();
+        let (device, folder) = (Device::reference(), tempfile::tempdir().unwrap());
+        let (model, config) = (folder.path().join("model"), LlamaConfig::preset("tiny").unwrap());
+        init_checkpoint(&config, 0, StoredType::F32, &model, &mut |_, _| ()).unwrap();
         let choices = [("none", Recompute::None), ("layer", Recompute::Layer)];
         let dtypes = [("f32", DType::F32), ("bf16", DType::Bf16)];
         for ((choice, recompute), (name, dtype)) in
             choices.iter().flat_map(|&c| dtypes.map(|d| (c, d)))
         {
-            let config = LlamaConfig::preset("tiny").unwrap();
             let settings = settings(&format!("recompute='{choice}'\ndtype='{name}'"));
             let told = estimate(&config, &settings, 0);
             let tape = Tape::new(&config, &device, 150, recompute, dtype).unwrap();
-            let weights = Parameters::zeros(&config, &device, DType::F32).unwrap();
-            let copy = Parameters::zeros(&config, &device, dtype).unwrap();
-            let copy_bytes = if dtype == DType::F32 { 0 } else { copy.bytes() as u64 };
+            let master = Master::open(&model, &device, dtype).unwrap();
+            let gradients = Parameters::zeros(&config, &device, DType::F32).unwrap();
             assert_eq!(told.activation_bytes, tape.bytes() as u64, "{choice}, {name}");
-            assert_eq!(told.copy_bytes, copy_bytes);
-            assert_eq!(told.weight_bytes, weights.bytes() as u64);
-            assert_eq!(told.moment_bytes, 2 * weights.bytes() as u64);
+            assert_eq!(told.weight_bytes, master.bytes() as u64, "{name}");
+            assert_eq!(told.gradient_bytes, gradients.bytes() as u64);
+            assert_eq!(told.moment_bytes, 2 * gradients.bytes() as u64);
         }
     }
 

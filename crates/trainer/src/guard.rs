@@ -2,12 +2,28 @@
 //! once, before it can spoil a weight or a checkpoint.
 
 use kollama_kernels::{Matrix, ops};
+use kollama_llama::{LlamaError, Master};
 
 /// The first matrix that holds such a number: its name and its row.
 pub fn first_not_finite<'a>(
     matrices: impl IntoIterator<Item = (String, &'a Matrix)>,
 ) -> Option<(String, usize)> {
     matrices.into_iter().find_map(|(name, matrix)| Some((name, row_not_finite(matrix)?)))
+}
+
+/// The first master that holds such a number: its name and its row.
+pub fn weight_not_finite(master: &Master) -> Result<Option<(String, usize)>, LlamaError> {
+    for (name, weight) in master.weights() {
+        let mut row = None;
+        weight.for_each_part(|first, rows| {
+            row = row.or_else(|| Some(first + row_not_finite(rows)?));
+            Ok(())
+        })?;
+        if let Some(row) = row {
+            return Ok(Some((name, row)));
+        }
+    }
+    Ok(None)
 }
 
 fn row_not_finite(matrix: &Matrix) -> Option<usize> {

@@ -2,6 +2,7 @@
 //! the model or the data: what can only be known from them is checked when a run starts.
 
 use crate::error::TrainError;
+use kollama_kernels::DType;
 use serde::{Deserialize, Serialize};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -122,6 +123,16 @@ pub enum DtypeChoice {
     /// Weights rounded to bf16 after each step, and activations as they are made: half the memory of
     /// the activations, and faster where the processor multiplies bf16.
     Bf16,
+}
+
+impl DtypeChoice {
+    /// What matrices and activations are as they compute.
+    pub fn of_matrices(self) -> DType {
+        match self {
+            DtypeChoice::F32 => DType::F32,
+            DtypeChoice::Bf16 => DType::Bf16,
+        }
+    }
 }
 
 /// Whether activations are kept for the backward pass or computed again.

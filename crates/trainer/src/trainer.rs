@@ -7,15 +7,15 @@ use crate::begin::{self, Beginning, Plan};
 use crate::checkpoints::{Checkpoints, TRAINER_FOLDER, publish};
 use crate::durable::failed;
 use crate::error::{LastGood, TrainError};
-use crate::guard::first_not_finite;
+use crate::guard::{first_not_finite, weight_not_finite};
 use crate::moments;
 use crate::record::{self, Log, StepRecord};
 use crate::schedule::learning_rate;
-use crate::settings::{DtypeChoice, RecomputeChoice, TrainSettings};
+use crate::settings::{RecomputeChoice, TrainSettings};
 use crate::state::State;
+use kollama_kernels::ops::Before;
 use kollama_kernels::{AdamW, DType, Device};
-use kollama_llama::{Llama, Parameters, Recompute, Tape, TrainBatch};
-use kollama_llama::{StoredType, copy_companions};
+use kollama_llama::{Master, Parameters, Recompute, Tape, TrainBatch, copy_companions};
 use std::fs;
 use std::path::PathBuf;
 use std::time::Instant;
@@ -23,9 +23,7 @@ use std::time::Instant;
 /// A run: the model, what AdamW remembers of it, and how far it is.
 pub struct Trainer {
     settings: TrainSettings,
-    model: Llama,
-    /// The model as it computes, if that is not the model itself.
-    rounded: Option<Llama>,
+    master: Master,
     gradients: Parameters,
     optimizer: Optimizer,
     tape: Tape,
@@ -49,21 +47,20 @@ impl Trainer {
         let begin = Instant::now();
         let batches = self.next_batches()?;
         let counted = self.counted(&batches)? as f64;
-        self.gradients.clear();
         let scale = (1.0 / counted) as f32;
         let mut loss = 0.0;
+        let mut before = Before::Nothing;
         for batch in &batches {
             let (tape, gradients) = (&mut self.tape, &mut self.gradients);
-            let model = self.rounded.as_ref().unwrap_or(&self.model);
-            loss += model.loss_and_gradients(batch, scale, tape, gradients);
+            loss += self.master.model.loss_and_gradients(batch, scale, tape, gradients, before);
+            before = Before::Others;
         }
         loss /= counted;
         let grad_norm = self.guarded_norm(loss)?;
         let lr = learning_rate(&self.settings, self.step);
         let update = self.update(lr, grad_norm);
-        let rounded = self.rounded.as_mut().map(|rounded| &mut rounded.parameters);
-        self.optimizer.update(&mut self.model.parameters, rounded, &self.gradients, update);
-        self.model.device.finish()?;
+        self.optimizer.update(&mut self.master, &self.gradients, update);
+        self.master.model.device.finish()?;
         self.step += 1;
         self.tokens += self.settings.tokens_per_step();
         let speed = self.settings.tokens_per_step() as f64 / begin.elapsed().as_secs_f64();
@@ -84,11 +81,10 @@ impl Trainer {
     /// If the data cannot be read, if none of its labels counts, or if the mean is NaN or infinite.
     pub fn evaluate(&mut self) -> Result<Option<f64>, TrainError> {
         let Some(evaluation) = &self.plan.evaluation else { return Ok(None) };
-        let model = self.rounded.as_ref().unwrap_or(&self.model);
         let (mut loss, mut labels) = (0.0, 0);
         for batch in evaluation.once() {
             let batch = batch?;
-            loss += model.loss(&batch, &mut self.tape);
+            loss += self.master.model.loss(&batch, &mut self.tape);
             labels += counted(std::slice::from_ref(&batch));
         }
         match labels {
@@ -110,7 +106,7 @@ impl Trainer {
         let newest = self.checkpoints.newest()?;
         let companions = newest.as_ref().unwrap_or(&self.plan.source);
         self.checkpoints.save(self.step, |folder| {
-            self.model.save(folder, StoredType::F32)?;
+            self.master.save(folder)?;
             copy_companions(companions, folder)?;
             let inner = folder.join(TRAINER_FOLDER);
             fs::create_dir_all(&inner).map_err(failed("create", &inner))?;
@@ -136,9 +132,9 @@ impl Trainer {
         &self.settings
     }
 
-    /// The model as it is now, in f32.
-    pub fn model(&self) -> &Llama {
-        &self.model
+    /// The model as it is now.
+    pub fn master(&self) -> &Master {
+        &self.master
     }
 
     /// Steps done.
@@ -181,8 +177,8 @@ impl Trainer {
 
     /// The update itself may overflow, which the loss shows only one step later.
     fn guard_weights(&self) -> Result<(), TrainError> {
-        let weights = self.model.parameters.named().into_iter();
-        match first_not_finite(weights.chain(self.optimizer.named())) {
+        let moments = || first_not_finite(self.optimizer.named());
+        match weight_not_finite(&self.master)?.or_else(moments) {
             Some((tensor, row)) => Err(self.diverged(self.step, format!("{tensor}, row {row},"))?),
             None => Ok(()),
         }
@@ -246,22 +242,18 @@ impl Trainer {
         tokenizer: Option<&str>,
         checkpoint: Option<PathBuf>,
     ) -> Result<Trainer, TrainError> {
-        let Beginning { plan, model, optimizer, step, tokens } =
+        let Beginning { plan, master, optimizer, step, tokens } =
             Beginning::prepare(&settings, device, tokenizer, checkpoint)?;
         let rows = settings.batch_size * settings.sequence_length;
-        let (dtype, rounded) = match settings.dtype {
-            DtypeChoice::F32 => (DType::F32, None),
-            DtypeChoice::Bf16 => (DType::Bf16, Some(model.rounded()?)),
-        };
-        let tape = Tape::new(&model.config, device, rows, recompute(&settings), dtype)?;
-        let gradients = Parameters::zeros(&model.config, device, DType::F32)?;
+        let (config, dtype) = (&master.model.config, settings.dtype.of_matrices());
+        let tape = Tape::new(config, device, rows, recompute(&settings), dtype)?;
+        let gradients = Parameters::zeros(config, device, DType::F32)?;
         let checkpoints = Checkpoints::of_run(&settings.out, settings.keep);
         fs::create_dir_all(&settings.out).map_err(failed("create", &settings.out))?;
         let log = Log::open(&settings.log_file(), step)?;
         Ok(Trainer {
             settings,
-            model,
-            rounded,
+            master,
             gradients,
             optimizer,
             tape,

@@ -70,11 +70,13 @@ fn a_weight_that_is_no_number_is_named_before_the_first_step() {
     let mut model = Llama::open(&workshop.path("model"), &device()).unwrap();
     model.parameters.layers[1].up_proj.write_rows(5, &[f32::NAN; 64]);
     model.save(&workshop.path("model"), StoredType::F32).unwrap();
-    match refused(workshop.settings("out", FIELDS)) {
-        TrainError::WeightNotFinite { tensor, row, .. } => {
-            assert_eq!((tensor.as_str(), row), ("model.layers.1.mlp.up_proj.weight", 5));
+    for dtype in [DtypeChoice::F32, DtypeChoice::Bf16] {
+        match refused(TrainSettings { dtype, ..workshop.settings("out", FIELDS) }) {
+            TrainError::WeightNotFinite { tensor, row, .. } => {
+                assert_eq!((tensor.as_str(), row), ("model.layers.1.mlp.up_proj.weight", 5));
+            }
+            error => panic!("{error}"),
         }
-        error => panic!("{error}"),
     }
 }
 
@@ -99,13 +101,15 @@ fn a_step_that_diverges_stops_the_run_with_weights_and_checkpoints_as_they_were(
 #[test]
 fn weights_that_an_update_made_infinite_never_become_a_checkpoint() {
     let workshop = workshop();
-    let fields = workshop.settings("out", FIELDS);
-    let settings = TrainSettings { learning_rate: 3e38, weight_decay: 10.0, ..fields };
-    let mut trainer = Trainer::start(settings.clone(), &device(), None).unwrap();
-    trainer.step().unwrap();
-    let error = trainer.save().expect_err("the learning rate is absurd");
-    assert!(matches!(error, TrainError::Diverged { step: 1, .. }), "{error}");
-    assert!(!settings.out.join("checkpoints").exists());
+    for (out, dtype) in [("whole", DtypeChoice::F32), ("rounded", DtypeChoice::Bf16)] {
+        let fields = TrainSettings { dtype, ..workshop.settings(out, FIELDS) };
+        let settings = TrainSettings { learning_rate: 3e38, weight_decay: 10.0, ..fields };
+        let mut trainer = Trainer::start(settings.clone(), &device(), None).unwrap();
+        trainer.step().unwrap();
+        let error = trainer.save().expect_err("the learning rate is absurd");
+        assert!(matches!(error, TrainError::Diverged { step: 1, .. }), "{error}");
+        assert!(!settings.out.join("checkpoints").exists());
+    }
 }
 
 #[test]

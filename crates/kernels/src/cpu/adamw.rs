@@ -1,12 +1,14 @@
 //! The optimiser's update in one pass over memory, and the sum of squares that clipping needs.
 
 use crate::backend::AdamW;
-use crate::cpu::elements::ElementsMut;
 use crate::cpu::instructions::Kernel;
 use crate::cpu::machine::{Machine, Scratch, rows_per_task};
 use crate::cpu::simd::Simd;
 use crate::cpu::threads::SharedMut;
+use crate::remainder;
 use crate::view::View;
+use half::bf16;
+use std::ops::Range;
 
 /// Values of a task of the sum of squares; their sums are added in order.
 const BLOCK: usize = 64 * 1024;
@@ -29,7 +31,7 @@ pub fn square_sum(machine: &Machine, scratch: &mut Scratch, x: View) -> f64 {
 /// The update of [`crate::ops::adamw`].
 pub fn update(
     machine: &Machine,
-    (parameters, copy): (View, Option<View>),
+    (parameters, remainder): (View, Option<View>),
     gradients: View,
     (first, second): (View, View),
     update: AdamW,
@@ -38,17 +40,23 @@ pub fn update(
     machine.pool.run_ranges(parameters.rows, rows_per_task(parameters.columns), &|rows| {
         let part = |view: View| view.row_range(rows.start, rows.len());
         // SAFETY: rows of the running operation's outputs that no other task writes, and its input.
-        let kernel = unsafe {
-            Update {
-                parameters: part(parameters).f32s_mut(),
-                copy: copy.map(|copy| ElementsMut::of(part(copy))),
+        let state = unsafe {
+            State {
                 gradients: part(gradients).f32s(),
                 first: part(first).f32s_mut(),
                 second: part(second).f32s_mut(),
-                factors,
             }
         };
-        machine.instructions.run(kernel);
+        let Some(remainder) = remainder else {
+            // SAFETY: as above.
+            let parameters = unsafe { part(parameters).f32s_mut() };
+            return machine.instructions.run(Update { parameters, state, factors });
+        };
+        // SAFETY: as above.
+        let (rounded, remainder) =
+            unsafe { (part(parameters).bf16s_mut(), part(remainder).remainders_mut()) };
+        let columns = parameters.columns;
+        machine.instructions.run(SplitUpdate { rounded, remainder, columns, state, factors });
     });
 }
 
@@ -111,12 +119,28 @@ impl Factors {
     }
 }
 
-struct Update<'a> {
-    parameters: &'a mut [f32],
-    copy: Option<ElementsMut<'a>>,
+/// What an update reads and keeps besides the parameters.
+struct State<'a> {
     gradients: &'a [f32],
     first: &'a mut [f32],
     second: &'a mut [f32],
+}
+
+impl State<'_> {
+    #[inline(always)]
+    fn part(&mut self, range: Range<usize>) -> State<'_> {
+        State {
+            gradients: &self.gradients[range.clone()],
+            first: &mut self.first[range.clone()],
+            second: &mut self.second[range],
+        }
+    }
+}
+
+/// Of f32 parameters.
+struct Update<'a> {
+    parameters: &'a mut [f32],
+    state: State<'a>,
     factors: Factors,
 }
 
@@ -124,25 +148,57 @@ impl Kernel for Update<'_> {
     type Output = ();
 
     #[inline(always)]
-    fn run<S: Simd>(mut self, s: S) {
-        let f = self.factors;
+    fn run<S: Simd>(self, s: S) {
+        let Update { parameters, state: State { gradients, first, second }, factors: f } = self;
         let (beta1, beta2) = (s.splat(f.beta1), s.splat(f.beta2));
         let (rest1, rest2) = (s.splat(f.one_minus_beta1), s.splat(f.one_minus_beta2));
         let (keep, scale, rate) = (s.splat(f.keep), s.splat(f.scale), s.splat(f.rate));
         let (root_factor, epsilon) = (s.splat(f.root_factor), s.splat(f.epsilon));
-        for i in (0..self.gradients.len()).step_by(S::LANES) {
-            let g = s.mul(s.load(&self.gradients[i..]), scale);
-            let m = s.mul_add(rest1, g, s.mul(beta1, s.load(&self.first[i..])));
-            let v = s.mul_add(s.mul(rest2, g), g, s.mul(beta2, s.load(&self.second[i..])));
+        for i in (0..gradients.len()).step_by(S::LANES) {
+            let g = s.mul(s.load(&gradients[i..]), scale);
+            let m = s.mul_add(rest1, g, s.mul(beta1, s.load(&first[i..])));
+            let v = s.mul_add(s.mul(rest2, g), g, s.mul(beta2, s.load(&second[i..])));
             let root = s.mul_add(s.sqrt(v), root_factor, epsilon);
-            let p = s.mul(s.load(&self.parameters[i..]), keep);
+            let p = s.mul(s.load(&parameters[i..]), keep);
             let p = s.sub(p, s.mul(rate, s.div(m, root)));
-            s.store(p, &mut self.parameters[i..]);
-            if let Some(copy) = &mut self.copy {
-                copy.store(s, p, i);
+            s.store(p, &mut parameters[i..]);
+            s.store(m, &mut first[i..]);
+            s.store(v, &mut second[i..]);
+        }
+    }
+}
+
+/// Of bf16 parameters with a remainder, which are f32 for as long as they are in the nearest cache.
+struct SplitUpdate<'a> {
+    rounded: &'a mut [bf16],
+    remainder: &'a mut [u16],
+    columns: usize,
+    state: State<'a>,
+    factors: Factors,
+}
+
+impl Kernel for SplitUpdate<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        // Whole groups.
+        const AT_ONCE: usize = 512;
+        let SplitUpdate { rounded, remainder, columns, mut state, factors } = self;
+        let mut values = [0.0; AT_ONCE];
+        let rows = remainder.chunks_exact_mut(remainder::row_length(columns));
+        for (row, (rounded, remainder)) in rounded.chunks_exact_mut(columns).zip(rows).enumerate() {
+            let (lower, above) = remainder.split_at_mut(columns);
+            let lower = lower.chunks_mut(AT_ONCE).zip(above.chunks_mut(AT_ONCE / remainder::GROUP));
+            let pieces = rounded.chunks_mut(AT_ONCE).zip(lower);
+            for (piece, (rounded, (lower, above))) in pieces.enumerate() {
+                let start = row * columns + piece * AT_ONCE;
+                let parameters = &mut values[..rounded.len()];
+                remainder::join(rounded, lower, above, parameters);
+                let state = state.part(start..start + parameters.len());
+                Update { parameters: &mut *parameters, state, factors }.run(s);
+                remainder::split(parameters, rounded, lower, above);
             }
-            s.store(m, &mut self.first[i..]);
-            s.store(v, &mut self.second[i..]);
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Output projection, softmax and cross-entropy in chunks of rows, with their gradients: the logits
 //! of all rows never exist at the same time.
 
-use crate::backend::{HeadGradientViews, rows_of};
+use crate::backend::{Before, HeadGradientViews, rows_of};
 use crate::cpu::instructions::Kernel;
 use crate::cpu::machine::{Machine, Scratch};
 use crate::cpu::matmul;
@@ -9,6 +9,7 @@ use crate::cpu::matmul_result::{Round, Widen};
 use crate::cpu::simd::{Simd, exp};
 use crate::cpu::threads::SharedMut;
 use crate::dtype::DType;
+use crate::host_memory;
 use crate::view::View;
 
 /// Exponentials that are added in single precision, a multiple of any vector; the sums of the blocks
@@ -24,6 +25,11 @@ pub fn forward_and_backward(
     (hidden, weight): (View, View),
     labels: &[i32],
 ) {
+    if let Some(HeadGradientViews { d_weight, before: Before::Nothing, .. }) = gradients
+        && hidden.rows == 0
+    {
+        host_memory::clear(d_weight);
+    }
     for start in (0..hidden.rows).step_by(logits.rows.max(1)) {
         let rows = start..(start + logits.rows).min(hidden.rows);
         let chunk = logits.row_range(0, rows.len());
@@ -32,9 +38,11 @@ pub fn forward_and_backward(
         let scale = gradients.map(|gradients| gradients.scale);
         let labels = &labels[rows.clone()];
         softmax_rows(machine, scratch, rows_of(losses, &rows), chunk, labels, scale);
-        if let Some(HeadGradientViews { d_hidden, d_weight, .. }) = gradients {
-            matmul::backward_input(machine, scratch, rows_of(d_hidden, &rows), chunk, weight);
-            matmul::backward_weight(machine, scratch, d_weight, chunk, hidden);
+        if let Some(HeadGradientViews { d_hidden, d_weight, before, .. }) = gradients {
+            let d_hidden = rows_of(d_hidden, &rows);
+            matmul::backward_input(machine, scratch, d_hidden, (chunk, weight), Before::Others);
+            let before = if start == 0 { before } else { Before::Others };
+            matmul::backward_weight(machine, scratch, d_weight, (chunk, hidden), before);
         }
     }
 }

@@ -14,6 +14,7 @@
 //! of depth after block of depth, so a row of the result depends neither on the number of threads
 //! nor on the rows beside it.
 
+use crate::backend::Before;
 use crate::cpu::bf16_choice;
 use crate::cpu::machine::{Machine, Scratch};
 use crate::cpu::matmul_blocks;
@@ -64,14 +65,28 @@ fn forward_packed(machine: &Machine, scratch: &mut Scratch, products: &[(View, V
 }
 
 /// `d_x[t, i] += Σ_o d_out[t, o] · w[o, i]`
-pub fn backward_input(machine: &Machine, scratch: &mut Scratch, d_x: View, d_out: View, w: View) {
-    let product = product(machine, (&d_out, Along::Depth), (&w, Along::Lanes), true);
+pub fn backward_input(
+    machine: &Machine,
+    scratch: &mut Scratch,
+    d_x: View,
+    (d_out, w): (View, View),
+    before: Before,
+) {
+    let add = before == Before::Others;
+    let product = product(machine, (&d_out, Along::Depth), (&w, Along::Lanes), add);
     run(&product, machine, scratch, d_x);
 }
 
 /// `d_w[o, i] += Σ_t d_out[t, o] · x[t, i]`
-pub fn backward_weight(machine: &Machine, scratch: &mut Scratch, d_w: View, d_out: View, x: View) {
-    let product = product(machine, (&d_out, Along::Lanes), (&x, Along::Lanes), true);
+pub fn backward_weight(
+    machine: &Machine,
+    scratch: &mut Scratch,
+    d_w: View,
+    (d_out, x): (View, View),
+    before: Before,
+) {
+    let add = before == Before::Others;
+    let product = product(machine, (&d_out, Along::Lanes), (&x, Along::Lanes), add);
     run(&product, machine, scratch, d_w);
 }
 

@@ -43,6 +43,7 @@ mod packed_tiles;
 #[cfg(target_arch = "x86_64")]
 mod packed_x86;
 pub mod path;
+mod remainder;
 mod rms_norm;
 mod rope;
 mod simd;
@@ -59,7 +60,7 @@ mod tiles_model;
 #[cfg(target_arch = "x86_64")]
 mod tiles_x86;
 
-use crate::backend::{AdamW, Backend, HeadGradientViews, QkvViews};
+use crate::backend::{AdamW, Backend, Before, HeadGradientViews, QkvViews};
 use crate::error::KernelError;
 use crate::host_memory;
 use crate::layout::{Heads, Spans};
@@ -108,6 +109,14 @@ impl Backend for Cpu {
         elementwise::copy(&self.0, out, x);
     }
 
+    fn split(&self, rounded: View, remainder: View, x: View) {
+        remainder::split(&self.0, rounded, remainder, x);
+    }
+
+    fn join(&self, out: View, rounded: View, remainder: View) {
+        remainder::join(&self.0, out, rounded, remainder);
+    }
+
     /// Operations are done when they return.
     fn finish(&self) -> Result<(), KernelError> {
         Ok(())
@@ -125,12 +134,12 @@ impl Backend for Cpu {
         matmul::forward_all(&self.0, &mut self.0.scratch(), products, x);
     }
 
-    fn matmul_backward_input(&self, d_x: View, d_out: View, w: View) {
-        matmul::backward_input(&self.0, &mut self.0.scratch(), d_x, d_out, w);
+    fn matmul_backward_input(&self, d_x: View, d_out: View, w: View, before: Before) {
+        matmul::backward_input(&self.0, &mut self.0.scratch(), d_x, (d_out, w), before);
     }
 
-    fn matmul_backward_weight(&self, d_w: View, d_out: View, x: View) {
-        matmul::backward_weight(&self.0, &mut self.0.scratch(), d_w, d_out, x);
+    fn matmul_backward_weight(&self, d_w: View, d_out: View, x: View, before: Before) {
+        matmul::backward_weight(&self.0, &mut self.0.scratch(), d_w, (d_out, x), before);
     }
 
     fn embedding(&self, out: View, table: View, ids: &[u32]) {
@@ -201,8 +210,15 @@ impl Backend for Cpu {
         gated_product::forward(&self.0, scratch, (out, gated), (gate, up), w);
     }
 
-    fn swiglu_backward(&self, d_gate: View, d_up: View, d_out: View, gate: View, up: View) {
-        swiglu::backward(&self.0, (d_gate, d_up), d_out, gate, up);
+    fn swiglu_backward(
+        &self,
+        d_input: (View, View),
+        d_out: View,
+        gate: View,
+        up: View,
+        before: Before,
+    ) {
+        swiglu::backward(&self.0, d_input, d_out, (gate, up), before);
     }
 
     fn add(&self, out: View, x: View) {

@@ -1,5 +1,6 @@
 //! The gated activation of the feed-forward layer and its gradients.
 
+use crate::backend::Before;
 use crate::cpu::elements::{Elements, ElementsMut};
 use crate::cpu::instructions::Kernel;
 use crate::cpu::machine::{Machine, rows_per_task};
@@ -24,8 +25,8 @@ pub fn backward(
     machine: &Machine,
     (d_gate, d_up): (View, View),
     d_out: View,
-    gate: View,
-    up: View,
+    (gate, up): (View, View),
+    before: Before,
 ) {
     machine.pool.run_ranges(d_out.rows, rows_per_task(d_out.columns), &|rows| {
         let part = |view: View| view.row_range(rows.start, rows.len());
@@ -37,6 +38,7 @@ pub fn backward(
                 d_out: Elements::of(part(d_out)),
                 gate: Elements::of(part(gate)),
                 up: Elements::of(part(up)),
+                before,
             }
         };
         machine.instructions.run(kernel);
@@ -73,6 +75,7 @@ struct Backward<'a> {
     d_out: Elements<'a>,
     gate: Elements<'a>,
     up: Elements<'a>,
+    before: Before,
 }
 
 impl Kernel for Backward<'_> {
@@ -80,15 +83,19 @@ impl Kernel for Backward<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(mut self, s: S) {
-        let one = s.splat(1.0);
+        let (zero, one) = (s.splat(0.0), s.splat(1.0));
         for i in (0..self.gate.len()).step_by(S::LANES) {
             let (d_out, gate) = (self.d_out.load(s, i), self.gate.load(s, i));
             let sigma = sigmoid(s, gate);
             let scaled = s.mul(d_out, sigma);
-            let d_up = s.mul_add(scaled, gate, self.d_up.read().load(s, i));
+            let (d_gate, d_up) = match self.before {
+                Before::Nothing => (zero, zero),
+                Before::Others => (self.d_gate.read().load(s, i), self.d_up.read().load(s, i)),
+            };
+            let d_up = s.mul_add(scaled, gate, d_up);
             let slope = s.mul_add(gate, s.sub(one, sigma), one);
             let d_activated = s.mul(scaled, self.up.load(s, i));
-            let d_gate = s.mul_add(d_activated, slope, self.d_gate.read().load(s, i));
+            let d_gate = s.mul_add(d_activated, slope, d_gate);
             self.d_up.store(s, d_up, i);
             self.d_gate.store(s, d_gate, i);
         }

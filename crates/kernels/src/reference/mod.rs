@@ -19,12 +19,13 @@ mod rope;
 mod sums;
 mod swiglu;
 
-use crate::backend::{AdamW, Backend, HeadGradientViews, QkvViews};
+use crate::backend::{AdamW, Backend, Before, HeadGradientViews, QkvViews};
 use crate::dtype::DType;
 use crate::error::KernelError;
 use crate::host_memory;
 use crate::layout::{Heads, Spans};
 use crate::q8_rows;
+use crate::remainder;
 use crate::view::{Address, View};
 use half::bf16;
 use std::borrow::Cow;
@@ -65,6 +66,14 @@ impl Backend for Reference {
         }
     }
 
+    fn split(&self, rounded: View, remainder: View, x: View) {
+        take_apart(rounded, remainder, read(&x));
+    }
+
+    fn join(&self, mut out: View, rounded: View, remainder: View) {
+        write(&mut out).copy_from_slice(&joined(&rounded, &remainder));
+    }
+
     fn finish(&self) -> Result<(), KernelError> {
         Ok(())
     }
@@ -84,13 +93,15 @@ impl Backend for Reference {
         write_rounded(&mut out, |out| matmul::matmul(out, &widened(&x), &widened(&w), x.columns));
     }
 
-    fn matmul_backward_input(&self, mut d_x: View, d_out: View, w: View) {
+    fn matmul_backward_input(&self, mut d_x: View, d_out: View, w: View, before: Before) {
+        begin(d_x, before);
         write_rounded(&mut d_x, |d_x| {
             matmul::matmul_backward_input(d_x, &widened(&d_out), &widened(&w), w.columns);
         });
     }
 
-    fn matmul_backward_weight(&self, mut d_w: View, d_out: View, x: View) {
+    fn matmul_backward_weight(&self, mut d_w: View, d_out: View, x: View, before: Before) {
+        begin(d_w, before);
         let (d_out, columns) = (widened(&d_out), x.columns);
         matmul::matmul_backward_weight(write(&mut d_w), &d_out, &widened(&x), columns);
     }
@@ -168,7 +179,16 @@ impl Backend for Reference {
         write_rounded(&mut out, |out| swiglu::swiglu(out, &widened(&gate), &widened(&up)));
     }
 
-    fn swiglu_backward(&self, mut d_gate: View, mut d_up: View, d_out: View, gate: View, up: View) {
+    fn swiglu_backward(
+        &self,
+        (mut d_gate, mut d_up): (View, View),
+        d_out: View,
+        gate: View,
+        up: View,
+        before: Before,
+    ) {
+        begin(d_gate, before);
+        begin(d_up, before);
         let (d_out, gate, up) = (&widened(&d_out), &widened(&gate), &widened(&up));
         write_rounded(&mut d_gate, |d_gate| {
             write_rounded(&mut d_up, |d_up| swiglu::swiglu_backward(d_gate, d_up, d_out, gate, up));
@@ -189,6 +209,9 @@ impl Backend for Reference {
         weight: View,
         labels: &[i32],
     ) {
+        if let Some(views) = &gradients {
+            begin(views.d_weight, views.before);
+        }
         let stored: fn(f64) -> f64 = match logits.dtype {
             DType::Bf16 => |z| f64::from(bf16::from_f32(z as f32).to_f32()),
             _ => |z| z,
@@ -242,16 +265,25 @@ impl Backend for Reference {
 
     fn adamw(
         &self,
-        (mut parameters, copy): (View, Option<View>),
+        (mut parameters, remainder): (View, Option<View>),
         gradients: View,
         (mut first, mut second): (View, View),
         update: AdamW,
     ) {
         let moments = (write(&mut first), write(&mut second));
-        adamw::adamw(write(&mut parameters), read(&gradients), moments, update);
-        if let Some(copy) = copy {
-            self.copy(copy, parameters);
-        }
+        let Some(remainder) = remainder else {
+            return adamw::adamw(write(&mut parameters), read(&gradients), moments, update);
+        };
+        let mut values = joined(&parameters, &remainder);
+        adamw::adamw(&mut values, read(&gradients), moments, update);
+        take_apart(parameters, remainder, &values);
+    }
+}
+
+/// Zero is what there is before the first gradient.
+fn begin(d: View, before: Before) {
+    if before == Before::Nothing {
+        host_memory::clear(d);
     }
 }
 
@@ -274,6 +306,7 @@ fn widened(view: &View) -> Cow<'_, [f32]> {
         // SAFETY: as for `read`.
         DType::Bf16 => unsafe { view.bf16s() }.iter().map(|x| x.to_f32()).collect(),
         DType::Q8Rows => eight_bit_rows(view),
+        DType::Remainder => panic!("a remainder is no number by itself"),
         DType::PackedBf16 | DType::Q8 | DType::Q4 => {
             unpacked(view).into_iter().map(|x| x as f32).collect()
         }
@@ -295,6 +328,22 @@ fn round_to_eight_bits(out: View, x: &[f32]) {
     // SAFETY: as for `write`.
     let rows = unsafe { out.q8_rows_mut() }.chunks_exact_mut(q8_rows::row_bytes(out.columns));
     rows.zip(x.chunks_exact(out.columns)).for_each(|(row, x)| q8_rows::put(row, x));
+}
+
+/// Writes an output of two parts.
+fn take_apart(rounded: View, remainder: View, x: &[f32]) {
+    // SAFETY: as for `write`.
+    let (upper, lower) = unsafe { (rounded.bf16s_mut(), remainder.remainders_mut()) };
+    remainder::split_rows(x, rounded.columns, upper, lower);
+}
+
+/// The elements of an input of two parts.
+fn joined(rounded: &View, remainder: &View) -> Vec<f32> {
+    let mut values = vec![0.0; rounded.len()];
+    // SAFETY: as for `read`.
+    let (upper, lower) = unsafe { (rounded.bf16s(), remainder.remainders()) };
+    remainder::join_rows(upper, lower, rounded.columns, &mut values);
+    values
 }
 
 /// The elements of a packed input.

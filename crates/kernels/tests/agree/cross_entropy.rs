@@ -4,7 +4,7 @@ use crate::agreement::Agreement;
 use crate::numbers::{Values, cpu_devices};
 use crate::packed::packed;
 use crate::shapes::{ROWS, TOLERANCE, ids, unwritten};
-use kollama_kernels::ops::{self, HeadGradients, NOT_COUNTED};
+use kollama_kernels::ops::{self, Before, HeadGradients, NOT_COUNTED};
 use kollama_kernels::{DType, Device, Matrix};
 
 /// An output projection and the labels of its rows.
@@ -45,7 +45,8 @@ impl Head {
         let room = Values::random(9, self.chunk, weight.rows());
         let mut logits = room.stored_as(self.dtype, device);
         let (d_hidden, d_weight) = (&mut d_hidden, &mut d_weight);
-        let gradients = HeadGradients { d_hidden, d_weight, scale: self.scale };
+        let gradients =
+            HeadGradients { d_hidden, d_weight, scale: self.scale, before: Before::Others };
         let labels = &self.labels;
         ops::cross_entropy(&mut losses, Some(gradients), &mut logits, &hidden, &weight, labels);
         let with_gradients = losses.to_vec();
@@ -82,8 +83,8 @@ impl Head {
             .expect("a small matrix fits into memory");
         let mut d_hidden = self.d_hidden.map(f32::abs).on(reference);
         let mut d_weight = self.d_weight.map(f32::abs).on(reference);
-        ops::matmul_backward_input(&mut d_hidden, &d_z, &weight.on(reference));
-        ops::matmul_backward_weight(&mut d_weight, &d_z, &hidden.on(reference));
+        ops::matmul_backward_input(&mut d_hidden, &d_z, &weight.on(reference), Before::Others);
+        ops::matmul_backward_weight(&mut d_weight, &d_z, &hidden.on(reference), Before::Others);
         vec![losses.clone(), d_hidden.to_vec(), d_weight.to_vec(), losses]
     }
 }

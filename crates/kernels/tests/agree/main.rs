@@ -6,6 +6,7 @@ mod adamw;
 mod agreement;
 mod attention;
 mod attention_cases;
+mod begun;
 mod bf16;
 mod callers;
 mod cross_entropy;

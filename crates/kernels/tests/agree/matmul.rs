@@ -3,7 +3,8 @@
 use crate::agreement::Agreement;
 use crate::numbers::Values;
 use crate::shapes::{COLUMNS, ROWS, TOLERANCE};
-use kollama_kernels::{DType, Device, Matrix, ops};
+use kollama_kernels::ops::{self, Before};
+use kollama_kernels::{DType, Device, Matrix};
 
 use DType::{Bf16, F32};
 
@@ -67,7 +68,14 @@ fn matmul_backward_input_equals_the_reference() {
         let d_out = Values::random(1, rows, outputs);
         [Values::random(3, rows, inputs), d_out, Values::random(2, outputs, inputs)]
     };
-    check("matmul_backward_input", |_| true, inputs, ops::matmul_backward_input);
+    check(
+        "matmul_backward_input",
+        |_| true,
+        inputs,
+        |d, d_out, x| {
+            ops::matmul_backward_input(d, d_out, x, Before::Others);
+        },
+    );
 }
 
 #[test]
@@ -76,7 +84,14 @@ fn matmul_backward_weight_equals_the_reference() {
         let d_out = Values::random(1, rows, outputs);
         [Values::random(3, outputs, inputs), d_out, Values::random(2, rows, inputs)]
     };
-    check("matmul_backward_weight", |out| out == F32, inputs, ops::matmul_backward_weight);
+    check(
+        "matmul_backward_weight",
+        |out| out == F32,
+        inputs,
+        |d, d_out, x| {
+            ops::matmul_backward_weight(d, d_out, x, Before::Others);
+        },
+    );
 }
 
 /// The result of a product that starts from whole numbers, stored in either dtype.
@@ -91,7 +106,7 @@ fn result(device: &Device, dtype: DType, shape: (usize, usize, usize), add: bool
     match add {
         true => {
             let w = Values::random(2, inputs, outputs).on(device);
-            ops::matmul_backward_input(&mut out, &x, &w);
+            ops::matmul_backward_input(&mut out, &x, &w, Before::Others);
         }
         false => ops::matmul(&mut out, &x, &Values::random(2, outputs, inputs).on(device)),
     }

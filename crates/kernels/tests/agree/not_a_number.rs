@@ -6,7 +6,8 @@ use crate::attention_cases::AttentionCase;
 use crate::cross_entropy::Head;
 use crate::numbers::Values;
 use crate::shapes::{EPSILON, unwritten};
-use kollama_kernels::{Matrix, ops};
+use kollama_kernels::Matrix;
+use kollama_kernels::ops::{self, Before};
 
 #[test]
 fn not_a_number_is_passed_on_and_never_hidden() {
@@ -27,7 +28,7 @@ fn not_a_number_is_passed_on_and_never_hidden() {
         ops::rms_norm(&mut normal, &x, &weight, EPSILON);
         ops::swiglu(&mut gated, &x, &d_out);
         ops::rms_norm_backward(&mut d_x, &mut d_weight, &d_out, &x, &weight, EPSILON);
-        ops::swiglu_backward(&mut d_gate, &mut d_up, &d_out, &x, &d_out);
+        ops::swiglu_backward(&mut d_gate, &mut d_up, &d_out, &x, &d_out, Before::Others);
         assert!(ops::square_sum(&x, 0..rows).is_nan(), "{}", device.name());
         [product, normal, gated, d_x, d_gate, d_up].iter().map(Matrix::to_vec).collect()
     });

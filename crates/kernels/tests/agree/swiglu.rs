@@ -3,7 +3,8 @@
 use crate::agreement::Agreement;
 use crate::numbers::Values;
 use crate::shapes::{TOLERANCE, shapes, unwritten};
-use kollama_kernels::{Device, ops};
+use kollama_kernels::Device;
+use kollama_kernels::ops::{self, Before};
 
 #[test]
 fn swiglu_equals_the_reference() {
@@ -30,7 +31,14 @@ fn swiglu_survives_gates_of_thousands() {
         let ones = gate.map(|_| 1.0).on(device);
         let [mut out, mut d_gate, mut d_up] = [0; 3].map(|_| gate.map(|_| 0.0).on(device));
         ops::swiglu(&mut out, &gate.on(device), &ones);
-        ops::swiglu_backward(&mut d_gate, &mut d_up, &ones, &gate.on(device), &ones);
+        ops::swiglu_backward(
+            &mut d_gate,
+            &mut d_up,
+            &ones,
+            &gate.on(device),
+            &ones,
+            Before::Others,
+        );
         vec![out.to_vec(), d_gate.to_vec(), d_up.to_vec()]
     });
 }
@@ -56,7 +64,7 @@ fn swiglu_backward_equals_the_reference() {
         agreement.check(&format!("[{rows}, {columns}]"), &scales, |device| {
             let (mut d_gate, mut d_up) = (d_gate.on(device), d_up.on(device));
             let (d_out, gate, up) = (d_out.on(device), gate.on(device), up.on(device));
-            ops::swiglu_backward(&mut d_gate, &mut d_up, &d_out, &gate, &up);
+            ops::swiglu_backward(&mut d_gate, &mut d_up, &d_out, &gate, &up, Before::Others);
             vec![d_gate.to_vec(), d_up.to_vec()]
         });
     }
