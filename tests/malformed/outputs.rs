@@ -3,6 +3,15 @@
 use crate::program::{TRAIN, Workplace};
 use crate::{assert_is_one_message, refuses, with_everything};
 
+/// What writes from the files of [`with_everything`], but for `--out`.
+const COMMANDS_THAT_WRITE: [&str; 5] = [
+    "tokenizer train --corpus english.txt --vocab-size 320",
+    "tokenizer extend --base tok --corpus korean.txt --vocab-size 340",
+    "corpus pack english.txt --tokenizer tok --sequence-length 16",
+    "model init --config config.json --tokenizer tok",
+    "model extend --base model --tokenizer larger",
+];
+
 #[test]
 fn an_output_that_holds_something_is_left_as_it_is() {
     let place = with_everything();
@@ -10,13 +19,7 @@ fn an_output_that_holds_something_is_left_as_it_is() {
     std::fs::create_dir(place.path("full")).unwrap();
     place.write("full/precious", "1");
     for out in ["full", "precious"] {
-        for line in [
-            "tokenizer train --corpus english.txt --vocab-size 320",
-            "tokenizer extend --base tok --corpus korean.txt --vocab-size 340",
-            "corpus pack english.txt --tokenizer tok --sequence-length 16",
-            "model init --config config.json --tokenizer tok",
-            "model extend --base model --tokenizer larger",
-        ] {
+        for line in COMMANDS_THAT_WRITE {
             refuses(&place, &format!("{line} --out {out}"), &[out]);
         }
     }
@@ -27,27 +30,13 @@ fn an_output_that_cannot_be_made_is_named() {
     let place = with_everything();
     place.write("file", "1");
     for out in ["/proc/kollama", "file/out"] {
-        for line in [
-            "tokenizer train --corpus english.txt --vocab-size 320",
-            "tokenizer extend --base tok --corpus korean.txt --vocab-size 340",
-            "corpus pack english.txt --tokenizer tok --sequence-length 16",
-            "model init --config config.json --tokenizer tok",
-            "model extend --base model --tokenizer larger",
-            "train --model model --data rows --steps 1 --batch-size 1 --sequence-length 16 --lr 1",
-        ] {
+        let train =
+            "train --model model --data rows --steps 1 --batch-size 1 --sequence-length 16 --lr 1";
+        for line in COMMANDS_THAT_WRITE.into_iter().chain([train]) {
             refuses(&place, &format!("{line} --out {out}"), &[out.trim_start_matches('/')]);
         }
     }
 }
-
-/// What writes the files of [`with_everything`]; the output of each is `small/out`.
-const COMMANDS_THAT_WRITE: [&str; 5] = [
-    "tokenizer train --corpus english.txt --vocab-size 320 --out small/out",
-    "tokenizer extend --base tok --corpus korean.txt --vocab-size 340 --out small/out",
-    "corpus pack english.txt --tokenizer tok --sequence-length 16 --out small/out",
-    "model init --config config.json --tokenizer tok --out small/out",
-    "model extend --base model --tokenizer larger --out small/out",
-];
 
 /// No file may grow beyond a block or two; the signal that usually tells so is turned off.
 const SMALL_FILES: &str = "ulimit -f 4; trap '' XFSZ; exec \"$KOLLAMA\"";
@@ -57,7 +46,7 @@ fn a_write_that_fails_half_way_leaves_nothing() {
     let place = with_everything();
     std::fs::create_dir(place.path("small")).unwrap();
     for line in COMMANDS_THAT_WRITE {
-        let answer = place.shell(&format!("{SMALL_FILES} {line}"));
+        let answer = place.shell(&format!("{SMALL_FILES} {line} --out small/out"));
         assert_is_one_message(&answer, &["cannot write", "small/", "too large"]);
         assert_eq!(left_in_small(&place), [""; 0], "kollama {line}: {}", answer.err);
     }
@@ -74,7 +63,8 @@ fn a_full_disk_is_told_and_nothing_is_left_on_it() {
     for line in COMMANDS_THAT_WRITE {
         let script = "mount -t tmpfs -o size=8k none small && { \"$KOLLAMA\" LINE; code=$?; \
                       find small -type f; exit $code; }";
-        let script = script.replace("LINE", line).replace('\'', "");
+        let line = format!("{line} --out small/out");
+        let script = script.replace("LINE", &line).replace('\'', "");
         let answer = place.shell(&format!("unshare --mount --map-root-user sh -c '{script}'"));
         assert_is_one_message(&answer, &["cannot write", "small/", "space"]);
     }
