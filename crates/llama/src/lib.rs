@@ -25,8 +25,8 @@
 //!
 //! Read [`forward`] with [`backward`] beside it; [`parameters`] names the matrices, [`tape`] and
 //! [`cache`] hold what is remembered, [`config`], [`checkpoint`] and `safetensors.rs` know the
-//! files, [`init`] makes a model of nothing, [`expansion`] gives it new tokens, [`master`] lets it learn. Nothing here
-//! knows of text, optimisers or requests.
+//! files, [`init`] makes a model of nothing, [`expansion`] gives it new tokens, [`master`] lets it learn.
+//! Nothing here knows of text, optimisers or requests.
 
 mod activations;
 mod fields;

@@ -101,7 +101,9 @@ fn softmax_rows(
             unsafe { (stored.bf16s_mut(), room.part(thread * columns..(thread + 1) * columns)) };
         machine.instructions.run(Widen { out: z, x: stored });
         softmax(z);
-        machine.instructions.run(Round { out: stored, x: z });
+        if scale.is_some() {
+            machine.instructions.run(Round { out: stored, x: z });
+        }
     });
 }
 

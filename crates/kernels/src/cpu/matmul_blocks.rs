@@ -30,7 +30,7 @@ pub fn run(
         };
         let sums = sums_of_block((result, stride), (&rows, &columns), parts.floats(sums));
         for depths in cut(product.left.depth, DEPTH) {
-            let mut block = Block {
+            let block = Block {
                 product,
                 machine,
                 cuts: &cuts,
@@ -40,12 +40,10 @@ pub fn run(
                 depths,
                 sums,
                 own: &own,
-                shared: &[],
             };
             let shared = shared.floats(block.shared_length());
             block.pack_shared(shared);
-            block.shared = shared;
-            block.multiply();
+            block.multiply(shared);
         }
     }
 }
@@ -82,7 +80,6 @@ struct Block<'a> {
     sums: Sums<'a>,
     /// What tasks pack for themselves, a part for each thread.
     own: &'a SharedMut<'a, f32>,
-    shared: &'a [f32],
 }
 
 /// A side of a block on its way into panels.
@@ -93,7 +90,7 @@ struct Lanes<'a> {
     narrow: bool,
 }
 
-impl<'a> Block<'a> {
+impl Block<'_> {
     /// What tasks pack for themselves, and what they share.
     fn sides(&self) -> (Lanes<'_>, Lanes<'_>) {
         let (left, right) = (self.product.left, self.product.right);
@@ -143,7 +140,7 @@ impl<'a> Block<'a> {
 
     /// A task packs its lanes for itself, so that they stay in the cache of its processor, and
     /// multiplies them with some shared lanes after the other.
-    fn multiply(&self) {
+    fn multiply(&self, packed_shared: &[f32]) {
         let (own, shared) = self.sides();
         self.machine.pool.run(self.cuts.tasks(own.lanes.len()), &|task, thread| {
             let lanes = self.cuts.lanes_of_task(own.lanes, task);
@@ -153,7 +150,7 @@ impl<'a> Block<'a> {
             let lanes = lanes.start - own.lanes.start..lanes.end - own.lanes.start;
             for first in (0..shared.lanes.len()).step_by(self.cuts.step()) {
                 let others = first..(first + self.cuts.step()).min(shared.lanes.len());
-                let of_others = &self.shared[first * self.depths.len()..];
+                let of_others = &packed_shared[first * self.depths.len()..];
                 // SAFETY: the rectangles of different tasks do not overlap.
                 unsafe {
                     match self.cuts.own_rows {

@@ -48,6 +48,17 @@ pub fn group_of(lanes: &Range<usize>, group: usize, index: usize) -> Range<usize
     start..(start + group).min(lanes.end)
 }
 
+/// The `index`th of `parts` of some lanes; whole panels are spread evenly.
+pub fn share_of(
+    lanes: &Range<usize>,
+    panel: usize,
+    (index, parts): (usize, usize),
+) -> Range<usize> {
+    let panels = lanes.len().div_ceil(panel);
+    let place = |index: usize| (lanes.start + index * panels / parts * panel).min(lanes.end);
+    place(index)..place(index + 1)
+}
+
 /// How rows and columns are cut. Tasks pack the lanes of one side for themselves, that which has more
 /// of them; those of the other, which all need, are packed before.
 pub struct Cuts {
@@ -97,12 +108,9 @@ impl Cuts {
         tasks.next_multiple_of(self.threads).min(lanes.div_ceil(self.panel))
     }
 
-    /// The own lanes of a task; panels are spread evenly.
+    /// The own lanes of a task.
     pub fn lanes_of_task(&self, lanes: &Range<usize>, index: usize) -> Range<usize> {
-        let (panels, tasks) = (lanes.len().div_ceil(self.panel), self.tasks(lanes.len()));
-        let place =
-            |index: usize| (lanes.start + index * panels / tasks * self.panel).min(lanes.end);
-        place(index)..place(index + 1)
+        share_of(lanes, self.panel, (index, self.tasks(lanes.len())))
     }
 
     /// Shared lanes of a rectangle, at most.

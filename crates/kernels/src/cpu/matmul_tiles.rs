@@ -14,7 +14,7 @@
 
 use crate::cpu::machine::{Buffer, Machine, Scratch};
 use crate::cpu::matmul_pack::{Along, Elements, Side};
-use crate::cpu::matmul_plan::{Product, cut, group_of};
+use crate::cpu::matmul_plan::{Product, cut, group_of, share_of};
 use crate::cpu::matmul_result::{Elements as Out, Rectangle, Sums};
 use crate::cpu::threads::SharedMut;
 use crate::cpu::tile_pack::{Part, Place, pack_panels, pack_rows, row_stride, whole_steps};
@@ -180,9 +180,7 @@ impl<T: Tiles> Job<'_, T> {
         };
         let floats = SharedMut::new(parts.floats(sums));
         pool.run(tasks, &|task, thread| {
-            let first = SQUARE * (task * count / tasks);
-            let end = SQUARE * ((task + 1) * count / tasks);
-            let passing = first..end.min(passing.lanes);
+            let passing = share_of(&(0..passing.lanes), SQUARE, (task, tasks));
             let (rows, columns) = match self.rows_pass() {
                 true => (&passing, &lanes),
                 false => (&lanes, &passing),
